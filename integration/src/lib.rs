@@ -1,0 +1,1 @@
+//! The integration crate of Fulmen.
