@@ -1,0 +1,20 @@
+//! Compiles the `.proto` files with protox, so that no protoc has to be installed.
+use std::path::PathBuf;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = [
+        "types", "node", "wallet", "peers", "channels", "invoices", "payments", "forwards",
+        "graph", "events",
+    ]
+    .map(|name| format!("fulmen/v1/{name}.proto"));
+    println!("cargo:rerun-if-changed=fulmen");
+    let descriptors = protox::compile(&files, ["."])?;
+    let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out_dir.join("fulmen.bin"), prost_encode(&descriptors))?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}
+
+fn prost_encode(descriptors: &impl prost::Message) -> Vec<u8> {
+    descriptors.encode_to_vec()
+}
