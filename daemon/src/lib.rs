@@ -1,1 +1,28 @@
-//! The daemon crate of Fulmen.
+//! The rooms of `fulmend`, top to bottom; a room uses only what stands below it.
+
+pub mod config;
+pub mod daemon;
+pub mod events;
+pub mod grpc;
+
+pub mod channels;
+pub mod forwards;
+pub mod invoices;
+pub mod payments;
+pub mod peers;
+
+pub mod node;
+
+pub mod wallet;
+
+pub mod feerates;
+
+pub mod chain;
+
+pub mod metrics;
+
+pub mod journal;
+
+pub mod storage;
+
+pub mod tasks;

@@ -1,0 +1,1 @@
+//! Blocks, headers and broadcasts through bitcoind.

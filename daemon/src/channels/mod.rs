@@ -1,0 +1,1 @@
+//! Opening, accepting, closing and pricing channels.

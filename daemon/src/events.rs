@@ -1,0 +1,1 @@
+//! Each LDK event becomes one call into one room.

@@ -1,0 +1,1 @@
+//! On-chain fee estimates for each of LDK's purposes.

@@ -1,0 +1,1 @@
+//! What passed through this node and what it earned.

@@ -1,0 +1,1 @@
+//! The way in: gRPC services over TLS with macaroons.

@@ -1,0 +1,1 @@
+//! The durable, ordered, resumable log of what happened.

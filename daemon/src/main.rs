@@ -1,0 +1,2 @@
+//! The process entry of `fulmend`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Counters and gauges for operators, in the Prometheus text format.

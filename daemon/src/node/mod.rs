@@ -1,0 +1,1 @@
+//! LDK assembled: restored, wired and driven.

@@ -1,0 +1,1 @@
+//! Sending money: recorded first, reconciled after a restart.

@@ -1,0 +1,1 @@
+//! Connections to other nodes, remembered and re-established.

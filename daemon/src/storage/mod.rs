@@ -1,0 +1,1 @@
+//! Durable records in sled behind one committer; nothing else knows sled.

@@ -1,0 +1,1 @@
+//! On-chain money on bdk_wallet.
