@@ -1,0 +1,120 @@
+//! What we believe of the liquidity of other nodes' channels: bounds per channel and direction.
+//!
+//! A channel of capacity `c` holds `x` on one side and `c - x` on the other; nobody tells us `x`. Every
+//! HTLC of ours that passes or fails bounds it. Bounds are kept for each direction with the time they
+//! were learnt, [`decay`] widens them with age, [`probability`] turns them into a chance of success.
+
+pub mod decay;
+pub mod learn;
+pub mod probability;
+pub mod snapshot;
+
+use std::collections::BTreeMap;
+
+use probability::Prior;
+
+/// Default time in seconds after which what a bound tells is worth half: six hours.
+pub const HALF_LIFE_SECS: u64 = 6 * 3600;
+
+/// Bounds on what one direction of a channel can carry, each with the time it was learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// This much was there, msat.
+    pub least_msat: u64,
+    /// When `least_msat` was learnt, seconds.
+    pub least_at: u64,
+    /// No more than this was there, msat; `u64::MAX` for no bound.
+    pub most_msat: u64,
+    /// When `most_msat` was learnt, seconds.
+    pub most_at: u64,
+}
+
+impl Bounds {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self { least_msat: 0, least_at: 0, most_msat: u64::MAX, most_at: 0 };
+}
+
+/// What one direction of a channel can carry, as far as we know now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// At least this, msat.
+    pub least_msat: u64,
+    /// At most this, msat.
+    pub most_msat: u64,
+}
+
+/// All that we believe, by short channel id and direction (0 is from the lesser key).
+#[derive(Clone, Debug)]
+pub struct Beliefs {
+    pub(crate) channels: BTreeMap<u64, [Bounds; 2]>,
+    pub(crate) prior: Prior,
+    half_life_secs: u64,
+}
+
+impl Default for Beliefs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Beliefs {
+    /// Starts with no knowledge, the default prior and [`HALF_LIFE_SECS`].
+    pub fn new() -> Self {
+        Self::with(Prior::default(), HALF_LIFE_SECS)
+    }
+
+    /// Starts with no knowledge, a prior and a half-life of knowledge in seconds.
+    pub fn with(prior: Prior, half_life_secs: u64) -> Self {
+        Self { channels: BTreeMap::new(), prior, half_life_secs: half_life_secs.max(1) }
+    }
+
+    /// Returns how many channels something is known of.
+    pub fn len(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Returns whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.channels.is_empty()
+    }
+
+    /// Returns what a direction of a channel can carry, given its capacity in msat and the time in seconds.
+    ///
+    /// The two directions share the capacity, so each bounds the other.
+    pub fn range(&self, scid: u64, direction: u8, capacity_msat: u64, now: u64) -> Range {
+        match self.channels.get(&scid) {
+            Some(both) => self.range_of(both, direction, capacity_msat, now),
+            None => Range { least_msat: 0, most_msat: capacity_msat },
+        }
+    }
+
+    /// Forgets all that is known of a channel, as when it is closed.
+    pub fn forget(&mut self, scid: u64) {
+        self.channels.remove(&scid);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.channels.clear();
+    }
+
+    pub(crate) fn range_of(
+        &self,
+        both: &[Bounds; 2],
+        direction: u8,
+        capacity: u64,
+        now: u64,
+    ) -> Range {
+        let aged = |bounds: &Bounds| decay::widen(bounds, capacity, self.half_life_secs, now);
+        let (here, there) =
+            (aged(&both[usize::from(direction & 1)]), aged(&both[usize::from(!direction & 1)]));
+        let least = here.least_msat.max(capacity - there.most_msat);
+        let most = here.most_msat.min(capacity - there.least_msat);
+        // Bounds learnt at different times can cross when money moved between: believe neither side wholly.
+        if least > most {
+            Range { least_msat: most, most_msat: least }
+        } else {
+            Range { least_msat: least, most_msat: most }
+        }
+    }
+}

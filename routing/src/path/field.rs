@@ -1,0 +1,217 @@
+//! The field of a query: the graph with everything laid over it, as the searches see it.
+//!
+//! Edges are numbered: those below `view.slots.len()` are slots of the view, those above are extra edges
+//! (the payer's channels, hints). The payer is a node of its own, from which only its own channels lead;
+//! its edges in the graph are not followed. So a circular payment needs no special case: it ends at the
+//! payer's number in the graph and begins at the other.
+
+use crate::graph::NodeKey;
+use crate::graph::view::{NONE, View};
+use crate::liquidity::probability::{HOPELESS, Prior, nats_of};
+
+/// The node must not be entered.
+pub(crate) const CLOSED: u8 = 1;
+/// Extra edges lead to the node.
+pub(crate) const EXTRAS: u8 = 2;
+
+/// A directed edge with all that is said of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edge {
+    pub source: u32,
+    pub target: u32,
+    pub base_msat: u32,
+    pub ppm: u32,
+    pub cltv_delta: u32,
+    pub htlc_min_msat: u64,
+    pub htlc_max_msat: u64,
+    pub capacity_msat: u64,
+    /// Where knowledge is kept: channel and direction, or beyond them for extra edges.
+    pub link: u32,
+    pub scid: u64,
+}
+
+/// What is known of a link in this query.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub least_msat: u64,
+    pub most_msat: u64,
+    pub capacity_msat: u64,
+    /// In flight, or given to parts of the plan in the making.
+    pub used_msat: u64,
+}
+
+impl Known {
+    /// Returns `-ln` of the chance that `amount_msat` more goes through, given that what is used does.
+    #[inline]
+    pub(crate) fn nats(&self, prior: &Prior, amount_msat: u64) -> f32 {
+        let total = self.used_msat.saturating_add(amount_msat);
+        let least = self.least_msat.max(self.used_msat);
+        if total <= least {
+            return 0.0;
+        }
+        nats_of(prior.chance(total, least, self.most_msat, self.capacity_msat))
+    }
+
+    /// Returns how much more may be sent before it is known to fail.
+    #[inline]
+    pub(crate) fn room(&self) -> u64 {
+        self.most_msat.saturating_sub(self.used_msat)
+    }
+}
+
+/// Memory that outlives a query, so that none is allocated for the next.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scratch {
+    pub flags: Vec<u8>,
+    pub known_at: Vec<u32>,
+    pub known: Vec<Known>,
+    /// The link of each entry of `known`.
+    pub links: Vec<u32>,
+    pub extra: Vec<Edge>,
+    pub extra_at: Vec<(u32, u32)>,
+}
+
+/// The graph as this query sees it.
+#[derive(Debug)]
+pub(crate) struct Field<'a> {
+    pub view: &'a View,
+    pub prior: &'a Prior,
+    pub scratch: Scratch,
+    /// Keys of nodes that the graph does not have, numbered after its nodes.
+    pub keys: Vec<NodeKey>,
+    /// The node from which only the payer's channels lead.
+    pub payer: u32,
+    /// The payer's number in the graph, or `NONE`.
+    pub payer_in_view: u32,
+    pub payee: u32,
+    pub nodes: usize,
+    /// The only edges that may end at the payee, ordered, when restricted.
+    pub last_edges: Option<Vec<u32>>,
+}
+
+impl Field<'_> {
+    /// Returns an edge by its number.
+    pub(crate) fn edge(&self, edge: u32) -> Edge {
+        let slots = self.view.slots.len();
+        if edge as usize >= slots {
+            return self.scratch.extra[edge as usize - slots];
+        }
+        let slot = &self.view.slots[edge as usize];
+        let twin = self.view.twin(edge);
+        Edge {
+            source: slot.source,
+            target: self.view.slots[twin as usize].source,
+            base_msat: slot.base_msat,
+            ppm: slot.ppm,
+            cltv_delta: u32::from(slot.cltv_delta),
+            htlc_min_msat: self.view.htlc_min_msat(slot),
+            htlc_max_msat: slot.htlc_max_msat,
+            capacity_msat: self.view.capacity_msat(slot.link >> 1),
+            link: slot.link,
+            scid: self.view.scids[(slot.link >> 1) as usize],
+        }
+    }
+
+    /// Returns the numbers of the extra edges that lead to a node.
+    pub(crate) fn extras_to(&self, node: u32) -> impl Iterator<Item = u32> + '_ {
+        let flagged = self.scratch.flags[node as usize] & EXTRAS != 0;
+        let from = self.scratch.extra_at.partition_point(|&(to, _)| to < node);
+        let rest = if flagged { &self.scratch.extra_at[from..] } else { &[] };
+        rest.iter().take_while(move |&&(to, _)| to == node).map(|&(_, edge)| edge)
+    }
+
+    /// Returns what is known of a link, if anything.
+    #[inline]
+    pub(crate) fn known(&self, link: u32) -> Option<&Known> {
+        match self.scratch.known_at[link as usize] {
+            0 => None,
+            place => Some(&self.scratch.known[place as usize - 1]),
+        }
+    }
+
+    /// Returns `-ln` of the chance that the link carries `amount_msat` more.
+    #[inline]
+    pub(crate) fn nats(&self, link: u32, capacity_msat: u64, amount_msat: u64) -> f32 {
+        match self.known(link) {
+            None => self.prior.nats_unknown(amount_msat as f32 / capacity_msat as f32),
+            Some(known) => known.nats(self.prior, amount_msat),
+        }
+    }
+
+    /// Returns how much more an edge can carry at most, in any number of HTLCs.
+    pub(crate) fn room(&self, edge: &Edge) -> u64 {
+        self.known(edge.link).map_or(edge.capacity_msat, Known::room)
+    }
+
+    /// Returns whether an edge may be the last one.
+    #[inline]
+    pub(crate) fn may_end(&self, edge: u32) -> bool {
+        self.last_edges.as_ref().is_none_or(|edges| edges.binary_search(&edge).is_ok())
+    }
+
+    /// Returns whether a node must not be entered.
+    #[inline]
+    pub(crate) fn closed(&self, node: u32) -> bool {
+        self.scratch.flags[node as usize] & CLOSED != 0
+    }
+
+    /// Returns what is known of a link, beginning to keep it where nothing is.
+    pub(crate) fn know(&mut self, link: u32, capacity_msat: u64) -> &mut Known {
+        let scratch = &mut self.scratch;
+        if scratch.known_at[link as usize] == 0 {
+            scratch.known.push(Known {
+                least_msat: 0,
+                most_msat: capacity_msat,
+                capacity_msat,
+                used_msat: 0,
+            });
+            scratch.links.push(link);
+            scratch.known_at[link as usize] = scratch.known.len() as u32;
+        }
+        &mut scratch.known[scratch.known_at[link as usize] as usize - 1]
+    }
+
+    /// Takes room on an edge for a part of the plan.
+    pub(crate) fn occupy(&mut self, edge: u32, amount_msat: u64) {
+        let edge = self.edge(edge);
+        let known = self.know(edge.link, edge.capacity_msat);
+        known.used_msat = known.used_msat.saturating_add(amount_msat);
+    }
+
+    /// Gives back what [`occupy`](Self::occupy) took.
+    pub(crate) fn vacate(&mut self, edge: u32, amount_msat: u64) {
+        let edge = self.edge(edge);
+        let known = self.know(edge.link, edge.capacity_msat);
+        known.used_msat = known.used_msat.saturating_sub(amount_msat);
+    }
+
+    /// Returns the key of a node.
+    pub(crate) fn key(&self, node: u32) -> &NodeKey {
+        match self.view.keys.get(node as usize) {
+            Some(key) => key,
+            None => &self.keys[node as usize - self.view.keys.len()],
+        }
+    }
+
+    /// Gives the memory back, clean for the next query.
+    pub(crate) fn into_scratch(self) -> Scratch {
+        let mut scratch = self.scratch;
+        for &link in &scratch.links {
+            scratch.known_at[link as usize] = 0;
+        }
+        scratch.flags.iter_mut().for_each(|f| *f = 0);
+        scratch.known.clear();
+        scratch.links.clear();
+        scratch.extra.clear();
+        scratch.extra_at.clear();
+        scratch
+    }
+}
+
+/// Returns whether a risk is that of an edge that cannot be used.
+#[inline]
+pub(crate) fn hopeless(nats: f32) -> bool {
+    nats >= HOPELESS
+}
+
+pub(crate) const NOWHERE: u32 = NONE;

@@ -1,0 +1,8 @@
+//! Shortest paths on a query's field: the search for one path, and lower bounds from the payer.
+
+pub(crate) mod dijkstra;
+pub(crate) mod field;
+pub(crate) mod heap;
+pub(crate) mod labels;
+pub(crate) mod lay;
+pub(crate) mod potentials;

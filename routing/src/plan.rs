@@ -1,0 +1,201 @@
+//! The front door: from a query to an exact, checked plan.
+
+use crate::amount::MAX_MSAT;
+use crate::check::check;
+use crate::cost::Weights;
+use crate::explain::{NoRoute, Progress, explain};
+use crate::flow::refine::{Route, fit};
+use crate::graph::NodeKey;
+use crate::graph::overlay::Overlay;
+use crate::graph::view::View;
+use crate::liquidity::Beliefs;
+use crate::path::dijkstra::{Limits, Workbench, cheapest};
+use crate::path::field::{Field, Scratch};
+use crate::path::lay::lay;
+use crate::path::potentials;
+use crate::query::{MAX_HOPS, Query};
+
+/// One hop of a part: a channel and what it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The channel's short id.
+    pub scid: u64,
+    /// The node it leads to.
+    pub node: NodeKey,
+    /// 0 where it is sent by the lesser key of the two.
+    pub direction: u8,
+    /// What the HTLC on this channel carries, msat.
+    pub amount_msat: u64,
+    /// Time lock of the HTLC on this channel, blocks from now.
+    pub cltv: u32,
+}
+
+/// One part of a payment: a path from payer to payee.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// The hops, the payer's channel first.
+    pub hops: Vec<Hop>,
+    /// What arrives, msat.
+    pub amount_msat: u64,
+    /// What all nodes on the way take, msat.
+    pub fee_msat: u64,
+    /// The chance that it arrives, given that the parts before it do.
+    pub chance: f32,
+}
+
+/// A whole payment, exact to the msat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The parts; together they deliver exactly what was asked for.
+    pub parts: Vec<Part>,
+    /// What arrives in all, msat.
+    pub amount_msat: u64,
+    /// All fees, msat.
+    pub fee_msat: u64,
+    /// The chance that all parts arrive at the first try.
+    pub chance: f32,
+}
+
+/// Plans a payment once; see [`Planner`] for a payer that pays again and again.
+///
+/// # Errors
+/// [`NoRoute`] says why there is no plan.
+pub fn plan(
+    view: &View,
+    overlay: &Overlay,
+    beliefs: &Beliefs,
+    now: u64,
+    query: &Query,
+) -> Result<Plan, NoRoute> {
+    Planner::new().plan(view, overlay, beliefs, now, query)
+}
+
+/// Plans payments, keeping memory between them.
+#[derive(Clone, Debug, Default)]
+pub struct Planner {
+    scratch: Scratch,
+    bench: Workbench,
+}
+
+impl Planner {
+    /// Starts with no memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Plans a payment at the time `now`, in seconds of the clock that the beliefs were learnt by.
+    ///
+    /// # Errors
+    /// [`NoRoute`] says why there is no plan.
+    pub fn plan(
+        &mut self,
+        view: &View,
+        overlay: &Overlay,
+        beliefs: &Beliefs,
+        now: u64,
+        query: &Query,
+    ) -> Result<Plan, NoRoute> {
+        if let Some(fault) = query.fault() {
+            return Err(NoRoute::Malformed(fault));
+        }
+        let mut field = lay(std::mem::take(&mut self.scratch), view, overlay, beliefs, now, query);
+        self.bench.visits = 0;
+        let found = search(&mut field, query, &mut self.bench);
+        self.scratch = field.into_scratch();
+        let plan = found?;
+        check(view, overlay, query, &plan).map_err(NoRoute::Unsound)?;
+        Ok(plan)
+    }
+}
+
+fn search(field: &mut Field<'_>, query: &Query, bench: &mut Workbench) -> Result<Plan, NoRoute> {
+    let limits = Limits {
+        max_fee_msat: query.max_fee_msat.min(MAX_MSAT),
+        max_cltv: query.max_cltv,
+        max_hops: query.max_hops.min(MAX_HOPS),
+        final_cltv: query.final_cltv,
+    };
+    let total = query.total_msat.max(query.amount_msat);
+    let mut progress = Progress::default();
+    for scale in [1.0, 0.1, 0.0] {
+        let weights =
+            Weights { lambda: scale * (total as f32 * 1e-4 + 1_000.0), time: 1e-9, hop: 10.0 };
+        for increments in [1, 4, 16] {
+            let routes = greedy(field, query, &limits, &weights, increments, bench);
+            routes.iter().for_each(|route| route.vacate(field));
+            let delivered: u64 = routes.iter().map(Route::delivered).sum();
+            let fee: u64 = routes.iter().map(Route::fee).sum();
+            progress.deliverable_msat = progress.deliverable_msat.max(delivered);
+            if routes.len() <= query.max_parts {
+                progress.within_parts_msat = progress.within_parts_msat.max(delivered);
+            }
+            if delivered < query.amount_msat || routes.len() > query.max_parts {
+                continue;
+            }
+            if fee > query.max_fee_msat {
+                progress.cheapest_msat = Some(progress.cheapest_msat.map_or(fee, |f| f.min(fee)));
+                continue;
+            }
+            return Ok(hand_out(field, query, &routes));
+        }
+    }
+    progress.visits = bench.visits;
+    Err(explain(field, query, &limits, &progress))
+}
+
+fn greedy(
+    field: &mut Field<'_>,
+    query: &Query,
+    limits: &Limits,
+    weights: &Weights,
+    increments: u64,
+    bench: &mut Workbench,
+) -> Vec<Route> {
+    let mut routes: Vec<Route> = Vec::new();
+    let mut rest = query.amount_msat;
+    let share = query.amount_msat.div_ceil(increments);
+    let bounds = potentials::build(field, weights, share, share, &mut bench.heap);
+    while rest > 0 && routes.len() < query.max_parts && bench.visits < query.max_visits {
+        let amount = share.min(rest);
+        let bounds: &[f32] = if amount == share { &bounds } else { &[] };
+        let Some(edges) = cheapest(field, weights, amount, limits, bounds, bench) else { break };
+        let Some(route) = fit(field, &edges, amount, limits) else { break };
+        rest -= route.delivered();
+        route.occupy(field);
+        routes.push(route);
+    }
+    routes
+}
+
+/// Turns routes into the plan that leaves.
+fn hand_out(field: &mut Field<'_>, query: &Query, routes: &[Route]) -> Plan {
+    let mut parts = Vec::with_capacity(routes.len());
+    let mut all_nats = 0.0;
+    for route in routes {
+        let nats = route.nats(field);
+        all_nats += nats;
+        parts.push(part(field, query, route, nats));
+        route.occupy(field);
+    }
+    routes.iter().for_each(|route| route.vacate(field));
+    Plan {
+        amount_msat: parts.iter().map(|p| p.amount_msat).sum(),
+        fee_msat: parts.iter().map(|p| p.fee_msat).sum(),
+        chance: (-all_nats).exp(),
+        parts,
+    }
+}
+
+fn part(field: &Field<'_>, query: &Query, route: &Route, nats: f32) -> Part {
+    let mut hops: Vec<Hop> = Vec::with_capacity(route.edges.len());
+    let mut cltv = query.final_cltv;
+    for (&number, &amount_msat) in route.edges.iter().zip(&route.amounts).rev() {
+        let edge = field.edge(number);
+        let node = *field.key(edge.target);
+        let direction = u8::from(*field.key(edge.source) > node);
+        hops.push(Hop { scid: edge.scid, node, direction, amount_msat, cltv });
+        cltv = cltv.saturating_add(edge.cltv_delta);
+    }
+    hops.reverse();
+    Part { hops, amount_msat: route.delivered(), fee_msat: route.fee(), chance: (-nats).exp() }
+}
