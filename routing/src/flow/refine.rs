@@ -66,6 +66,9 @@ pub(crate) fn fit(
     let mut cltv = limits.final_cltv;
     for (place, &number) in edges.iter().enumerate() {
         let edge = field.edge(number);
+        if edges[..place].iter().any(|&earlier| field.edge(earlier).scid == edge.scid) {
+            return None;
+        }
         if place > 0 {
             carried = amount_within(carried, edge.base_msat, edge.ppm);
             cltv = cltv.checked_add(edge.cltv_delta)?;

@@ -20,10 +20,16 @@ const STEPS: usize = 1024;
 pub const HOPELESS: f32 = 16.0;
 
 /// The prior distribution of a channel's balance, tabulated.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Prior {
     survival: Vec<f32>,
     nats: Vec<f32>,
+}
+
+impl std::fmt::Debug for Prior {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prior").field("median", &self.survival[STEPS / 2]).finish_non_exhaustive()
+    }
 }
 
 impl Default for Prior {
