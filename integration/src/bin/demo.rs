@@ -1,2 +1,0 @@
-//! Placeholder while the library grows.
-fn main() {}

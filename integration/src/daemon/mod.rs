@@ -1,8 +1,0 @@
-//! A `fulmend` as its operator sees it: a configuration, a process, a log, a gRPC door.
-
-pub mod config;
-pub mod log;
-pub mod node;
-
-pub use config::Settings;
-pub use node::Node;
