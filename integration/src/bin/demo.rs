@@ -1,0 +1,2 @@
+//! Placeholder while the library grows.
+fn main() {}
