@@ -1,8 +1,8 @@
 //! Which outputs may be spent, and for what.
 
+use bdk_wallet::chain::ConfirmationBlockTime;
 use bdk_wallet::chain::{Anchor as _, CanonicalizationParams, FullTxOut};
 use bdk_wallet::{LocalOutput, Wallet};
-use bdk_wallet::chain::ConfirmationBlockTime;
 use bitcoin::{OutPoint, Transaction, Txid};
 
 /// Whether the output belongs to the wallet, spent or not.

@@ -118,10 +118,7 @@ fn weigh(
     change_script: &ScriptBuf,
     change_index: u32,
 ) -> Result<Draft, Error> {
-    let fee_sat = psbt
-        .fee()
-        .map_err(|error| Error::Build(CreateTxError::Psbt(error)))?
-        .to_sat();
+    let fee_sat = psbt.fee().map_err(|error| Error::Build(CreateTxError::Psbt(error)))?.to_sat();
     let outputs = &psbt.unsigned_tx.output;
     let paid = outputs.iter().find(|output| output.script_pubkey == *script);
     let amount_sat = paid.map_or(0, |output| output.value.to_sat());

@@ -148,8 +148,7 @@ impl Wallet {
     /// A payment by others is told when it is confirmed first; the change of our own never.
     fn tell_receipt(&self, ledger: &Ledger, txid: Txid, batch: &mut Batch) {
         let Some(tx) = ledger.bdk.tx_graph().get_tx(txid) else { return };
-        let spends_ours =
-            |outpoint: OutPoint| coins::is_ours(&ledger.bdk, outpoint);
+        let spends_ours = |outpoint: OutPoint| coins::is_ours(&ledger.bdk, outpoint);
         if tx.input.iter().any(|input| spends_ours(input.previous_output)) {
             return;
         }

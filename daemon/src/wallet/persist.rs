@@ -7,7 +7,7 @@ use bdk_wallet::{ChangeSet, KeychainKind, Wallet};
 
 use super::error::Error;
 use super::keys::Keys;
-use crate::storage::{Batch, DecodeError, Direction, Record, Store, Table, self};
+use crate::storage::{self, Batch, DecodeError, Direction, Record, Store, Table};
 
 /// How many addresses beyond the last revealed one are watched: a restored seed finds money across gaps
 /// up to this size.
@@ -76,10 +76,11 @@ pub(super) fn read(store: &Store) -> Result<(Option<ChangeSet>, Appender), stora
     let mut whole = None::<ChangeSet>;
     let mut appender = Appender { first: 0, next: 0 };
     for (key, Change(changes)) in CHANGES.scan(store, None, Direction::Forward, usize::MAX)? {
-        let number = key.try_into().map(u64::from_be_bytes).map_err(|_| storage::Error::Corrupt {
-            place: "wallet-changes".to_owned(),
-            why: "a key is not a number".to_owned(),
-        })?;
+        let number =
+            key.try_into().map(u64::from_be_bytes).map_err(|_| storage::Error::Corrupt {
+                place: "wallet-changes".to_owned(),
+                why: "a key is not a number".to_owned(),
+            })?;
         match &mut whole {
             None => {
                 appender.first = number;
@@ -94,14 +95,11 @@ pub(super) fn read(store: &Store) -> Result<(Option<ChangeSet>, Appender), stora
 
 /// Makes the wallet of these keys, which has seen nothing yet.
 pub(super) fn create(keys: &Keys) -> Result<Wallet, Error> {
-    Wallet::create(
-        keys.descriptor(KeychainKind::External),
-        keys.descriptor(KeychainKind::Internal),
-    )
-    .network(keys.network())
-    .lookahead(LOOKAHEAD)
-    .create_wallet_no_persist()
-    .map_err(|error| Error::Damaged(error.to_string()))
+    Wallet::create(keys.descriptor(KeychainKind::External), keys.descriptor(KeychainKind::Internal))
+        .network(keys.network())
+        .lookahead(LOOKAHEAD)
+        .create_wallet_no_persist()
+        .map_err(|error| Error::Damaged(error.to_string()))
 }
 
 /// Assembles the stored wallet, if it belongs to these keys.

@@ -70,7 +70,8 @@ impl Ledger {
     /// The change of the chain that makes `fork` its tip.
     fn remove_above(&self, fork: BlockId) -> bdk_wallet::chain::local_chain::ChangeSet {
         let known = self.bdk.local_chain();
-        let above = known.range(fork.height.saturating_add(1)..).map(|block| (block.height(), None));
+        let above =
+            known.range(fork.height.saturating_add(1)..).map(|block| (block.height(), None));
         let mut blocks: std::collections::BTreeMap<_, _> = above.collect();
         // A wallet that has compacted its blocks may not know the fork point by its hash.
         if known.get(fork.height).is_none_or(|block| block.hash() != fork.hash) {

@@ -3,7 +3,11 @@
 use super::*;
 
 fn keyed(key: &str, value: Value) -> SendRequest {
-    SendRequest { idempotency_key: Some(key.to_owned()), label: "rent".to_owned(), ..request(value) }
+    SendRequest {
+        idempotency_key: Some(key.to_owned()),
+        label: "rent".to_owned(),
+        ..request(value)
+    }
 }
 
 #[tokio::test]
@@ -13,7 +17,8 @@ async fn a_send_is_broadcast_listed_told_and_confirmed() {
     assert_eq!((sent.amount_sat, sent.fee_sat), (30_000, sent.vsize * 2));
     let tx = bench.broadcast.lock().expect("no panic")[0].clone();
     assert_eq!(bench.broadcast_txids(), [sent.txid]);
-    let spent = bench.wallet.ledger().bdk.tx_graph().get_txout(tx.input[0].previous_output).cloned();
+    let spent =
+        bench.wallet.ledger().bdk.tx_graph().get_txout(tx.input[0].previous_output).cloned();
     assert_signed(&tx, &[spent.expect("ours")], &[0]);
     let left = 100_000 - 30_000 - sent.fee_sat;
     let balance = bench.wallet.balance();
@@ -24,7 +29,10 @@ async fn a_send_is_broadcast_listed_told_and_confirmed() {
         Some(&Entry::WalletSent { txid: sent.txid, amount_sat: 30_000, fee_sat: sent.fee_sat })
     );
     let listed = &bench.wallet.transactions(&[], 1).expect("lists").transactions[0];
-    assert_eq!((listed.net_sat, listed.fee_sat), (-30_000 - sent.fee_sat as i64, Some(sent.fee_sat)));
+    assert_eq!(
+        (listed.net_sat, listed.fee_sat),
+        (-30_000 - sent.fee_sat as i64, Some(sent.fee_sat))
+    );
     assert_eq!((listed.label.as_str(), listed.confirmations), ("rent", 0));
 
     bench.restart();
@@ -75,7 +83,10 @@ async fn the_reserve_is_never_eaten() {
                 Ok(sent) => {
                     let after = bench.wallet.balance();
                     let left = after.confirmed_sat + after.unconfirmed_sat;
-                    assert!(left >= reserve_sat, "{left} sat are left of {coins:?} after {value:?}");
+                    assert!(
+                        left >= reserve_sat,
+                        "{left} sat are left of {coins:?} after {value:?}"
+                    );
                     assert!(sent.amount_sat + sent.fee_sat <= before.spendable_sat);
                 }
                 Err(Error::InsufficientFunds { needed_sat, spendable_sat, reserved_sat }) => {
@@ -115,7 +126,11 @@ async fn what_is_too_small_or_too_much_is_refused_with_numbers() {
         let refused = bench.wallet.send(request(value)).await;
         refused.expect_err("must be refused").to_string()
     };
-    assert!(says(Value::Exactly(100)).await.starts_with("100 sat is dust: this address takes at least 330"));
+    assert!(
+        says(Value::Exactly(100))
+            .await
+            .starts_with("100 sat is dust: this address takes at least 330")
+    );
     assert!(says(Value::Exactly(9_990)).await.contains("10000 sat can be spent"));
     assert!(says(Value::Exactly(u64::MAX)).await.starts_with("not enough on-chain money"));
     bench.reserve(9_900);
