@@ -2,6 +2,11 @@
 
 pub mod auth;
 pub mod convert;
+pub mod events;
+pub mod forwards;
+pub mod invoices;
+pub mod payments;
 mod private_file;
 pub mod status;
+pub mod stream;
 pub mod tls;

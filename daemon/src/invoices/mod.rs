@@ -281,6 +281,7 @@ fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-fn now() -> u64 {
+/// The time in seconds since 1970, by which [`InvoiceRecord::state`] tells the state.
+pub fn now() -> u64 {
     since_epoch().as_secs()
 }
