@@ -26,7 +26,10 @@ impl Replays {
     /// Expects the forwards at or above `floor` among `newest` to be told again.
     pub fn expect(newest: Vec<ForwardRecord>, floor: u64) -> Self {
         let expected = newest.into_iter().filter(|record| record.id >= floor);
-        Self { expected: expected.map(|record| record.settled).collect(), unpriced: VecDeque::new() }
+        Self {
+            expected: expected.map(|record| record.settled).collect(),
+            unpriced: VecDeque::new(),
+        }
     }
 
     /// Tells whether a forward was recorded before; if it was not, the next equal one may have been.

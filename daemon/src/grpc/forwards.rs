@@ -71,7 +71,10 @@ pub(super) fn forward(record: ForwardRecord) -> v1::Forward {
         settled_at,
         inbound_channel_id: bytes(settled.inbound_channel_id),
         outbound_channel_id: bytes(settled.outbound_channel_id),
-        inbound_node_id: settled.inbound_node_id.map(|id| id.serialize().to_vec()).unwrap_or_default(),
+        inbound_node_id: settled
+            .inbound_node_id
+            .map(|id| id.serialize().to_vec())
+            .unwrap_or_default(),
         outbound_node_id: settled
             .outbound_node_id
             .map(|id| id.serialize().to_vec())

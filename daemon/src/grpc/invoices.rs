@@ -68,9 +68,7 @@ impl v1::invoices_server::Invoices for InvoicesService {
             Some(By::PaymentHash(hash)) => {
                 ("payment_hash", convert::payment_hash("payment_hash", &hash)?.0)
             }
-            Some(By::Bolt11(text)) => {
-                ("bolt11", decoded(text)?.payment_hash().to_byte_array())
-            }
+            Some(By::Bolt11(text)) => ("bolt11", decoded(text)?.payment_hash().to_byte_array()),
         };
         let record = self.invoices.get(&hash).map_err(|error| refusal(argument, error))?;
         Ok(Response::new(v1::GetInvoiceResponse { invoice: Some(invoice(record)) }))
@@ -210,6 +208,7 @@ fn kind(kind: Kind) -> v1::invoice::Kind {
 
 fn read(invoice: &Bolt11Invoice) -> v1::DecodeInvoiceResponse {
     let created_at = invoice.duration_since_epoch();
+    let expires_at = created_at.saturating_add(invoice.expiry_time()).as_secs();
     let (description, description_hash) = match invoice.description() {
         Bolt11InvoiceDescriptionRef::Direct(text) => (text.to_string(), Vec::new()),
         Bolt11InvoiceDescriptionRef::Hash(hash) => (String::new(), hash.0.to_byte_array().to_vec()),
@@ -221,12 +220,12 @@ fn read(invoice: &Bolt11Invoice) -> v1::DecodeInvoiceResponse {
         description,
         description_hash,
         created_at: created_at.as_secs(),
-        expires_at: created_at.saturating_add(invoice.expiry_time()).as_secs(),
+        expires_at,
         min_final_cltv_expiry_delta: u32::try_from(invoice.min_final_cltv_expiry_delta())
             .unwrap_or(u32::MAX),
         route_hints: u32::try_from(invoice.route_hints().len()).unwrap_or(u32::MAX),
         network: invoice.network().to_string(),
-        expired: invoice.is_expired(),
+        expired: invoices::now() > expires_at,
         features: features(invoice),
     }
 }
@@ -235,14 +234,24 @@ fn read(invoice: &Bolt11Invoice) -> v1::DecodeInvoiceResponse {
 fn features(invoice: &Bolt11Invoice) -> Vec<String> {
     let Some(features) = invoice.features() else { return Vec::new() };
     [
-        ("var_onion_optin", features.supports_variable_length_onion(), features.requires_variable_length_onion()),
+        (
+            "var_onion_optin",
+            features.supports_variable_length_onion(),
+            features.requires_variable_length_onion(),
+        ),
         ("payment_secret", features.supports_payment_secret(), features.requires_payment_secret()),
         ("basic_mpp", features.supports_basic_mpp(), features.requires_basic_mpp()),
-        ("option_payment_metadata", features.supports_payment_metadata(), features.requires_payment_metadata()),
+        (
+            "option_payment_metadata",
+            features.supports_payment_metadata(),
+            features.requires_payment_metadata(),
+        ),
     ]
     .into_iter()
     .filter(|(_, supported, _)| *supported)
-    .map(|(name, _, required)| if required { format!("{name} (required)") } else { name.to_owned() })
+    .map(
+        |(name, _, required)| if required { format!("{name} (required)") } else { name.to_owned() },
+    )
     .collect()
 }
 
@@ -276,7 +285,8 @@ mod tests {
         let text = "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqf\
             qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85f\
             kpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh";
-        let answer = read(&decoded(text.replace(char::is_whitespace, "")).expect("it is an invoice"));
+        let answer =
+            read(&decoded(text.replace(char::is_whitespace, "")).expect("it is an invoice"));
         assert_eq!((answer.amount_msat, answer.network.as_str()), (250_000_000, "bitcoin"));
         assert_eq!(answer.description, "1 cup coffee");
         assert_eq!(answer.expires_at - answer.created_at, 60);

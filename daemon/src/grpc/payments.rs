@@ -44,8 +44,7 @@ impl v1::payments_server::Payments for PaymentsService {
             idempotency_key: convert::idempotency_key(request.idempotency_key)?,
             label: convert::label(request.label)?,
         };
-        let following =
-            self.payments.pay(pay).await.map_err(|error| refusal("bolt11", error))?;
+        let following = self.payments.pay(pay).await.map_err(|error| refusal("bolt11", error))?;
         Ok(Response::new(stream(following, self.stopping.clone())))
     }
 
@@ -57,7 +56,8 @@ impl v1::payments_server::Payments for PaymentsService {
         let custom_records = request.custom_records.into_iter();
         let custom_records: Vec<(u64, Vec<u8>)> =
             custom_records.map(|record| (record.r#type, record.value)).collect();
-        if custom_records.iter().map(|(_, value)| value.len() + 9).sum::<usize>() > MAX_CUSTOM_BYTES {
+        if custom_records.iter().map(|(_, value)| value.len() + 9).sum::<usize>() > MAX_CUSTOM_BYTES
+        {
             return Err(malformed("custom_records", "do not fit into an onion"));
         }
         let keysend = Keysend {

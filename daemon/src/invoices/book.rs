@@ -140,7 +140,10 @@ impl Book {
         }
     }
 
-    pub(super) fn get(&self, payment_hash: &[u8; 32]) -> Result<Option<InvoiceRecord>, storage::Error> {
+    pub(super) fn get(
+        &self,
+        payment_hash: &[u8; 32],
+    ) -> Result<Option<InvoiceRecord>, storage::Error> {
         INVOICES.get(&self.store, payment_hash)
     }
 

@@ -23,7 +23,7 @@ pub struct Arrival {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Keep the record, then claim with the preimage.
-    Claim(InvoiceRecord, [u8; 32]),
+    Claim(Box<InvoiceRecord>, [u8; 32]),
     /// Claim with the preimage: the record says so already.
     ClaimAgain([u8; 32]),
     /// Give it back.
@@ -74,7 +74,7 @@ pub fn decide(
         return match (arrival.kind, arrival.preimage) {
             (Kind::Keysend, Some(_)) if !accept_keysend => Decision::Refuse(Refusal::KeysendOff),
             (Kind::Keysend, Some(preimage)) => {
-                Decision::Claim(keysend(arrival, preimage, now), preimage)
+                Decision::Claim(Box::new(keysend(arrival, preimage, now)), preimage)
             }
             (Kind::Keysend, None) => Decision::Refuse(Refusal::NoPreimage),
             (Kind::Bolt11 | Kind::Bolt12, _) => Decision::Refuse(Refusal::Unknown),
@@ -95,20 +95,18 @@ pub fn decide(
         State::Open if asked_msat > 0 && arrival.amount_msat > asked_msat.saturating_mul(2) => {
             Decision::Refuse(Refusal::TooMuch)
         }
-        State::Open if has_even(&arrival.custom_records) => {
-            Decision::Refuse(Refusal::CustomRecord)
-        }
-        State::Open => Decision::Claim(
-            InvoiceRecord {
+        State::Open if has_even(&arrival.custom_records) => Decision::Refuse(Refusal::CustomRecord),
+        State::Open => {
+            let claiming = InvoiceRecord {
                 stored: Stored::Claiming,
                 received_msat: arrival.amount_msat,
                 preimage: Some(preimage),
                 custom_records: arrival.custom_records,
                 claim_id: arrival.claim_id,
                 ..record
-            },
-            preimage,
-        ),
+            };
+            Decision::Claim(Box::new(claiming), preimage)
+        }
     }
 }
 
@@ -318,7 +316,10 @@ mod tests {
         ] {
             let decided = match decide(record, arrival, keysend_on, NOW) {
                 Decision::Claim(record, preimage) => {
-                    assert_eq!((record.stored, record.preimage), (Stored::Claiming, Some(preimage)));
+                    assert_eq!(
+                        (record.stored, record.preimage),
+                        (Stored::Claiming, Some(preimage))
+                    );
                     Ok(true)
                 }
                 Decision::ClaimAgain(_) => Ok(false),

@@ -72,7 +72,10 @@ impl Create {
         let expiry_secs = match self.expiry_secs {
             0 => config.expiry_secs,
             secs if secs > MAX_EXPIRY_SECS => {
-                return bad("expiry_secs", format!("{secs} is more than {MAX_EXPIRY_SECS}, a year"));
+                return bad(
+                    "expiry_secs",
+                    format!("{secs} is more than {MAX_EXPIRY_SECS}, a year"),
+                );
             }
             secs => secs,
         };

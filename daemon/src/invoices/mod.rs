@@ -88,9 +88,10 @@ impl Invoices {
         state: Option<State>,
     ) -> Result<Page<InvoiceRecord>, Error> {
         let now = now();
-        Ok(self.0.book.page(token, limit, |record| {
-            state.is_none_or(|state| record.state(now) == state)
-        })?)
+        Ok(self
+            .0
+            .book
+            .page(token, limit, |record| state.is_none_or(|state| record.state(now) == state))?)
     }
 
     /// Cancels an unpaid invoice: a payment for it is failed back.

@@ -222,3 +222,137 @@ pub fn crowded(amount_msat: u64, next_htlc_msat: &[u64], splittable: bool) -> bo
     };
     at_once < amount_msat
 }
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::secp256k1::{Secp256k1, SecretKey};
+    use lightning::types::payment::PaymentSecret;
+    use lightning_invoice::{Currency, InvoiceBuilder};
+
+    use super::*;
+
+    fn key(byte: u8) -> (SecretKey, PublicKey) {
+        let secret = SecretKey::from_slice(&[byte; 32]).expect("it is a key");
+        (secret, PublicKey::from_secret_key(&Secp256k1::new(), &secret))
+    }
+
+    fn invoice(amount_msat: Option<u64>) -> Bolt11Invoice {
+        let builder = InvoiceBuilder::new(Currency::Regtest)
+            .description("bread".to_owned())
+            .payment_hash(sha256::Hash::from_byte_array([5; 32]))
+            .payment_secret(PaymentSecret([6; 32]))
+            .duration_since_epoch(Duration::from_secs(1_000))
+            .expiry_time(Duration::from_secs(60))
+            .min_final_cltv_expiry_delta(42);
+        let builder = match amount_msat {
+            Some(msat) => builder.amount_milli_satoshis(msat),
+            None => builder,
+        };
+        builder
+            .build_signed(|hash| Secp256k1::new().sign_ecdsa_recoverable(hash, &key(1).0))
+            .expect("it is whole")
+    }
+
+    fn facts(network: Network, us: u8) -> Facts {
+        Facts { network, node_id: key(us).1 }
+    }
+
+    fn said(result: Result<impl std::fmt::Debug, Error>) -> String {
+        result.expect_err("it is refused").to_string()
+    }
+
+    #[test]
+    fn an_invoice_is_paid_on_its_terms_only() {
+        let ours = facts(Network::Regtest, 2);
+        let agreed =
+            |asked, given| terms(&invoice(asked), given, &ours).map(|terms| terms.amount_msat);
+        for (asked, given, expected) in [
+            (Some(500), None, Ok(500)),
+            (Some(500), Some(500), Ok(500)),
+            (Some(500), Some(1_000), Ok(1_000)),
+            (None, Some(7), Ok(7)),
+            (None, None, Err("leaves the amount to the payer")),
+            (Some(500), Some(499), Err("less than the 500 msat")),
+            (Some(500), Some(1_001), Err("more than twice")),
+            (None, Some(0), Err("not an amount")),
+            (None, Some(u64::MAX), Err("not an amount")),
+        ] {
+            match expected {
+                Ok(msat) => assert_eq!(agreed(asked, given).expect("it is fine"), msat),
+                Err(words) => {
+                    let said = said(agreed(asked, given));
+                    assert!(said.contains(words), "{asked:?} {given:?}: {said}");
+                }
+            }
+        }
+        let terms_for = |facts| terms(&invoice(Some(500)), None, &facts);
+        assert_eq!(terms_for(ours).expect("it is fine").description, "bread");
+        assert!(said(terms_for(facts(Network::Bitcoin, 2))).contains("is for regtest"));
+        assert!(said(terms_for(facts(Network::Regtest, 1))).contains("this node itself"));
+    }
+
+    #[test]
+    fn an_invoice_expires_after_its_last_second() {
+        let at = |secs| not_expired(&invoice(None), Duration::from_secs(secs));
+        assert!(at(1_000).is_ok() && at(1_060).is_ok());
+        assert!(matches!(at(1_061), Err(Error::Expired { ago_secs: 1 })));
+    }
+
+    #[test]
+    fn limits_are_those_of_the_call_or_the_configured_ones() {
+        let config = Config::default();
+        let of = |asked, amount_msat| limits(asked, amount_msat, &config);
+        let none = AskedLimits::default();
+        let default = of(none, 5_000_000).expect("fine");
+        assert_eq!((default.max_fee_msat, default.max_parts), (50_000, 16));
+        assert_eq!((default.timeout.as_secs(), default.max_total_cltv_delta), (60, 2_016));
+        assert_eq!(of(none, 1_000).expect("fine").max_fee_msat, 10_000);
+        let free = AskedLimits { max_fee_msat: Some(0), ..none };
+        assert_eq!(of(free, 5_000_000).expect("fine").max_fee_msat, 0);
+        for (asked, argument) in [
+            (AskedLimits { max_fee_msat: Some(u64::MAX), ..none }, "max_fee_msat"),
+            (AskedLimits { timeout_secs: u32::MAX, ..none }, "timeout_secs"),
+            (AskedLimits { max_parts: 101, ..none }, "max_parts"),
+            (AskedLimits { max_total_cltv_delta: 2_017, ..none }, "max_total_cltv_delta"),
+        ] {
+            assert!(said(of(asked, 1)).starts_with(argument), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_channels_cannot_send_is_refused() {
+        let purse = |channels, outbound_msat| Purse { channels, outbound_msat };
+        assert!(affordable(5, purse(1, 5)).is_ok());
+        assert!(matches!(affordable(5, purse(1, 4)), Err(Error::TooLittleMoney { .. })));
+        assert!(matches!(affordable(5, purse(0, 0)), Err(Error::NoUsableChannel)));
+    }
+
+    #[test]
+    fn a_request_is_new_or_follows_or_is_refused() {
+        let keyed = |fingerprint| {
+            Some(KeyedRequest { payment_id: [1; 32], fingerprint: [fingerprint; 32] })
+        };
+        let of = |keyed, last| admission(keyed, [2; 32], last);
+        assert_eq!(of(None, None).expect("fine"), Admission::New);
+        assert_eq!(of(None, Some(State::Failed)).expect("fine"), Admission::New);
+        let follow = of(keyed(2), Some(State::Succeeded)).expect("fine");
+        assert_eq!(follow, Admission::Follow([1; 32]));
+        assert!(matches!(of(keyed(3), None), Err(Error::KeyReused)));
+        assert!(matches!(of(None, Some(State::Pending)), Err(Error::UnderWay)));
+        assert!(matches!(of(None, Some(State::Succeeded)), Err(Error::AlreadyPaid)));
+    }
+
+    #[test]
+    fn it_is_crowded_when_no_room_is_left_beside_the_others() {
+        for (amount_msat, next, splittable, expected) in [
+            (5, vec![3, 3], true, false),
+            (5, vec![3, 3], false, true),
+            (5, vec![5], false, false),
+            (5, vec![0, 0], true, true),
+            (5, vec![], true, true),
+            (u64::MAX, vec![u64::MAX, u64::MAX], true, false),
+        ] {
+            assert_eq!(crowded(amount_msat, &next, splittable), expected, "{next:?}");
+        }
+    }
+}

@@ -51,7 +51,9 @@ pub enum Error {
         given_msat: u64,
     },
     /// More than twice what the invoice asks for: BOLT 4 has the recipient refuse it.
-    #[error("{given_msat} msat are more than twice the {asked_msat} msat that the invoice asks for")]
+    #[error(
+        "{given_msat} msat are more than twice the {asked_msat} msat that the invoice asks for"
+    )]
     AmountTooLarge {
         /// The invoice's amount.
         asked_msat: u64,

@@ -134,7 +134,10 @@ impl Ledger {
         Ok(Some((record, commit)))
     }
 
-    pub(super) fn get(&self, payment_id: &[u8; 32]) -> Result<Option<PaymentRecord>, storage::Error> {
+    pub(super) fn get(
+        &self,
+        payment_id: &[u8; 32],
+    ) -> Result<Option<PaymentRecord>, storage::Error> {
         PAYMENTS.get(&self.store, payment_id)
     }
 
@@ -152,7 +155,8 @@ impl Ledger {
     /// The payments that have not ended.
     pub(super) fn pending(&self) -> Result<Vec<PaymentRecord>, storage::Error> {
         let names = PENDING.all(&self.store)?;
-        let records = names.into_iter().map(|(_, name)| PAYMENTS.get(&self.store, &name.payment_id));
+        let records =
+            names.into_iter().map(|(_, name)| PAYMENTS.get(&self.store, &name.payment_id));
         Ok(records.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
@@ -187,4 +191,120 @@ fn finished(record: &PaymentRecord) -> Entry {
 /// Bytes for a log line.
 pub(super) fn hex(bytes: &[u8; 32]) -> String {
     bitcoin::hex::DisplayHex::to_lower_hex_string(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payments::record::{FailureReason, Kind};
+
+    fn ledger() -> Ledger {
+        let store = Store::temporary();
+        let journal = Journal::open(&store).expect("an empty journal opens");
+        Ledger::new(store, journal)
+    }
+
+    fn draft(random_id: u8, hash: u8, key: Option<(&str, u8)>) -> Draft {
+        Draft {
+            record: PaymentRecord {
+                payment_id: [random_id; 32],
+                payment_hash: [hash; 32],
+                state: State::Pending,
+                kind: Kind::Bolt11,
+                payee: None,
+                amount_msat: 1_000,
+                fee_msat: None,
+                preimage: None,
+                failure: None,
+                created_at_ms: 5,
+                finished_at_ms: None,
+                bolt11: Some("lnbcrt1".to_owned()),
+                description: None,
+                label: Some("rent".to_owned()),
+                cancelling: false,
+                parts: Vec::new(),
+            },
+            key: key.map(|(key, fingerprint)| (key.to_owned(), [fingerprint; 32])),
+        }
+    }
+
+    fn admitted(ledger: &Ledger, draft: Draft) -> PaymentRecord {
+        match ledger.admit(draft).expect("it is new") {
+            Admitted::New(record, _) => record,
+            Admitted::Follow(_) => panic!("it was not there before"),
+        }
+    }
+
+    fn news(ledger: &Ledger, record: &PaymentRecord, news: News) -> Option<PaymentRecord> {
+        let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
+        ledger.take_in(name, news, 9).expect("the store works").map(|(record, _)| record)
+    }
+
+    fn sent() -> News {
+        News::Sent { preimage: [7; 32], amount_msat: Some(1_000), fee_msat: Some(3) }
+    }
+
+    #[tokio::test]
+    async fn an_invoice_is_paid_once_and_a_failed_attempt_may_be_repeated() {
+        let ledger = ledger();
+        let first = admitted(&ledger, draft(90, 1, None));
+        assert_eq!(first.payment_id, [1; 32], "LDK itself then refuses a second one");
+        assert!(matches!(ledger.admit(draft(91, 1, None)), Err(Error::UnderWay)));
+        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound)).expect("it ended");
+        let second = admitted(&ledger, draft(92, 1, None));
+        assert_eq!(second.payment_id, [92; 32], "late news of the first cannot touch it");
+        news(&ledger, &second, sent()).expect("it ended");
+        assert!(matches!(ledger.admit(draft(93, 1, None)), Err(Error::AlreadyPaid)));
+        let last = ledger.last_attempt(&[1; 32]).expect("readable").expect("it is there");
+        assert_eq!((last.state, last.payment_id), (State::Succeeded, [92; 32]));
+        assert_eq!(ledger.page(&[], 10, None).expect("readable").items.len(), 2);
+        let failed = ledger.page(&[], 10, Some(State::Failed)).expect("readable").items;
+        assert_eq!(failed.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_same_key_follows_the_first_payment_and_never_makes_a_second() {
+        let ledger = ledger();
+        let first = admitted(&ledger, draft(90, 1, Some(("rent", 1))));
+        for hash in [1, 2] {
+            match ledger.admit(draft(91, hash, Some(("rent", 1)))).expect("it follows") {
+                Admitted::Follow(payment_id) => assert_eq!(payment_id, first.payment_id),
+                Admitted::New(..) => panic!("a second payment under one key"),
+            }
+        }
+        assert!(matches!(ledger.admit(draft(92, 3, Some(("rent", 2)))), Err(Error::KeyReused)));
+        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound)).expect("it ended");
+        let again = ledger.admit(draft(93, 1, Some(("rent", 1)))).expect("it follows");
+        assert!(matches!(again, Admitted::Follow(_)), "a failure is an outcome too");
+    }
+
+    #[tokio::test]
+    async fn news_are_kept_once_told_and_written_into_the_journal() {
+        let ledger = ledger();
+        let record = admitted(&ledger, draft(90, 1, None));
+        let mut watch = ledger.watch(record.payment_id);
+        assert_eq!(ledger.pending().expect("readable"), [record.clone()]);
+        assert!(news(&ledger, &record, News::Cancelled).expect("it is new").cancelling);
+        assert!(watch.changed().await.expect("the store works").cancelling);
+        assert!(news(&ledger, &record, sent()).is_some());
+        assert_eq!(news(&ledger, &record, sent()), None);
+        assert_eq!(news(&ledger, &record, News::Failed(FailureReason::Cancelled)), None);
+        let ended = watch.changed().await.expect("the store works");
+        assert_eq!((ended.state, ended.fee_msat), (State::Succeeded, Some(3)));
+        assert!(ledger.pending().expect("readable").is_empty());
+        let told = ledger.journal.read(0, 10).expect("readable");
+        assert_eq!(told.len(), 2, "started and finished, once each");
+    }
+
+    #[tokio::test]
+    async fn news_of_a_payment_without_record_make_one() {
+        let ledger = ledger();
+        let unknown = draft(4, 8, None).record;
+        assert_eq!(news(&ledger, &unknown, News::Cancelled), None);
+        let made = news(&ledger, &unknown, sent()).expect("it becomes a record");
+        assert_eq!((made.kind, made.state), (Kind::Unknown, State::Succeeded));
+        let found = ledger.last_attempt(&[8; 32]).expect("readable");
+        assert_eq!(found.map(|record| record.payment_id), Some([4; 32]));
+        assert!(matches!(ledger.admit(draft(5, 8, None)), Err(Error::AlreadyPaid)));
+    }
 }

@@ -249,7 +249,10 @@ impl Payments {
 
 fn named(payment_id: PaymentId, payment_hash: Option<PaymentHash>) -> Name {
     // Only payments without an invoice yet have no hash, which we do not make.
-    Name { payment_id: payment_id.0, payment_hash: payment_hash.map_or(payment_id.0, |hash| hash.0) }
+    Name {
+        payment_id: payment_id.0,
+        payment_hash: payment_hash.map_or(payment_id.0, |hash| hash.0),
+    }
 }
 
 /// The states of one payment as they come.

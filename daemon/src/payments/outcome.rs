@@ -161,7 +161,12 @@ pub fn part(path: &Path, end: PartEnd) -> Part {
         fee_msat: if index == last && path.blinded_tail.is_none() { 0 } else { hop.fee_msat },
         cltv_expiry_delta: hop.cltv_expiry_delta,
     });
-    Part { end, amount_msat: path.final_value_msat(), fee_msat: path.fee_msat(), hops: hops.collect() }
+    Part {
+        end,
+        amount_msat: path.final_value_msat(),
+        fee_msat: path.fee_msat(),
+        hops: hops.collect(),
+    }
 }
 
 /// Why a part came back, in words.
@@ -194,11 +199,7 @@ mod tests {
     const NAME: Name = Name { payment_id: [1; 32], payment_hash: [2; 32] };
 
     fn pending() -> PaymentRecord {
-        PaymentRecord {
-            kind: Kind::Bolt11,
-            amount_msat: 1_000,
-            ..unknown(NAME, 5)
-        }
+        PaymentRecord { kind: Kind::Bolt11, amount_msat: 1_000, ..unknown(NAME, 5) }
     }
 
     fn sent() -> News {
@@ -264,7 +265,10 @@ mod tests {
     fn parts_are_told_once_and_bounded() {
         let arrived = a_part(1, PartEnd::Succeeded);
         let mut record = after(pending(), News::PartEnded(arrived.clone()));
-        assert_eq!(after(record.clone(), News::PartEnded(arrived.clone())).parts, [arrived.clone()]);
+        assert_eq!(
+            after(record.clone(), News::PartEnded(arrived.clone())).parts,
+            [arrived.clone()]
+        );
         for amount in 0..100 {
             record = after(record, News::PartEnded(failed_part(amount)));
         }

@@ -71,8 +71,11 @@ impl Payments {
             "a payment was recorded but not sent before the daemon stopped"
         );
         let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
-        let reason =
-            if record.cancelling { FailureReason::Cancelled } else { FailureReason::NotSentBeforeRestart };
+        let reason = if record.cancelling {
+            FailureReason::Cancelled
+        } else {
+            FailureReason::NotSentBeforeRestart
+        };
         self.0.ledger.take_in(name, News::Failed(reason), now_ms()).map(|_| ())
     }
 }

@@ -97,8 +97,7 @@ impl Payments {
             label: said(request.label),
             ..self.blank(Kind::Bolt11)
         };
-        let order =
-            Order::Bolt11 { invoice: Box::new(invoice), amount_msat: terms.amount_msat };
+        let order = Order::Bolt11 { invoice: Box::new(invoice), amount_msat: terms.amount_msat };
         self.start(Draft { record, key }, order, limits)
     }
 
@@ -157,7 +156,13 @@ impl Payments {
         following
     }
 
-    async fn carry_out(&self, record: PaymentRecord, order: Order, limits: Limits, recorded: Commit) {
+    async fn carry_out(
+        &self,
+        record: PaymentRecord,
+        order: Order,
+        limits: Limits,
+        recorded: Commit,
+    ) {
         let deadline = Instant::now() + limits.timeout;
         let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
         // Not durable means that the store has failed: the daemon is ending, and nothing was sent.
@@ -195,7 +200,8 @@ impl Payments {
             if self.given_up(&name.payment_id) {
                 return Err(FailureReason::Cancelled);
             }
-            let limits = Limits { timeout: deadline.saturating_duration_since(Instant::now()), ..limits };
+            let limits =
+                Limits { timeout: deadline.saturating_duration_since(Instant::now()), ..limits };
             match self.hand_over(name, order, limits) {
                 Err(FailureReason::RouteNotFound) if beside_others && self.is_crowded(order) => {
                     if timeout_at(deadline, self.0.freed.notified()).await.is_err() {
