@@ -31,7 +31,7 @@ pub(super) struct Draft {
 /// A payment that is recorded, or that was.
 pub(super) enum Admitted {
     /// Recorded now; once the commit is through, it may be sent.
-    New(PaymentRecord, Commit),
+    New(Box<PaymentRecord>, Commit),
     /// Recorded before, under the same key.
     Follow([u8; 32]),
 }
@@ -88,7 +88,7 @@ impl Ledger {
                 amount_msat: record.amount_msat,
             },
         );
-        Ok(Admitted::New(record, self.store.commit(batch)))
+        Ok(Admitted::New(Box::new(record), self.store.commit(batch)))
     }
 
     /// Takes in news; enqueues the record and its journal entry together. Returns the record if it changed
@@ -230,7 +230,7 @@ mod tests {
 
     fn admitted(ledger: &Ledger, draft: Draft) -> PaymentRecord {
         match ledger.admit(draft).expect("it is new") {
-            Admitted::New(record, _) => record,
+            Admitted::New(record, _) => *record,
             Admitted::Follow(_) => panic!("it was not there before"),
         }
     }

@@ -150,7 +150,7 @@ impl Payments {
         let payments = self.clone();
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
         self.0.tasks.spawn_once(Stage::Work, "payment", async move {
-            payments.carry_out(record, order, limits, recorded).await;
+            payments.carry_out(&record, order, limits, recorded).await;
             payments.0.waiting.fetch_sub(1, Ordering::Relaxed);
         });
         following
@@ -158,7 +158,7 @@ impl Payments {
 
     async fn carry_out(
         &self,
-        record: PaymentRecord,
+        record: &PaymentRecord,
         order: Order,
         limits: Limits,
         recorded: Commit,
