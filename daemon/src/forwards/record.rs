@@ -67,7 +67,7 @@ impl_writeable_tlv_based!(ForwardRecord, {
     (2, settled_at, required),
     (4, settled, required),
 });
-record!(ForwardRecord, kind = 40, version = 1);
+record!(ForwardRecord, kind = 60, version = 1);
 
 /// What all forwards come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl_writeable_tlv_based!(Totals, {
     (6, fee_msat, required),
     (8, failed_count, required),
 });
-record!(Totals, kind = 41, version = 1);
+record!(Totals, kind = 61, version = 1);
 
 /// What the forwards of one channel come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl_writeable_tlv_based!(ChannelTotals, {
     (6, outbound_msat, required),
     (8, fee_msat, required),
 });
-record!(ChannelTotals, kind = 42, version = 1);
+record!(ChannelTotals, kind = 62, version = 1);
 
 /// From which forward on LDK may tell again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ pub struct Floor {
     pub first_remembered: u64,
 }
 impl_writeable_tlv_based!(Floor, { (0, first_remembered, required) });
-record!(Floor, kind = 43, version = 1);
+record!(Floor, kind = 63, version = 1);
 
 impl Totals {
     /// With one more settled forward.
