@@ -33,12 +33,12 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     queue: Arc<Queue>,
     committer: Mutex<Option<JoinHandle<()>>>,
-    watches: Watches,
+    watches: Followed,
     /// Given back after the committer has ended.
     _held: Vec<Lock>,
 }
 
-struct Watches {
+struct Followed {
     mirror: watch::Receiver<MirrorStatus>,
     low_space: watch::Receiver<Option<LowSpace>>,
 }
@@ -84,7 +84,7 @@ impl Store {
         let thread =
             thread.map_err(|error| Error::io("start the committer of", directory, error))?;
         let committer = Mutex::new(Some(thread));
-        let watches = Watches { mirror, low_space };
+        let watches = Followed { mirror, low_space };
         Ok(Self(Arc::new(Inner { queue, committer, watches, _held: held })))
     }
 
