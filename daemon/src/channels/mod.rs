@@ -19,9 +19,11 @@ mod reconcile;
 mod record;
 mod spends;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bitcoin::Network;
 use bitcoin::secp256k1::PublicKey;
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::types::ChannelId;
@@ -118,6 +120,17 @@ impl Channels {
             (channel.short_channel_id.unwrap_or(u64::MAX), channel.channel_id.0)
         });
         channels
+    }
+
+    /// Returns who is connected.
+    pub fn connected_peers(&self) -> HashSet<PublicKey> {
+        let peers = self.0.node.peer_manager.list_peers();
+        peers.into_iter().map(|peer| peer.counterparty_node_id).collect()
+    }
+
+    /// Returns which chain this is.
+    pub fn network(&self) -> Network {
+        self.0.node.network
     }
 
     /// Returns one channel, open or closed.

@@ -118,6 +118,26 @@ impl Channels {
         Ok(self.follow_open(user_channel_id))
     }
 
+    /// Whether an open was asked for under this key.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn knows_key(&self, key: &str) -> Result<bool, Error> {
+        Ok(OPENS_BY_KEY.contains(&self.0.store, key.as_bytes())?)
+    }
+
+    /// Checks what can be checked of a request before the peer is connected.
+    ///
+    /// # Errors
+    /// [`Error::Argument`], [`Error::NotReady`], [`Error::TooManyPending`].
+    pub fn check_request(&self, request: &Open) -> Result<(), Error> {
+        check(request, &Facts { connected: true, ..self.facts(request) })?;
+        match request.amount {
+            Amount::Exactly(sat) => check_capacity(&self.0.config, sat, request.push_msat),
+            Amount::All => Ok(()),
+        }
+    }
+
     /// Records that a channel will not be; tells whoever follows it.
     pub(super) async fn fail(
         &self,
