@@ -192,8 +192,7 @@ impl Channels {
         let opening = Entry::ChannelOpening {
             channel_id: channel_id.0,
             node_id,
-            funding_txid: record::txid_bytes(&funding.txid),
-            funding_vout: funding.vout,
+            funding,
             capacity_sat: record.capacity_sat,
             outbound: record.outbound,
         };

@@ -1,6 +1,5 @@
 //! What is kept of each channel: while it lives, when it is closed, and which transaction closed it.
 
-use bitcoin::hashes::Hash as _;
 use bitcoin::secp256k1::PublicKey;
 use bitcoin::{OutPoint, Txid};
 use lightning::impl_writeable_tlv_based;
@@ -171,13 +170,9 @@ pub fn outpoint(ldk: lightning::chain::transaction::OutPoint) -> OutPoint {
     ldk.into_bitcoin_outpoint()
 }
 
-/// The txid's bytes in the order of the wire, as the journal wants them.
-pub fn txid_bytes(txid: &Txid) -> [u8; 32] {
-    txid.to_byte_array()
-}
-
 #[cfg(test)]
 pub mod tests {
+    use bitcoin::hashes::Hash as _;
     use bitcoin::secp256k1::{Secp256k1, SecretKey};
 
     use super::*;
