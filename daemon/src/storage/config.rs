@@ -33,3 +33,17 @@ impl Default for Config {
         }
     }
 }
+
+impl Config {
+    /// Returns what is wrong with this section, each with the option's name.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !(1..=65_536).contains(&self.cache_mib) {
+            problems.push("cache_mib: must be between 1 and 65536".to_owned());
+        }
+        if self.stop_without_mirror && self.mirror.is_none() {
+            problems.push("stop_without_mirror: there is no mirror".to_owned());
+        }
+        problems
+    }
+}
