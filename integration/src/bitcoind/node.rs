@@ -88,6 +88,11 @@ impl Bitcoind {
         Client::new(&url, Auth::CookieFile(self.cookie_file())).context("making an RPC client")
     }
 
+    /// Of its process, where it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
     /// The RPC port.
     pub fn rpc_port(&self) -> u16 {
         self.rpc.number()

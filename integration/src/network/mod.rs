@@ -147,6 +147,12 @@ impl Network {
         self.scratch.keep();
     }
 
+    /// Of everything that runs.
+    pub fn pids(&self) -> Vec<u32> {
+        let daemons = self.nodes.iter().filter_map(|node| node.process().ok());
+        daemons.map(crate::process::Process::pid).chain(self.bitcoind.pid()).collect()
+    }
+
     /// Ends all processes, however they take it: after a failure.
     pub fn tear_down(&mut self) {
         for node in &mut self.nodes {
