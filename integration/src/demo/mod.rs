@@ -28,10 +28,10 @@ const CAPACITY_SAT: std::ops::RangeInclusive<u64> = 10_000_000..=400_000_000;
 
 /// Builds what is missing: programs first, so that later stages show only themselves.
 pub fn provide(screen: &Screen) -> Result<()> {
-    let stage = screen.stage("fulmend, fulmen and bitcoind");
-    binaries::get()?;
-    provision::bitcoind()?;
-    stage.done("built and found");
+    // No spinner here: cargo and ninja show their own progress on the same terminal.
+    let binaries = binaries::get()?;
+    let bitcoind = provision::bitcoind()?;
+    screen.line(&format!("  ✓ {} and {}", binaries.fulmend.display(), bitcoind.display()));
     Ok(())
 }
 
