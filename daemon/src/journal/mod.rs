@@ -1,1 +1,148 @@
 //! The durable, ordered, resumable log of what happened.
+
+mod entry;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lightning::impl_writeable_tlv_based;
+use tokio::sync::watch;
+
+pub use entry::{Entry, InvoiceKind};
+
+use crate::storage::{self, Batch, JOURNAL_KIND, Log, Store};
+
+const ENTRIES: Log<Stamped> = Log::new("journal");
+
+/// The journal; a handle.
+#[derive(Clone)]
+pub struct Journal {
+    store: Store,
+    head: watch::Receiver<u64>,
+}
+
+/// An entry with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// One more than that of the entry before; the first entry ever has 1.
+    pub sequence: u64,
+    /// When it was written down, in seconds since 1970.
+    pub happened_at: u64,
+    /// What happened.
+    pub entry: Entry,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamped {
+    happened_at: u64,
+    entry: Entry,
+}
+
+impl_writeable_tlv_based!(Stamped, {
+    (0, happened_at, required),
+    (2, entry, required),
+});
+storage::record!(Stamped, kind = JOURNAL_KIND, version = 1);
+
+impl Journal {
+    /// Opens the journal of a store.
+    pub fn open(store: &Store) -> Result<Self, storage::Error> {
+        Ok(Self { store: store.clone(), head: ENTRIES.head(store)? })
+    }
+
+    /// Adds an entry to the batch that carries the record it tells of.
+    ///
+    /// Its sequence number is given out when the batch is committed, so that the order of numbers is the order in
+    /// which entries become durable.
+    pub fn append(&self, batch: &mut Batch, entry: Entry) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        ENTRIES.append(batch, &Stamped { happened_at: now.as_secs(), entry });
+    }
+
+    /// Returns at most `limit` durable entries with sequence numbers above `after`, in order.
+    ///
+    /// Entries that retention has removed are passed over; no other is.
+    pub fn read(&self, after: u64, limit: usize) -> Result<Vec<Numbered>, storage::Error> {
+        let entries = ENTRIES.read(&self.store, after, self.head(), limit)?;
+        let number =
+            |(sequence, Stamped { happened_at, entry })| Numbered { sequence, happened_at, entry };
+        Ok(entries.into_iter().map(number).collect())
+    }
+
+    /// The sequence number of the last durable entry; 0 while there is none.
+    pub fn head(&self) -> u64 {
+        *self.head.borrow()
+    }
+
+    /// Follows the sequence number of the last durable entry.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.head.clone()
+    }
+
+    /// Removes up to `limit` entries that happened before `before` (seconds since 1970), oldest first, but never
+    /// one of the newest `keep_newest`; returns how many.
+    pub fn prune(
+        &self,
+        batch: &mut Batch,
+        keep_newest: u64,
+        before: u64,
+        limit: usize,
+    ) -> Result<usize, storage::Error> {
+        let keep_from = (self.head() + 1).saturating_sub(keep_newest.max(1));
+        ENTRIES.prune(&self.store, batch, keep_from, limit, |stamped| stamped.happened_at < before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(number: u8) -> Entry {
+        Entry::InvoiceCreated { payment_hash: [number; 32], amount_msat: Some(1000) }
+    }
+
+    fn append(journal: &Journal, number: u8) -> storage::Commit {
+        let mut batch = Batch::new();
+        journal.append(&mut batch, settled(number));
+        journal.store.commit(batch)
+    }
+
+    #[tokio::test]
+    async fn entries_come_in_the_order_of_their_commits_and_only_when_durable() {
+        let store = Store::temporary();
+        let journal = Journal::open(&store).unwrap();
+        assert_eq!((journal.head(), journal.read(0, 10).unwrap().len()), (0, 0));
+        let mut watch = journal.watch();
+        let (mut early, mut late) = (Batch::new(), Batch::new());
+        journal.append(&mut early, settled(1));
+        journal.append(&mut late, settled(2));
+        drop(store.commit(late));
+        store.commit(early).await.unwrap();
+        watch.wait_for(|head| *head == 2).await.unwrap();
+        let read = journal.read(0, 10).unwrap();
+        let entries: Vec<_> =
+            read.iter().map(|numbered| (numbered.sequence, &numbered.entry)).collect();
+        assert_eq!(entries, [(1, &settled(2)), (2, &settled(1))]);
+        assert_eq!(journal.read(1, 10).unwrap()[0].sequence, 2);
+        assert_eq!(journal.read(0, 1).unwrap().len(), 1);
+        assert!(journal.read(2, 10).unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn numbers_go_on_after_a_restart_and_after_pruning() {
+        let directory = tempfile::tempdir().unwrap();
+        for round in 0..3u64 {
+            let store = Store::open(directory.path(), &storage::Config::default()).unwrap();
+            let journal = Journal::open(&store).unwrap();
+            assert_eq!(journal.head(), round * 2);
+            append(&journal, 1).await.unwrap();
+            append(&journal, 2).await.unwrap();
+            assert_eq!(journal.head(), round * 2 + 2);
+            let mut batch = Batch::new();
+            assert_eq!(journal.prune(&mut batch, 1, 0, 10).unwrap(), 0);
+            let gone = journal.prune(&mut batch, 1, u64::MAX, 10).unwrap();
+            assert_eq!(gone, if round == 0 { 1 } else { 2 });
+            store.commit(batch).await.unwrap();
+            assert_eq!(journal.read(0, 10).unwrap().len(), 1);
+        }
+    }
+}
