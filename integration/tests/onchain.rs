@@ -1,5 +1,5 @@
 //! On-chain money: funded, spent, listed, emptied, with the anchor reserve kept.
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use fulmen_integration::network::Topology;
 use fulmen_integration::network::funding::{Plan, new_address};
 use fulmen_integration::scenario;
