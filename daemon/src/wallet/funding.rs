@@ -1,0 +1,162 @@
+//! Funds channels: a signed transaction whose inputs stay locked until it is confirmed or discarded.
+
+use std::collections::{BTreeSet, HashSet};
+
+use bdk_wallet::ChangeSet;
+use bitcoin::hashes::Hash as _;
+use bitcoin::{FeeRate, OutPoint, ScriptBuf, Transaction, Txid, WScriptHash};
+use lightning::impl_writeable_tlv_based;
+
+use super::Wallet;
+use super::draft::{self, Value};
+use super::error::Error;
+use super::ledger::Ledger;
+use crate::storage::{self, Batch, Table, record};
+
+const FUNDINGS: Table<FundingRecord> = Table::new("wallet-fundings");
+/// How transactions that fund channels are called in the list.
+const LABEL: &str = "channel funding";
+
+/// A funding that is neither confirmed nor discarded, and what it would spend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FundingRecord {
+    txid: Txid,
+    inputs: Vec<OutPoint>,
+}
+
+impl_writeable_tlv_based!(FundingRecord, {
+    (0, txid, required),
+    (2, inputs, required_vec),
+});
+record!(FundingRecord, kind = 63, version = 1);
+
+impl Wallet {
+    /// Builds and signs a transaction that pays `amount_sat` to a channel's script. Its inputs are locked,
+    /// durably, before it is returned; LDK broadcasts it.
+    pub async fn fund(
+        &self,
+        script: ScriptBuf,
+        amount_sat: u64,
+        feerate: FeeRate,
+    ) -> Result<Transaction, Error> {
+        let reserved_sat = self.reserve_sat()?;
+        let (tx, commit) = {
+            let mut ledger = self.ledger();
+            let ledger = &mut *ledger;
+            let value = Value::Exactly(amount_sat);
+            let draft = draft::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat)?;
+            draft::take_change(&mut ledger.bdk, &draft);
+            let tx = self.sign_whole(&ledger.bdk, draft.psbt)?;
+            let inputs: Vec<_> = tx.input.iter().map(|input| input.previous_output).collect();
+            inputs.iter().for_each(|input| ledger.bdk.lock_outpoint(*input));
+            let record = FundingRecord { txid: tx.compute_txid(), inputs };
+            let mut batch = Batch::new();
+            FUNDINGS.put(&mut batch, &record.txid.to_byte_array(), &record);
+            (tx, self.keep(ledger, batch, &[])?)
+        };
+        commit.await?;
+        Ok(tx)
+    }
+
+    /// The largest amount that [`Wallet::fund`] could fund now, in satoshis, if `further_reserve_sat` more
+    /// had to stay than now (for the channel that is to be opened).
+    pub fn max_funding_sat(
+        &self,
+        feerate: FeeRate,
+        further_reserve_sat: u64,
+    ) -> Result<u64, Error> {
+        let reserved_sat = self.reserve_sat()?.saturating_add(further_reserve_sat);
+        let mut ledger = self.ledger();
+        let script = some_funding_script();
+        let all = draft::draft(&mut ledger.bdk, &script, Value::All, feerate, reserved_sat)?;
+        // Fees are rounded for each part of a transaction: paying exactly that amount may miss a few
+        // satoshis, which the shortage tells.
+        let mut amount_sat = all.amount_sat;
+        for _ in 0..4 {
+            let value = Value::Exactly(amount_sat);
+            match draft::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat) {
+                Ok(_) => break,
+                Err(Error::InsufficientFunds { needed_sat, spendable_sat, .. }) => {
+                    let short_sat = needed_sat.saturating_sub(spendable_sat).max(1);
+                    amount_sat = amount_sat.saturating_sub(short_sat);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(amount_sat)
+    }
+
+    /// Whether [`Wallet::fund`] could fund `amount_sat` now; returns the fee, in satoshis.
+    pub fn check_funding(
+        &self,
+        amount_sat: u64,
+        feerate: FeeRate,
+        further_reserve_sat: u64,
+    ) -> Result<u64, Error> {
+        let reserved_sat = self.reserve_sat()?.saturating_add(further_reserve_sat);
+        let mut ledger = self.ledger();
+        let (script, value) = (some_funding_script(), Value::Exactly(amount_sat));
+        draft::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat)
+            .map(|draft| draft.fee_sat)
+    }
+
+    /// Gives the inputs of a funding free that LDK will never broadcast, or no longer wants.
+    ///
+    /// Does nothing for a transaction that is not a pending funding.
+    pub fn discard_funding(&self, txid: Txid) -> Result<(), Error> {
+        let mut ledger = self.ledger();
+        let ledger = &mut *ledger;
+        let Some(record) = FUNDINGS.get(self.store(), &txid.to_byte_array())? else {
+            return Ok(());
+        };
+        let mut batch = Batch::new();
+        FUNDINGS.delete(&mut batch, &txid.to_byte_array());
+        record.inputs.iter().for_each(|input| ledger.bdk.unlock_outpoint(*input));
+        if ledger.bdk.tx_graph().get_tx(txid).is_some() {
+            ledger.evict(BTreeSet::from([txid]), self.now());
+        }
+        // Not waited for: if it is lost in a crash, LDK or `discard_fundings_except` tells it again.
+        drop(self.keep(ledger, batch, &[])?);
+        tracing::info!(%txid, "funding discarded, its inputs can be spent again");
+        Ok(())
+    }
+
+    /// Discards fundings of which LDK knows nothing after a restart: it forgets channels whose funding it has
+    /// not broadcast, without a word. `known` are the funding transactions of all its channels and monitors.
+    pub fn discard_fundings_except(&self, known: &HashSet<Txid>) -> Result<(), Error> {
+        for (_, record) in FUNDINGS.all(self.store())? {
+            if !known.contains(&record.txid) {
+                self.discard_funding(record.txid)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what a block has confirmed: locks on spent inputs, and records of fundings.
+    pub(super) fn settle_fundings(
+        &self,
+        ledger: &mut Ledger,
+        changes: &ChangeSet,
+        batch: &mut Batch,
+    ) -> Result<(), storage::Error> {
+        for (_, txid) in &changes.tx_graph.anchors {
+            let Some(tx) = ledger.bdk.tx_graph().get_tx(*txid) else { continue };
+            tx.input.iter().for_each(|input| ledger.bdk.unlock_outpoint(input.previous_output));
+            if FUNDINGS.get(self.store(), &txid.to_byte_array())?.is_some() {
+                FUNDINGS.delete(batch, &txid.to_byte_array());
+            }
+        }
+        Ok(())
+    }
+
+    /// What a transaction is called in the list when LDK broadcasts it.
+    pub(super) fn label_of(&self, txid: Txid) -> Result<Option<String>, storage::Error> {
+        let funding = FUNDINGS.get(self.store(), &txid.to_byte_array())?;
+        Ok(funding.map(|_| LABEL.to_owned()))
+    }
+}
+
+/// Pays as many bytes as any channel's funding output (BOLT 3: P2WSH).
+fn some_funding_script() -> ScriptBuf {
+    ScriptBuf::new_p2wsh(&WScriptHash::all_zeros())
+}
