@@ -62,13 +62,11 @@ fn health_and_reflection_need_no_macaroon_and_tell_the_services() {
     scenario::run("reflection", async |network| {
         network.add_nodes(1).await?;
         let connection = network.nodes[0].dial_as("readonly").await?;
-        let mut health =
-            tonic_health::pb::health_client::HealthClient::new(connection.clone());
+        let mut health = tonic_health::pb::health_client::HealthClient::new(connection.clone());
         let answer = health.check(HealthCheckRequest { service: String::new() }).await?;
         ensure!(answer.into_inner().status() == ServingStatus::Serving);
 
-        let mut reflection =
-            server_reflection_client::ServerReflectionClient::new(connection);
+        let mut reflection = server_reflection_client::ServerReflectionClient::new(connection);
         let ask = ServerReflectionRequest {
             host: String::new(),
             message_request: Some(MessageRequest::ListServices(String::new())),
@@ -213,8 +211,7 @@ fn lists_are_paged_newest_first() {
         let mut page_token = Vec::new();
         loop {
             let page = Some(PageRequest { page_size: 3, page_token });
-            let request =
-                ListPaymentsRequest { page, state: payment::State::Succeeded.into() };
+            let request = ListPaymentsRequest { page, state: payment::State::Succeeded.into() };
             let answer = alice.payments().list(request).await?.into_inner();
             ensure!(answer.payments.len() <= 3);
             amounts.extend(answer.payments.iter().map(|it| it.amount_msat));
@@ -223,9 +220,11 @@ fn lists_are_paged_newest_first() {
                 break;
             }
         }
-        ensure!(amounts == (1..=7).rev().map(|it| 1_000_000 + it).collect::<Vec<_>>(), "{amounts:?}");
-        let request =
-            ListInvoicesRequest { page: None, state: invoice::State::Settled.into() };
+        ensure!(
+            amounts == (1..=7).rev().map(|it| 1_000_000 + it).collect::<Vec<_>>(),
+            "{amounts:?}"
+        );
+        let request = ListInvoicesRequest { page: None, state: invoice::State::Settled.into() };
         let received = bob.invoices().list(request).await?.into_inner().invoices;
         ensure!(received.len() == 7 && received[0].received_msat == 1_000_007);
         let none = ListPaymentsRequest { page: None, state: payment::State::Failed.into() };
@@ -270,7 +269,10 @@ fn the_node_tells_of_itself_and_stops_when_asked() {
         })
         .await?;
 
-        let outcome = alice.peers().disconnect(DisconnectPeerRequest { node_id: bob.id(), force: false }).await;
+        let outcome = alice
+            .peers()
+            .disconnect(DisconnectPeerRequest { node_id: bob.id(), force: false })
+            .await;
         refused(outcome, Code::FailedPrecondition, "channel")?;
         alice.peers().disconnect(DisconnectPeerRequest { node_id: bob.id(), force: true }).await?;
         network.wait_usable().await?;

@@ -1,7 +1,7 @@
 //! The life of a channel: opened, paid over both ways, priced, closed by agreement, found again in the history.
 use anyhow::{Result, ensure};
-use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::network::funding::{Plan, follow_open};
+use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{chain, channel, pay, wallet};
@@ -33,7 +33,8 @@ fn open_pay_both_ways_and_close() {
             let closed = channel::closed(node, &opened.channel_id).await?;
             ensure!(closed.kind == "cooperative" && !closed.reason.is_empty(), "{closed:?}");
             ensure!(!closed.closing_txid.is_empty());
-            let request = GetChannelRequest { channel: Some(channel::reference(&opened.channel_id)) };
+            let request =
+                GetChannelRequest { channel: Some(channel::reference(&opened.channel_id)) };
             let found = node.channels().get(request).await?.into_inner().channel;
             ensure!(matches!(found, Some(Found::Closed(_))), "{found:?}");
             let balances = wallet::balances(node).await?;
@@ -120,7 +121,11 @@ async fn gossiped(
             .filter_map(|directed| directed.policy)
             .map(|it| (it.base_fee_msat, it.proportional_millionths, it.cltv_expiry_delta))
             .collect();
-        Ok(if known.contains(&wanted) { Look::Done(()) } else { Look::NotYet(format!("{known:?}")) })
+        Ok(if known.contains(&wanted) {
+            Look::Done(())
+        } else {
+            Look::NotYet(format!("{known:?}"))
+        })
     })
     .await
 }

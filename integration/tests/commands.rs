@@ -2,8 +2,8 @@
 use anyhow::{Context as _, Result, ensure};
 use fulmen_integration::binaries;
 use fulmen_integration::cli::{Cli, hex};
-use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::network::funding::Plan;
+use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{chain, wallet};
@@ -83,7 +83,9 @@ async fn peers(network: &Network, alice: &Cli) -> Result<()> {
 /// Opens a channel with the CLI, and returns its short id as the CLI writes it.
 async fn channels(network: &Network, alice: &Cli, bob: &Cli) -> Result<String> {
     let uri = network.nodes[1].uri();
-    alice.ok(&["channel", "open", &uri, "0.02btc", "--push", "500000sat", "-y", "--no-wait"]).await?;
+    alice
+        .ok(&["channel", "open", &uri, "0.02btc", "--push", "500000sat", "-y", "--no-wait"])
+        .await?;
     network.mine(6).await?;
     network.wait_usable().await?;
     network.wait_for_graph().await?;
@@ -103,7 +105,8 @@ async fn channels(network: &Network, alice: &Cli, bob: &Cli) -> Result<String> {
 }
 
 async fn payments(network: &Network, alice: &Cli, bob: &Cli) -> Result<()> {
-    let made = bob.json(&["invoice", "create", "1000sat", "-d", "coffee", "--expiry", "1h"]).await?;
+    let made =
+        bob.json(&["invoice", "create", "1000sat", "-d", "coffee", "--expiry", "1h"]).await?;
     let bolt11 = text(&made, "/invoice/bolt11")?;
     let hash = text(&made, "/invoice/payment_hash")?;
     ensure!(alice.ok(&["decode", &bolt11]).await?.contains("coffee"));
@@ -155,7 +158,9 @@ fn exit_codes_tell_what_went_wrong() {
         network.build(&Plan::balanced(Topology::Pair)).await?;
         let node = &network.nodes[0];
         let alice = node.cli()?;
-        for wrong in [&["nonsense"][..], &["send", "bcrt1q", "50"], &["close", "539"], &["pay", "x"]] {
+        for wrong in
+            [&["nonsense"][..], &["send", "bcrt1q", "50"], &["close", "539"], &["pay", "x"]]
+        {
             alice.fails(2, wrong).await?;
         }
         let unknown = "ab".repeat(32);

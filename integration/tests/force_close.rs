@@ -1,7 +1,7 @@
 //! Channels closed by force, by each side, idle and with HTLCs under way: all money comes back.
 use anyhow::{Result, ensure};
-use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::network::funding::Plan;
+use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{chain, channel, pay};
 use fulmen_proto::v1::{CancelInvoiceRequest, Invoice, payment};

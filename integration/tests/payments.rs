@@ -43,9 +43,8 @@ fn one_to_four_hops_with_exact_fees_at_each() {
                 let answer =
                     alice.graph().get_channel(GetGraphChannelRequest { short_channel_id }).await?;
                 let known = answer.into_inner().channel.unwrap_or_default();
-                let directions = [known.one_to_two.clone(), known.two_to_one.clone()];
-                let found =
-                    directions.into_iter().flatten().any(|one| one.policy == Some(wanted));
+                let directions = [known.one_to_two, known.two_to_one];
+                let found = directions.into_iter().flatten().any(|one| one.policy == Some(wanted));
                 Ok(if found { Look::Done(()) } else { Look::NotYet(format!("{known:?}")) })
             })
             .await?;
@@ -198,12 +197,13 @@ fn keysend_carries_records_and_needs_no_invoice() {
         network.build(&Plan::balanced(Topology::Line(3))).await?;
         let (alice, carol) = (&network.nodes[0], &network.nodes[2]);
         let request = KeysendRequest {
-            custom_records: vec![CustomRecord { type_: 65_537, value: b"hello".to_vec() }],
+            custom_records: vec![CustomRecord { r#type: 65_537, value: b"hello".to_vec() }],
             idempotency_key: "tip".to_owned(),
             label: "a tip".to_owned(),
             ..pay::keysend_request(carol, 7_654_321)
         };
-        let sent = pay::finish(alice.payments().keysend(request.clone()).await?.into_inner()).await?;
+        let sent =
+            pay::finish(alice.payments().keysend(request.clone()).await?.into_inner()).await?;
         ensure!(sent.state() == payment::State::Succeeded && sent.kind() == payment::Kind::Keysend);
         let again = pay::finish(alice.payments().keysend(request).await?.into_inner()).await?;
         ensure!(again.payment_id == sent.payment_id, "the same key must not pay twice");
@@ -213,7 +213,8 @@ fn keysend_carries_records_and_needs_no_invoice() {
         };
         ensure!(received.kind() == invoice::Kind::Keysend && received.received_msat == 7_654_321);
         ensure!(received.preimage == sent.preimage && !sent.preimage.is_empty());
-        let records: Vec<_> = received.custom_records.iter().map(|it| (it.type_, &it.value[..])).collect();
+        let records: Vec<_> =
+            received.custom_records.iter().map(|it| (it.r#type, &it.value[..])).collect();
         ensure!(records.contains(&(65_537, b"hello")), "{records:?}");
         Ok(())
     });

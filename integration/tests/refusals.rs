@@ -27,11 +27,17 @@ fn payments_refuse() {
         network.build(&Plan::balanced(Topology::Pair)).await?;
         let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };
         let mut payments = alice.payments();
-        for (bolt11, word) in [("", "bolt11"), ("lnbcrt1nonsense", "bolt11"), (MAINNET_INVOICE, "bolt11")] {
+        for (bolt11, word) in
+            [("", "bolt11"), ("lnbcrt1nonsense", "bolt11"), (MAINNET_INVOICE, "bolt11")]
+        {
             refused(payments.pay(pay::request(bolt11)).await, Code::InvalidArgument, word)?;
         }
         let open = pay::invoice(bob, 0).await?;
-        refused(payments.pay(pay::request(&open.bolt11)).await, Code::InvalidArgument, "amount_msat")?;
+        refused(
+            payments.pay(pay::request(&open.bolt11)).await,
+            Code::InvalidArgument,
+            "amount_msat",
+        )?;
         let absurd = PayRequest { amount_msat: u64::MAX, ..pay::request(&open.bolt11) };
         refused(payments.pay(absurd).await, Code::InvalidArgument, "amount_msat")?;
         let fixed = pay::invoice(bob, 5_000_000).await?;
@@ -40,7 +46,8 @@ fn payments_refuse() {
         let limits = PaymentLimits { max_parts: 1_000_000, ..PaymentLimits::default() };
         let limited = PayRequest { limits: Some(limits), ..pay::request(&fixed.bolt11) };
         refused(payments.pay(limited).await, Code::InvalidArgument, "max_parts")?;
-        let long_key = PayRequest { idempotency_key: "k".repeat(65), ..pay::request(&fixed.bolt11) };
+        let long_key =
+            PayRequest { idempotency_key: "k".repeat(65), ..pay::request(&fixed.bolt11) };
         refused(payments.pay(long_key).await, Code::InvalidArgument, "idempotency_key")?;
         let dear = pay::invoice(bob, 90_000_000_000).await?;
         refused(payments.pay(pay::request(&dear.bolt11)).await, Code::FailedPrecondition, "msat")?;
@@ -50,7 +57,8 @@ fn payments_refuse() {
         pay::succeeds(alice, pay::request(&fixed.bolt11)).await?;
         refused(payments.pay(pay::request(&fixed.bolt11)).await, Code::AlreadyExists, "bolt11")?;
 
-        let request = CreateInvoiceRequest { amount_msat: 1_000, expiry_secs: 1, ..Default::default() };
+        let request =
+            CreateInvoiceRequest { amount_msat: 1_000, expiry_secs: 1, ..Default::default() };
         let short = bob.invoices().create(request).await?.into_inner().invoice.unwrap_or_default();
         poll::eventually("the invoice expires", async || {
             let request = DecodeInvoiceRequest { bolt11: short.bolt11.clone() };
@@ -58,10 +66,15 @@ fn payments_refuse() {
             Ok(if decoded.expired { Look::Done(()) } else { Look::NotYet("valid".to_owned()) })
         })
         .await?;
-        refused(payments.pay(pay::request(&short.bolt11)).await, Code::FailedPrecondition, "bolt11")?;
+        refused(
+            payments.pay(pay::request(&short.bolt11)).await,
+            Code::FailedPrecondition,
+            "bolt11",
+        )?;
 
         for node_id in [vec![], vec![2; 32], vec![9; 33]] {
-            let request = KeysendRequest { node_id, amount_msat: 1_000, ..KeysendRequest::default() };
+            let request =
+                KeysendRequest { node_id, amount_msat: 1_000, ..KeysendRequest::default() };
             refused(payments.keysend(request).await, Code::InvalidArgument, "node_id")?;
         }
         let nothing = pay::keysend_request(bob, 0);
@@ -165,18 +178,17 @@ fn channels_peers_and_the_graph_refuse() {
                 Code::InvalidArgument,
                 "capacity_sat",
             ),
-            (
-                OpenChannelRequest { amount: None, ..good.clone() },
-                Code::InvalidArgument,
-                "",
-            ),
+            (OpenChannelRequest { amount: None, ..good.clone() }, Code::InvalidArgument, ""),
             (
                 OpenChannelRequest { push_msat: 600_000_000, ..good.clone() },
                 Code::InvalidArgument,
                 "push_msat",
             ),
             (
-                OpenChannelRequest { amount: Some(Capacity::CapacitySat(5_000_000)), ..good.clone() },
+                OpenChannelRequest {
+                    amount: Some(Capacity::CapacitySat(5_000_000)),
+                    ..good.clone()
+                },
                 Code::FailedPrecondition,
                 "",
             ),
@@ -189,7 +201,11 @@ fn channels_peers_and_the_graph_refuse() {
             Code::NotFound,
             "",
         )?;
-        refused(channels.get(GetChannelRequest { channel: None }).await, Code::InvalidArgument, "")?;
+        refused(
+            channels.get(GetChannelRequest { channel: None }).await,
+            Code::InvalidArgument,
+            "",
+        )?;
         let short = Some(channel::reference(&[8; 3]));
         refused(
             channels.get(GetChannelRequest { channel: short }).await,
@@ -229,7 +245,8 @@ fn channels_peers_and_the_graph_refuse() {
         refused(graph.get_node(node).await, Code::NotFound, "node_id")?;
         let channel = GetGraphChannelRequest { short_channel_id: 1 << 40 };
         refused(graph.get_channel(channel).await, Code::NotFound, "short_channel_id")?;
-        let verify = VerifyMessageRequest { message: b"x".to_vec(), signature: "nonsense".to_owned() };
+        let verify =
+            VerifyMessageRequest { message: b"x".to_vec(), signature: "nonsense".to_owned() };
         refused(alice.node().verify_message(verify).await, Code::InvalidArgument, "signature")?;
         Ok(())
     });
@@ -238,9 +255,9 @@ fn channels_peers_and_the_graph_refuse() {
 /// The generator of secp256k1: a valid key that is nobody's here.
 fn stranger_id() -> Vec<u8> {
     const G: [u8; 33] = [
-        2, 0x79, 0xbe, 0x66, 0x7e, 0xf9, 0xdc, 0xbb, 0xac, 0x55, 0xa0, 0x62, 0x95, 0xce, 0x87, 0x0b,
-        0x07, 0x02, 0x9b, 0xfc, 0xdb, 0x2d, 0xce, 0x28, 0xd9, 0x59, 0xf2, 0x81, 0x5b, 0x16, 0xf8,
-        0x17, 0x98,
+        2, 0x79, 0xbe, 0x66, 0x7e, 0xf9, 0xdc, 0xbb, 0xac, 0x55, 0xa0, 0x62, 0x95, 0xce, 0x87,
+        0x0b, 0x07, 0x02, 0x9b, 0xfc, 0xdb, 0x2d, 0xce, 0x28, 0xd9, 0x59, 0xf2, 0x81, 0x5b, 0x16,
+        0xf8, 0x17, 0x98,
     ];
     G.to_vec()
 }
@@ -286,11 +303,7 @@ fn the_wallet_refuses() {
                 Code::InvalidArgument,
                 "amount_sat",
             ),
-            (
-                send(&address, Some(Amount::AmountSat(100_000)), 0),
-                Code::FailedPrecondition,
-                "",
-            ),
+            (send(&address, Some(Amount::AmountSat(100_000)), 0), Code::FailedPrecondition, ""),
             (send(&address, some, u64::MAX), Code::InvalidArgument, "feerate_msat_per_vb"),
         ] {
             let told = format!("{request:?}");

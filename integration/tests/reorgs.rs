@@ -1,5 +1,5 @@
 //! The chain changes its mind about fundings, closes and gifts.
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use fulmen_integration::daemon::Settings;
 use fulmen_integration::network::Topology;
 use fulmen_integration::network::funding::{Plan, follow_open};

@@ -2,8 +2,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::network::funding::{Plan, follow_open};
+use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{channel, pay, wallet};
@@ -140,7 +140,11 @@ async fn killed_while_opening(network: &mut Network, victim: usize) -> Result<()
                     }
                 }
             }
-            Ok(if waiting.is_empty() { Look::Done(()) } else { Look::NotYet(format!("{waiting:?}")) })
+            Ok(if waiting.is_empty() {
+                Look::Done(())
+            } else {
+                Look::NotYet(format!("{waiting:?}"))
+            })
         })
         .await?;
         network.mine(6).await?;
@@ -163,12 +167,11 @@ async fn settle_opens(network: &Network) -> Result<()> {
             ids.sort();
             ids
         };
-        let whole = ids(&mine) == ids(&theirs)
-            && mine.iter().chain(&theirs).all(|channel| channel.usable);
-        let states =
-            |channels: &[fulmen_proto::v1::Channel]| -> Vec<String> {
-                channels.iter().map(|channel| channel.state.clone()).collect()
-            };
+        let whole =
+            ids(&mine) == ids(&theirs) && mine.iter().chain(&theirs).all(|channel| channel.usable);
+        let states = |channels: &[fulmen_proto::v1::Channel]| -> Vec<String> {
+            channels.iter().map(|channel| channel.state.clone()).collect()
+        };
         Ok(if whole {
             Look::Done(())
         } else {
@@ -230,16 +233,19 @@ fn a_daemon_wakes_after_many_blocks() {
 fn the_graph_survives_a_restart() {
     scenario::run("graph-restart", async |network| {
         network.build(&Plan::balanced(Topology::Ring(3))).await?;
-        let before = network.nodes[0].graph().summarize(SummarizeGraphRequest {}).await?.into_inner();
+        let before =
+            network.nodes[0].graph().summarize(SummarizeGraphRequest {}).await?.into_inner();
         ensure!(before.channels_with_both_policies == 3, "{before:?}");
         network.stop_nodes().await?;
         // Alone: nobody can tell it again.
         network.nodes[0].launch().await?;
-        let after = network.nodes[0].graph().summarize(SummarizeGraphRequest {}).await?.into_inner();
+        let after =
+            network.nodes[0].graph().summarize(SummarizeGraphRequest {}).await?.into_inner();
         ensure!(after == before, "{before:?} became {after:?}");
         network.nodes[0].kill()?;
         network.nodes[0].launch().await?;
-        let killed = network.nodes[0].graph().summarize(SummarizeGraphRequest {}).await?.into_inner();
+        let killed =
+            network.nodes[0].graph().summarize(SummarizeGraphRequest {}).await?.into_inner();
         ensure!(killed == before, "{before:?} became {killed:?} after a kill");
         Ok(())
     });

@@ -3,8 +3,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use fulmen_integration::bitcoind::node::Options;
 use fulmen_integration::bitcoind::Bitcoind;
+use fulmen_integration::bitcoind::node::Options;
 use fulmen_integration::daemon::{Node, Settings, config};
 use fulmen_integration::network::Topology;
 use fulmen_integration::network::funding::Plan;
@@ -59,13 +59,15 @@ fn a_wrong_password_and_another_network_are_refused_in_words() {
         std::fs::write(&wrong, "__cookie__:wrong")?;
         let cookie = config::quoted(&wrong.display().to_string());
         arguments.extend(["--set".to_owned(), format!("bitcoind.rpc_cookie_file={cookie}")]);
-        let said = says(network.dir().join("password.log").as_path(), &arguments, "password").await?;
+        let said =
+            says(network.dir().join("password.log").as_path(), &arguments, "password").await?;
         ensure!(!said.contains("panicked"), "{said}");
 
         let other_dir = network.folder("signet")?;
         let other =
             Bitcoind::start(&other_dir, Options { chain: "signet", ..Options::default() }).await?;
-        let alice = Node::create("carol", &network.folder("carol")?, &other, &Settings::default()).await?;
+        let alice =
+            Node::create("carol", &network.folder("carol")?, &other, &Settings::default()).await?;
         let log = network.dir().join("network.log");
         let said = says(&log, &alice.place(), "signet").await?;
         ensure!(said.contains("regtest"), "which network was wanted? {said}");
@@ -135,8 +137,12 @@ fn wrong_options_are_all_reported_at_once() {
 fn a_directory_without_a_seed_says_what_to_do() {
     scenario::run("no-seed", async |network| {
         let dir = network.folder("empty")?;
-        let arguments =
-            ["--dir".to_owned(), dir.display().to_string(), "--network".to_owned(), "regtest".to_owned()];
+        let arguments = [
+            "--dir".to_owned(),
+            dir.display().to_string(),
+            "--network".to_owned(),
+            "regtest".to_owned(),
+        ];
         let said = refuses(&network.dir().join("empty.log"), &arguments).await?;
         ensure!(said.contains("create"), "{said}");
         Ok(())
