@@ -5,3 +5,4 @@ pub mod convert;
 mod private_file;
 pub mod status;
 pub mod tls;
+pub mod wallet;
