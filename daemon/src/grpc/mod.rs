@@ -2,7 +2,12 @@
 
 pub mod auth;
 pub mod convert;
+pub mod events;
+pub mod forwards;
+pub mod invoices;
+pub mod payments;
 mod private_file;
 pub mod status;
+pub mod stream;
 pub mod tls;
 pub mod wallet;

@@ -281,6 +281,11 @@ impl Committer {
 
     fn write(&mut self, load: Load) -> Result<(), Error> {
         let Load { writes, heads, done, .. } = load;
+        if writes.is_empty() {
+            // Somebody waits for what was written before, and that is durable.
+            done.finish(Ok(()));
+            return Ok(());
+        }
         let mut split = self.chunked.split(&writes);
         let commit = self.last_commit + 1;
         split.push(Write {

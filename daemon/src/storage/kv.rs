@@ -152,7 +152,7 @@ mod tests {
         KVStoreSync::write(&kv, "monitor_updates", "a", "2", vec![4]).unwrap();
         KVStoreSync::write(&kv, "monitor_updates", "b", "1", vec![]).unwrap();
         assert_eq!(KVStoreSync::read(&kv, "monitors", "", "a").unwrap(), vec![2; 100_000]);
-        assert_eq!(KVStoreSync::read(&kv, "monitor_updates", "b", "1").unwrap(), vec![]);
+        assert_eq!(KVStoreSync::read(&kv, "monitor_updates", "b", "1").unwrap(), Vec::<u8>::new());
         assert_eq!(KVStoreSync::list(&kv, "", "").unwrap(), ["manager"]);
         assert_eq!(KVStoreSync::list(&kv, "monitors", "").unwrap(), ["a"]);
         assert_eq!(KVStoreSync::list(&kv, "monitor_updates", "a").unwrap(), ["1", "2"]);

@@ -22,6 +22,7 @@ mod schema;
 mod sled;
 mod store;
 mod table;
+mod watch;
 mod witness;
 
 pub use crate::record;
@@ -36,6 +37,7 @@ pub use kv::KvStore;
 pub use log::Log;
 pub use store::Store;
 pub use table::Table;
+pub use watch::{Watch, Watches};
 
 #[cfg(test)]
 mod conformance;

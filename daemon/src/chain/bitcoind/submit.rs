@@ -72,8 +72,8 @@ mod tests {
         });
         let answer: answers::Package = serde_json::from_value(answer).expect("an answer");
         let verdicts: std::collections::HashMap<_, _> = read_package(answer).into_iter().collect();
-        assert_eq!(verdicts[&parent.parse().expect("a txid")], Verdict::Accepted);
-        let refused = &verdicts[&child.parse().expect("a txid")];
+        assert_eq!(verdicts[&parent.parse::<Txid>().expect("a txid")], Verdict::Accepted);
+        let refused = &verdicts[&child.parse::<Txid>().expect("a txid")];
         assert!(matches!(refused, Verdict::FeeTooLow(_)), "{refused:?}");
     }
 
