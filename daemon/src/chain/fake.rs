@@ -26,6 +26,8 @@ pub(crate) struct FakeChain {
     failed: watch::Sender<u32>,
 }
 
+type Deed = Box<dyn FnOnce(&FakeChain) + Send>;
+
 struct State {
     blocks: HashMap<BlockHash, (Block, u32, u32)>,
     active: Vec<BlockHash>,
@@ -39,7 +41,7 @@ struct State {
     mempool_minimum: u32,
     txid_calls: u32,
     block_calls: Vec<BlockHash>,
-    on_block: Option<Box<dyn FnOnce(&FakeChain) + Send>>,
+    on_block: Option<Deed>,
 }
 
 impl FakeChain {
