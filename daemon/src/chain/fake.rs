@@ -128,7 +128,8 @@ impl FakeChain {
     }
 
     pub(crate) fn best(&self) -> BestBlock {
-        self.best_at(self.state().active.len() as u32 - 1)
+        let height = self.state().active.len() as u32 - 1;
+        self.best_at(height)
     }
 
     pub(crate) fn best_at(&self, height: u32) -> BestBlock {
