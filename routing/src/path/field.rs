@@ -14,6 +14,9 @@ pub(crate) const CLOSED: u8 = 1;
 /// Extra edges lead to the node.
 pub(crate) const EXTRAS: u8 = 2;
 
+/// A flow in the making leaves the node.
+pub(crate) const CARRIES: u8 = 4;
+
 /// A directed edge with all that is said of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Edge {
@@ -90,6 +93,11 @@ pub(crate) struct Field<'a> {
 }
 
 impl Field<'_> {
+    /// Returns one more than the greatest edge number.
+    pub(crate) fn edges(&self) -> usize {
+        self.view.slots.len() + self.scratch.extra.len()
+    }
+
     /// Returns an edge by its number.
     pub(crate) fn edge(&self, edge: u32) -> Edge {
         let slots = self.view.slots.len();
