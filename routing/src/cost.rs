@@ -25,10 +25,14 @@ pub(crate) struct Weights {
 
 /// Figures that were tuned with the simulator, on seeds below 100.
 pub(crate) mod tune {
-    /// The price of risk is tried at these shares of itself, until the fee budget is kept.
-    pub(crate) const LAMBDA_SCALES: [f32; 4] = [1.0, 0.2, 0.04, 0.0];
-    /// Quanta that the whole payment is cut into.
-    pub(crate) const QUANTA: u64 = 16;
+    /// Attempts at a plan, until one is complete and within the fee budget: the share of its full price
+    /// that risk is given, and the share of an unsure balance that is kept away from.
+    pub(crate) const ATTEMPTS: [(f32, f32); 5] =
+        [(1.0, 0.05), (0.2, 0.05), (0.04, 0.05), (0.0, 0.05), (1.0, 0.0)];
+    /// Quanta that the amount is cut into; finer where coarser ones do not all find a way.
+    pub(crate) const QUANTA: [u64; 3] = [16, 64, 256];
+    /// Quanta are not made smaller than about this.
+    pub(crate) const LEAST_QUANTUM_MSAT: u64 = 4_000_000;
     /// A single path with less risk than this is not compared with a plan in parts.
     pub(crate) const SAFE_NATS: f32 = 0.1;
 

@@ -3,7 +3,7 @@
 use crate::amount::MAX_MSAT;
 use crate::check::check;
 use crate::cost::{Weights, tune};
-use crate::explain::{NoRoute, Progress, explain};
+use crate::explain::{NoRoute, Progress, explain, hopeless_ends};
 use crate::flow::draft::Draft;
 use crate::flow::quanta::Quanta;
 use crate::flow::refine::Route;
@@ -125,7 +125,15 @@ fn search(
         final_cltv: query.final_cltv,
     };
     let mut progress = Progress::default();
-    for scale in tune::LAMBDA_SCALES {
+    if let Some(reason) = hopeless_ends(field, query) {
+        return Err(reason);
+    }
+    let mut strict = false;
+    for (scale, caution) in tune::ATTEMPTS {
+        if strict && caution > 0.0 {
+            continue;
+        }
+        field.caution = caution;
         let weights = Weights::of(query, scale);
         let mut best: Option<(f32, Draft)> = None;
         for candidate in candidates(field, query, &limits, &weights, bench, quanta) {
@@ -150,6 +158,10 @@ fn search(
         }
         if let Some((_, draft)) = best {
             return Ok(hand_out(field, query, &draft.routes));
+        }
+        if caution > 0.0 && progress.cheapest_msat.is_none() {
+            // Fees are not what is in the way.
+            strict = true;
         }
     }
     progress.visits = bench.visits;
@@ -192,14 +204,19 @@ fn parts(
     bench: &mut Workbench,
     quanta: &mut Quanta,
 ) -> Draft {
-    let total = query.total_msat.max(query.amount_msat);
-    let count = query.amount_msat.div_ceil((total / tune::QUANTA).max(1));
-    let quantum = query.amount_msat.div_ceil(count);
-    let mut potentials = potentials::build(field, weights, quantum, quantum, &mut bench.heap);
-    quanta.begin(field.edges(), quantum);
+    let mut paths = Vec::new();
+    let mut quantum = query.amount_msat;
     let terms = Terms { weights, limits, max_visits: query.max_visits };
-    send(field, &terms, count, &mut potentials, quanta, bench);
-    let mut paths = quanta.cut(field);
+    for count in tune::QUANTA {
+        quantum = query.amount_msat.div_ceil(count);
+        let mut potentials = potentials::build(field, weights, quantum, quantum, &mut bench.heap);
+        quanta.begin(field.edges(), quantum);
+        let sent = send(field, &terms, count, &mut potentials, quanta, bench);
+        paths = quanta.cut(field);
+        if sent == count || quantum < tune::LEAST_QUANTUM_MSAT {
+            break;
+        }
+    }
     paths.sort_by_key(|(edges, width)| (std::cmp::Reverse(*width), edges.len()));
 
     let mut draft = Draft::default();
@@ -212,6 +229,13 @@ fn parts(
     }
     draft.repair(field, weights, rest, limits, query.max_parts, bench, query.max_visits);
     draft.join(field, limits);
+    draft.split(
+        field,
+        limits,
+        query.max_parts,
+        tune::env("T_SPLIT", 0.3),
+        (tune::env("T_LEAST", 100_000.0) * 1e3) as u64,
+    );
     draft.lift(field);
     draft
 }

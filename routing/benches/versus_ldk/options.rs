@@ -31,7 +31,7 @@ impl Options {
             plot: None,
             scale: 0.1,
             alone: false,
-            ends_hold: 4,
+            ends_hold: 3,
         };
         while let Some(name) = args.next() {
             if name == "--bench" {

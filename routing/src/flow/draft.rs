@@ -122,6 +122,52 @@ impl Draft {
         self.routes = joined;
     }
 
+    /// Splits risky routes, so that a channel that holds too little for the whole still carries some of it,
+    /// and its failure says more exactly how much it holds.
+    pub(crate) fn split(
+        &mut self,
+        field: &mut Field<'_>,
+        limits: &Limits,
+        max_parts: usize,
+        nats_per_part: f32,
+        least_msat: u64,
+    ) {
+        let risks: Vec<f32> = {
+            self.lift(field);
+            let mut risks = Vec::with_capacity(self.routes.len());
+            for route in &self.routes {
+                risks.push(route.nats(field));
+                route.occupy(field);
+            }
+            risks
+        };
+        let mut whole = std::mem::take(&mut self.routes);
+        let mut room = max_parts.saturating_sub(whole.len());
+        for (route, nats) in whole.drain(..).zip(risks) {
+            let most = (route.delivered() / least_msat.max(1)) as usize;
+            let pieces = (1 + (nats / nats_per_part) as usize).min(most).min(room + 1).min(4);
+            if pieces < 2 {
+                self.routes.push(route);
+                continue;
+            }
+            route.vacate(field);
+            let sum = route.delivered();
+            let before = self.routes.len();
+            let mut rest = sum;
+            for piece in 0..pieces as u64 {
+                let want = rest.div_ceil(pieces as u64 - piece);
+                rest -= self.add(field, &route.edges, want, limits);
+            }
+            if rest > 0 {
+                self.routes.drain(before..).for_each(|piece| piece.vacate(field));
+                route.occupy(field);
+                self.routes.push(route);
+            } else {
+                room -= pieces - 1;
+            }
+        }
+    }
+
     /// Gives all room back.
     pub(crate) fn lift(&self, field: &mut Field<'_>) {
         self.routes.iter().for_each(|route| route.vacate(field));

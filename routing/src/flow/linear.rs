@@ -42,7 +42,7 @@ pub(crate) fn risk(
 ) -> Option<f32> {
     let carried = u64::from(quanta.on(edge));
     let total = (carried + 1).checked_mul(quanta.size_msat)?;
-    if total > field.known(link).map_or(capacity_msat, |known| known.room()) {
+    if total > field.room(link, capacity_msat) {
         return None;
     }
     let after = field.nats(link, capacity_msat, total);

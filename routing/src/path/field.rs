@@ -57,8 +57,17 @@ impl Known {
 
     /// Returns how much more may be sent before it is known to fail.
     #[inline]
-    pub(crate) fn room(&self) -> u64 {
+    pub(crate) fn bound(&self) -> u64 {
         self.most_msat.saturating_sub(self.used_msat)
+    }
+
+    /// Returns how much more may be sent without going to the very end of what is possible.
+    #[inline]
+    pub(crate) fn room(&self, caution: f32) -> u64 {
+        let least = self.least_msat.max(self.used_msat);
+        let unsure = self.most_msat.saturating_sub(least);
+        let kept = (unsure as f32 * caution) as u64;
+        self.bound().saturating_sub(kept)
     }
 }
 
@@ -90,6 +99,8 @@ pub(crate) struct Field<'a> {
     pub nodes: usize,
     /// The only edges that may end at the payee, ordered, when restricted.
     pub last_edges: Option<Vec<u32>>,
+    /// Share of what is unsure of a channel that plans keep away from.
+    pub caution: f32,
 }
 
 impl Field<'_> {
@@ -147,8 +158,17 @@ impl Field<'_> {
     }
 
     /// Returns how much more an edge can carry at most, in any number of HTLCs.
-    pub(crate) fn room(&self, edge: &Edge) -> u64 {
-        self.known(edge.link).map_or(edge.capacity_msat, Known::room)
+    pub(crate) fn bound(&self, edge: &Edge) -> u64 {
+        self.known(edge.link).map_or(edge.capacity_msat, Known::bound)
+    }
+
+    /// Returns how much more a plan should put on a link: less than the bound, by the field's caution.
+    #[inline]
+    pub(crate) fn room(&self, link: u32, capacity_msat: u64) -> u64 {
+        match self.known(link) {
+            Some(known) => known.room(self.caution),
+            None => capacity_msat - (capacity_msat as f32 * self.caution) as u64,
+        }
     }
 
     /// Returns whether an edge may be the last one.

@@ -30,6 +30,7 @@ pub(crate) fn lay<'a>(
         payee: NOWHERE,
         nodes: view.node_count(),
         last_edges: None,
+        caution: 0.0,
     };
     field.payee = intern(&mut field, &query.payee);
     let mut hints = Vec::with_capacity(overlay.hints.len());
