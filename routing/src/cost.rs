@@ -29,8 +29,10 @@ pub(crate) mod tune {
     /// that risk is given, and the share of an unsure balance that is kept away from.
     pub(crate) const ATTEMPTS: [(f32, f32); 5] =
         [(1.0, 0.05), (0.2, 0.05), (0.04, 0.05), (0.0, 0.05), (1.0, 0.0)];
-    /// Quanta that the amount is cut into; finer where coarser ones do not all find a way.
-    pub(crate) const QUANTA: [u64; 3] = [16, 64, 256];
+    /// Quanta that the amount is cut into.
+    pub(crate) const QUANTA: u64 = 16;
+    /// How often quanta that found no way are cut finer.
+    pub(crate) const REFINEMENTS: usize = 3;
     /// Quanta are not made smaller than about this.
     pub(crate) const LEAST_QUANTUM_MSAT: u64 = 4_000_000;
     /// A single path with less risk than this is not compared with a plan in parts.

@@ -83,7 +83,7 @@ impl Draft {
             if self.routes.len() >= max_parts {
                 return self.top_up(field, rest_msat, limits);
             }
-            let found = cheapest(field, weights, piece.min(rest_msat), limits, &[], bench);
+            let found = cheapest(field, weights, piece.min(rest_msat), limits, &[], 1.0, bench);
             let added = found.map_or(0, |edges| self.add(field, &edges, rest_msat, limits));
             rest_msat -= added;
             if added == 0 {

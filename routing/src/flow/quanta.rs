@@ -24,6 +24,15 @@ impl Quanta {
         self.size_msat = size_msat;
     }
 
+    /// Cuts every quantum into `pieces`.
+    pub(crate) fn refine(&mut self, pieces: u16) {
+        for &(_, edge) in &self.carrying {
+            let on = &mut self.on[edge as usize];
+            *on = on.saturating_mul(pieces);
+        }
+        self.size_msat /= u64::from(pieces);
+    }
+
     #[inline]
     pub(crate) fn on(&self, edge: u32) -> u16 {
         self.on[edge as usize]

@@ -12,7 +12,7 @@
 //! and makes every arc of the path, and so its reverse, cost nothing. Only settled nodes are touched.
 //! Where the pieces are not convex an arc can come out a little negative: it is taken as zero.
 
-use crate::cost::Weights;
+use crate::cost::{Weights, tune};
 use crate::path::dijkstra::{Limits, Workbench};
 use crate::path::field::{CARRIES, Field};
 use crate::path::labels::{Label, ROOT};
@@ -29,9 +29,22 @@ pub(crate) struct Terms<'t> {
     pub weights: &'t Weights,
     pub limits: &'t Limits,
     pub max_visits: u64,
+    /// What the whole flow has to deliver, msat.
+    pub amount_msat: u64,
 }
 
-/// Sends up to `count` quanta; returns how many found a way.
+/// Where a flow ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Sent {
+    /// All quanta found a way.
+    All,
+    /// So many found a way, and then there was none.
+    Part(u64),
+    /// No more than this can pass a cut between payer and payee, msat: no other quanta would help.
+    Cut(u64),
+}
+
+/// Sends `count` quanta.
 pub(crate) fn send(
     field: &mut Field<'_>,
     terms: &Terms<'_>,
@@ -39,14 +52,17 @@ pub(crate) fn send(
     potentials: &mut [f32],
     quanta: &mut Quanta,
     bench: &mut Workbench,
-) -> u64 {
+) -> Sent {
     let mut settled: Vec<u32> = Vec::new();
-    for sent in 0..count {
+    let mut sent = 0;
+    while sent < count {
         settled.clear();
-        if bench.visits >= terms.max_visits
-            || !search(field, terms, potentials, quanta, bench, &mut settled)
-        {
-            return sent;
+        if bench.visits >= terms.max_visits {
+            return Sent::Part(sent);
+        }
+        if !search(field, terms, potentials, quanta, bench, &mut settled) {
+            let cut = cut_msat(field, bench, &settled);
+            return if cut < terms.amount_msat { Sent::Cut(cut) } else { Sent::Part(sent) };
         }
         let distance = bench.labels.get(field.payer).map_or(0.0, |label| label.cost);
         for &node in &settled {
@@ -54,22 +70,80 @@ pub(crate) fn send(
                 potentials[node as usize] += (distance - label.cost).max(0.0);
             }
         }
-        augment(field, quanta, bench);
+        sent += augment(field, terms, count - sent, quanta, bench);
     }
-    count
+    Sent::All
 }
 
-fn augment(field: &mut Field<'_>, quanta: &mut Quanta, bench: &Workbench) {
+/// Returns how much can pass, whatever the flow, from nodes the search did not reach to those it did. The
+/// search ended without meeting the payer, so all of the payment has to pass there.
+fn cut_msat(field: &Field<'_>, bench: &Workbench, settled: &[u32]) -> u64 {
+    let reached = |node: u32| bench.labels.get(node).is_some_and(|label| label.settled);
+    let mut sum = 0u64;
+    for &node in settled {
+        let row =
+            if (node as usize) < field.view.node_count() { field.view.row(node) } else { 0..0 };
+        for place in row.chain(field.extras_to(node)) {
+            let edge = field.edge(place);
+            let open = edge.htlc_max_msat > 0
+                && edge.source != field.payer_in_view
+                && !reached(edge.source)
+                && !field.closed(edge.source)
+                && (node != field.payee || field.may_end(place));
+            if open {
+                sum = sum.saturating_add(field.bound(&edge));
+            }
+        }
+    }
+    sum
+}
+
+/// Puts one quantum on the path found, and more while the next costs little more than the first: that
+/// spares searches, at the price of being off the optimum by as much. Returns how many.
+fn augment(
+    field: &mut Field<'_>,
+    terms: &Terms<'_>,
+    most: u64,
+    quanta: &mut Quanta,
+    bench: &Workbench,
+) -> u64 {
+    let mut path = Vec::new();
     let mut node = field.payer;
     while node != field.payee {
         let Some(label) = bench.labels.get(node).filter(|label| label.via != ROOT) else { break };
-        if label.via & BACKWARD != 0 {
-            quanta.take(label.via & !BACKWARD, 1);
-        } else {
-            quanta.add(field, label.via);
-        }
+        path.push(label.via);
         node = label.next;
     }
+    let straight = path.iter().all(|via| via & BACKWARD == 0);
+    let first = if straight { next_cost(field, terms.weights, quanta, &path) } else { None };
+    let mut pushed = 0;
+    loop {
+        for &via in &path {
+            if via & BACKWARD != 0 {
+                quanta.take(via & !BACKWARD, 1);
+            } else {
+                quanta.add(field, via);
+            }
+        }
+        pushed += 1;
+        let (Some(first), true) = (first, pushed < most) else { return pushed };
+        match next_cost(field, terms.weights, quanta, &path) {
+            Some(next) if next <= first * (1.0 + tune::env("T_SLACK", 0.1)) => {}
+            _ => return pushed,
+        }
+    }
+}
+
+/// Returns what the next quantum along a path costs, or `None` where it does not fit.
+fn next_cost(field: &Field<'_>, weights: &Weights, quanta: &Quanta, path: &[u32]) -> Option<f32> {
+    let mut sum = 0.0;
+    for &place in path {
+        let edge = field.edge(place);
+        let risk = risk(field, quanta, place, edge.link, edge.capacity_msat)?;
+        let sure = sure_cost(weights, quanta.size_msat, 0, edge.ppm, edge.cltv_delta);
+        sum += sure + weights.lambda * risk;
+    }
+    Some(sum)
 }
 
 /// Searches the residual graph from the payee to the payer, in reduced costs; lists what it settled.
