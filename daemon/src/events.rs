@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bitcoin::OutPoint;
 use lightning::chain::transaction::OutPoint as LdkOutPoint;
 use lightning::events::bump_transaction::BumpTransactionEvent;
-use lightning::events::{Event, ReplayEvent};
+use lightning::events::{Event, HTLCHandlingFailureType, ReplayEvent};
 
 use crate::channels::{Channels, Closing, OpenRequest};
 use crate::forwards::{Forwards, Settled};
@@ -139,7 +139,12 @@ impl Rooms {
                 self.channels.discard_funding(&funding_info)
             }
             Event::PaymentClaimable {
-                payment_hash, onion_fields, amount_msat, purpose, payment_id, ..
+                payment_hash,
+                onion_fields,
+                amount_msat,
+                purpose,
+                payment_id,
+                ..
             } => self.invoices.claimable(
                 payment_hash,
                 onion_fields.as_ref(),
@@ -157,10 +162,10 @@ impl Rooms {
                 ..
             } => self.invoices.claimed(
                 payment_hash,
-                onion_fields.as_ref(),
                 amount_msat,
                 &purpose,
                 &htlcs,
+                onion_fields.as_ref(),
                 payment_id,
             ),
             Event::PaymentSent {
@@ -219,6 +224,10 @@ impl Rooms {
                 fee_msat: total_fee_earned_msat,
                 claimed_onchain: claim_from_onchain_tx,
             }),
+            Event::HTLCHandlingFailed {
+                failure_type: HTLCHandlingFailureType::Receive { payment_hash },
+                ..
+            } => self.invoices.receive_failed(payment_hash),
             Event::HTLCHandlingFailed { prev_channel_id, failure_type, failure_reason } => {
                 self.forwards.failed(prev_channel_id, &failure_type, failure_reason.as_ref())
             }
@@ -267,7 +276,7 @@ impl Rooms {
 
     /// The sweeper hides why the store refused it; the store knows.
     fn store_failure(&self) -> storage::Error {
-        self.store.failed().borrow().clone().unwrap_or_else(|| storage::Error::closed())
+        self.store.failed().borrow().clone().unwrap_or_else(|| storage::Error::Closed)
     }
 }
 

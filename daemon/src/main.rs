@@ -8,15 +8,15 @@ use fulmen_daemon::{daemon, offline};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = config::load(&args, std::env::vars())
-        .map_err(anyhow::Error::new)
-        .and_then(|(places, config)| match &args.command {
+    let done = config::load(&args, std::env::vars()).map_err(anyhow::Error::new).and_then(
+        |(places, config)| match &args.command {
             None => run(&places, config),
             Some(command) => {
                 let said = offline::run(command, &places, &config)?;
                 write_out(&said)
             }
-        });
+        },
+    );
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

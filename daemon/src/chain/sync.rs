@@ -206,7 +206,8 @@ async fn fetch(
     }
 }
 
-async fn patient_tip(source: &impl ChainSource) -> Result<SourceTip, Error> {
+/// Asks for the tip until there is an answer; says once that it waits.
+pub async fn patient_tip(source: &impl ChainSource) -> Result<SourceTip, Error> {
     let mut backoff = Backoff::new(source.health());
     loop {
         match source.tip().await {

@@ -65,9 +65,7 @@ pub(super) fn flags(table: &mut Table, args: &Args, problems: &mut Vec<String>) 
 }
 
 fn lay(table: &mut Table, section: &str, option: &str, value: &str, problems: &mut Vec<String>) {
-    let entry = table
-        .entry(section.to_owned())
-        .or_insert_with(|| Value::Table(Table::new()));
+    let entry = table.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new()));
     match entry {
         Value::Table(options) => {
             options.insert(option.to_owned(), typed(value));

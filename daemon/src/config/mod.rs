@@ -72,7 +72,6 @@ pub fn network_name(network: Network) -> &'static str {
         Network::Testnet4 => "testnet4",
         Network::Signet => "signet",
         Network::Regtest => "regtest",
-        _ => "unknown",
     }
 }
 
@@ -80,7 +79,11 @@ pub fn network_name(network: Network) -> &'static str {
 mod tests {
     use super::*;
 
-    fn load_text(file: &str, environment: &[(&str, &str)], set: &[&str]) -> Result<Config, Problems> {
+    fn load_text(
+        file: &str,
+        environment: &[(&str, &str)],
+        set: &[&str],
+    ) -> Result<Config, Problems> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(dir.path().join("fulmen.toml"), file).expect("written");
         let args = Args {
@@ -105,7 +108,8 @@ mod tests {
 
     #[test]
     fn every_problem_is_reported_at_once() {
-        let file = "network = \"moon\"\nwhat = 1\n[node]\nalias = 5\ncolour = \"x\"\ncolor = \"x\"\n";
+        let file =
+            "network = \"moon\"\nwhat = 1\n[node]\nalias = 5\ncolour = \"x\"\ncolor = \"x\"\n";
         let Problems(problems) = load_text(file, &[], &["node.listen=nowhere"]).unwrap_err();
         for name in ["network", "what", "node.alias", "node.colour", "node.color", "node.listen"] {
             assert!(problems.iter().any(|problem| problem.contains(name)), "{name}: {problems:?}");
@@ -118,7 +122,9 @@ mod tests {
         assert_eq!(load_text(sample, &[], &[]), Ok(Config::default()));
         let table: toml::Table = sample.parse().expect("toml");
         let defaults = toml::Table::try_from(Config::default()).expect("serialises");
-        for (section, options) in defaults.iter().filter_map(|(name, value)| Some((name, value.as_table()?))) {
+        for (section, options) in
+            defaults.iter().filter_map(|(name, value)| Some((name, value.as_table()?)))
+        {
             for option in options.keys() {
                 let said = table.get(section).and_then(|section| section.get(option)).is_some()
                     || sample.contains(&format!("# {option} ="));

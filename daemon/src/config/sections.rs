@@ -134,7 +134,7 @@ fn network(value: Option<Value>, problems: &mut Vec<String>) -> Network {
     let parsed = value.as_str().and_then(|name| Network::from_str(name).ok());
     parsed.unwrap_or_else(|| {
         let names = "bitcoin, testnet, testnet4, signet or regtest";
-        problems.push(format!("network: {value} is not one of {names}"));
+        problems.push(format!("network: {value:?} is not one of {names}"));
         Network::Bitcoin
     })
 }
