@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod daemon;
+pub mod offline;
 pub mod events;
 pub mod grpc;
 
@@ -18,8 +19,6 @@ pub mod wallet;
 pub mod feerates;
 
 pub mod chain;
-
-pub mod metrics;
 
 pub mod journal;
 

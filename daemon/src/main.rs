@@ -1,2 +1,2 @@
-//! The process entry of `fulmend`.
+//! x
 fn main() {}

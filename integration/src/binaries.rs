@@ -44,7 +44,7 @@ fn find_or_build() -> Result<Binaries> {
 fn build(place: &Place) -> Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args(["build", "--quiet", "--profile", place.profile()])
+        .args(["build", "--profile", place.profile()])
         .args(if place.is_test { TEST_SELECTION } else { PROGRAM_SELECTION })
         .current_dir(workspace())
         .env("CARGO_TARGET_DIR", &place.target);

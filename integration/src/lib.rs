@@ -10,6 +10,7 @@ pub mod bitcoind;
 pub mod chaos;
 pub mod cli;
 pub mod daemon;
+pub mod demo;
 pub mod network;
 pub mod poll;
 pub mod ports;

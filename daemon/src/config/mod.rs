@@ -1,1 +1,1 @@
-//! Every room's configuration read from file, environment and flags.
+//! x

@@ -18,7 +18,7 @@ pub(super) const CHUNK_BYTES: usize = 32 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
     pub(super) chunks: u32,
-    bytes: u64,
+    pub(super) bytes: u64,
     sum: u32,
 }
 

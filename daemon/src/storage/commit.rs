@@ -11,9 +11,14 @@ use super::backend::{Backend, Direction, Span, Write};
 use super::batch::{Batch, Op, Value};
 use super::chunks::Chunked;
 use super::group::{Commit, Enqueued, Load};
+use super::open::number;
 use super::overlay::Overlay;
+use super::seal::Seal;
+use super::space::SpaceWatch;
+use super::stats::Growth;
+use super::tap::Taps;
 use super::witness::Witness;
-use super::{Error, codec, keys};
+use super::{Error, keys};
 
 /// A group is closed when it has this many writes.
 const GROUP_WRITES: usize = 1024;
@@ -23,6 +28,8 @@ const GROUP_BYTES: usize = 4 << 20;
 const LAZY_FOR: Duration = Duration::from_millis(500);
 /// How far the witness may lag behind the store.
 const WITNESS_LAG: Duration = Duration::from_millis(90);
+/// How often the free space is looked at while nothing is written.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The queue between those who write and the committer.
 pub(super) struct Queue {
@@ -31,6 +38,8 @@ pub(super) struct Queue {
     work: Condvar,
     failed: watch::Sender<Option<Error>>,
     pub(super) backend: Arc<dyn Backend>,
+    pub(super) taps: Taps,
+    growth: Mutex<Growth>,
 }
 
 #[derive(Default)]
@@ -58,6 +67,8 @@ impl Queue {
             work: Condvar::new(),
             failed: watch::Sender::new(None),
             backend,
+            taps: Taps::default(),
+            growth: Mutex::default(),
         }
     }
 
@@ -129,6 +140,11 @@ impl Queue {
         Ok(self.log_state(&mut state, log.to_vec())?.head.subscribe())
     }
 
+    /// What was committed since the start.
+    pub(super) fn growth(&self) -> Growth {
+        *self.growth.lock().expect("nobody panics while holding it")
+    }
+
     pub(super) fn failed(&self) -> watch::Receiver<Option<Error>> {
         self.failed.subscribe()
     }
@@ -162,6 +178,16 @@ impl Queue {
                 Ok(unknown.insert(LogState { next: last + 1, head }))
             }
         }
+    }
+
+    fn grow(&self, writes: &[Write<'_>]) {
+        let bytes = |write: &Write<'_>| {
+            write.key.len() + write.value.as_ref().map_or(0, |value| value.len())
+        };
+        let mut growth = self.growth.lock().expect("nobody panics while holding it");
+        growth.commits += 1;
+        growth.writes += writes.len() as u64;
+        growth.bytes += writes.iter().map(bytes).sum::<usize>() as u64;
     }
 
     fn refusal(&self, state: &State) -> Option<Error> {
@@ -201,6 +227,8 @@ fn last_in_log(backend: &dyn Backend, log: &[u8]) -> Result<u64, Error> {
 pub(super) struct Committer {
     pub(super) queue: Arc<Queue>,
     pub(super) chunked: Chunked,
+    pub(super) seal: Seal,
+    pub(super) space: Arc<SpaceWatch>,
     pub(super) witness: Option<Witness>,
     /// The number of the last commit in the backend.
     pub(super) last_commit: u64,
@@ -208,22 +236,21 @@ pub(super) struct Committer {
 
 enum Next {
     Group(Load),
-    Witness,
+    Tick,
     End,
 }
 
 impl Committer {
     /// Writes group after group until the queue is closed and empty, or a write fails.
     pub(super) fn run(mut self) {
-        let mut witnessed_at = Instant::now();
+        let mut last_tick = Instant::now();
         loop {
-            let behind =
-                self.witness.as_ref().is_some_and(|witness| witness.last() < self.last_commit);
-            let due = behind.then(|| witnessed_at + WITNESS_LAG);
-            let done = match self.next(due) {
+            let lag = if self.is_witness_behind() { WITNESS_LAG } else { LOOK_EVERY };
+            let done = match self.next(last_tick + lag) {
                 Next::Group(load) => self.write(load),
-                Next::Witness => {
-                    witnessed_at = Instant::now();
+                Next::Tick => {
+                    last_tick = Instant::now();
+                    self.space.look();
                     self.note_witness()
                 }
                 Next::End => {
@@ -240,21 +267,18 @@ impl Committer {
         }
     }
 
-    fn next(&self, witness_due: Option<Instant>) -> Next {
+    fn next(&self, tick_due: Instant) -> Next {
         let mut state = self.queue.lock();
         let mut lazy_since = None;
         loop {
             let now = Instant::now();
-            if witness_due.is_some_and(|due| due <= now) {
-                return Next::Witness;
+            if tick_due <= now {
+                return Next::Tick;
             }
-            let lazy_due = match (state.groups.is_empty(), lazy_since) {
-                (true, _) => None,
-                (false, None) => {
-                    lazy_since = Some(now);
-                    Some(now + LAZY_FOR)
-                }
-                (false, Some(since)) => Some(since + LAZY_FOR),
+            let lazy_due = if state.groups.is_empty() {
+                None
+            } else {
+                Some(*lazy_since.get_or_insert(now) + LAZY_FOR)
             };
             if state.urgent || state.closed || lazy_due.is_some_and(|due| due <= now) {
                 match state.groups.pop_front() {
@@ -266,15 +290,10 @@ impl Committer {
                     None => state.urgent = false,
                 }
             }
+            let due = lazy_due.map_or(tick_due, |due| due.min(tick_due));
             state.idle = true;
-            state = match [witness_due, lazy_due].into_iter().flatten().min() {
-                Some(due) => {
-                    let wait = due.saturating_duration_since(now);
-                    let woken = self.queue.work.wait_timeout(state, wait);
-                    woken.expect("nobody panics while holding it").0
-                }
-                None => self.queue.work.wait(state).expect("nobody panics while holding it"),
-            };
+            let woken = self.queue.work.wait_timeout(state, due.saturating_duration_since(now));
+            state = woken.expect("nobody panics while holding it").0;
             state.idle = false;
         }
     }
@@ -288,16 +307,17 @@ impl Committer {
         }
         let mut split = self.chunked.split(&writes);
         let commit = self.last_commit + 1;
-        split.push(Write {
-            key: keys::meta(COMMIT_SEQ).into(),
-            value: Some(codec::encode_number(commit).into()),
-        });
+        let sum = self.seal.apply(&split);
+        split.push(sum);
+        split.push(number(keys::meta(COMMIT_SEQ), commit));
         let written = self.queue.backend.commit(&split);
         if let Err(error) = written {
             done.finish(Err(error.clone()));
             return Err(error);
         }
         self.last_commit = commit;
+        self.queue.taps.show(&split);
+        self.queue.grow(&split);
         drop(split);
         // Whoever waited for an entry finds it in its log; the overlay may be tidied after the waiters are awake.
         for (head, number) in heads {
@@ -306,6 +326,10 @@ impl Committer {
         done.finish(Ok(()));
         self.queue.lock().overlay.settle(writes);
         Ok(())
+    }
+
+    fn is_witness_behind(&self) -> bool {
+        self.witness.as_ref().is_some_and(|witness| witness.last() < self.last_commit)
     }
 
     fn note_witness(&mut self) -> Result<(), Error> {

@@ -98,6 +98,37 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// The second copy failed, and the configuration says that the daemon must not go on without it.
+    #[error(
+        "the mirror in {} failed: {why}; see to its disk, or start with storage.stop_without_mirror = false",
+        directory.display()
+    )]
+    Mirror {
+        /// The mirror's directory.
+        directory: PathBuf,
+        /// What happened.
+        why: String,
+    },
+    /// Something stands where a store is to be put.
+    #[error("there is a store in {} already; move it away first", directory.display())]
+    Exists {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// Nothing stands where a store should be.
+    #[error("there is no store in {}", directory.display())]
+    Missing {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// A file is not an export, or a damaged one.
+    #[error("{} is not a sound export: {why}", path.display())]
+    BadExport {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The store was closed before.
     #[error("the store is closed")]
     Closed,

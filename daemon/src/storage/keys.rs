@@ -52,6 +52,37 @@ pub(super) fn parse_chunk(chunk: &[u8]) -> Option<(&[u8], u32)> {
     Some((key, u32::from_be_bytes(index.try_into().ok()?)))
 }
 
+/// The namespaces and the key of one of LDK's values.
+pub(super) fn parse_namespaced(key: &[u8]) -> Option<(&str, &str, &str)> {
+    let text = std::str::from_utf8(key.strip_prefix(&[KV])?).ok()?;
+    let (primary, rest) = text.split_once(char::from(END))?;
+    let (secondary, key) = rest.split_once(char::from(END))?;
+    Some((primary, secondary, key))
+}
+
+/// The name of the table or log that a row is of, and the rest of its key.
+pub(super) fn parse_table(key: &[u8]) -> Option<(&str, &[u8])> {
+    let end = key.iter().position(|byte| *byte == END)?;
+    let name = std::str::from_utf8(key.get(1..end)?).ok()?;
+    Some((name, &key[end + 1..]))
+}
+
+/// The prefix of the table whose records an index row leads to.
+pub(super) fn table_of_index(index: &[u8]) -> Option<Vec<u8>> {
+    parse_table(index).map(|(name, _)| table(name))
+}
+
+/// Names what a row belongs to: its table, its log, or its primary namespace.
+pub(super) fn family(key: &[u8]) -> String {
+    let name = || parse_table(key).map_or_else(|| "?".to_owned(), |(name, _)| name.to_owned());
+    match key.first() {
+        Some(&META) => "the store's own".to_owned(),
+        Some(&LOG) => format!("the index of {}", name()),
+        Some(&KV) if key.get(1) == Some(&END) => "ldk".to_owned(),
+        _ => name(),
+    }
+}
+
 /// Names a key for people: its table or namespaces, then the rest.
 pub(super) fn place(key: &[u8]) -> String {
     let Some((class, rest)) = key.split_first() else { return "the empty key".to_owned() };

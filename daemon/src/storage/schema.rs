@@ -3,58 +3,51 @@
 use std::path::Path;
 
 use super::backend::{Backend, Write};
-use super::{Error, codec, keys};
-
-/// The schema that this release writes.
-pub(super) const CURRENT: u64 = 1;
+use super::open::{number, read_number};
+use super::{Error, keys};
 
 /// One step from a version to the next: reads the store, returns what to write with the new version.
+///
+/// LDK's own rows are sealed and never touched by a step: their format is LDK's.
 pub(super) type Step = fn(&dyn Backend) -> Result<Vec<Write<'static>>, Error>;
 
 /// `STEPS[n]` leads from version `n + 1` to `n + 2`.
-pub(super) const STEPS: &[Step] = &[];
+const STEPS: &[Step] = &[];
 
-/// Brings a store to the current schema, or refuses a newer one; an empty store gets the current one.
-pub(super) fn migrate(backend: &dyn Backend, directory: &Path, empty: bool) -> Result<(), Error> {
-    migrate_by(backend, directory, empty, STEPS)
+const SCHEMA_VERSION: &str = "schema_version";
+
+/// What marks an empty store as one of the current schema.
+pub(super) fn current() -> Write<'static> {
+    number(keys::meta(SCHEMA_VERSION), STEPS.len() as u64 + 1)
+}
+
+/// Brings a store to the current schema, or refuses a newer one.
+pub(super) fn migrate(backend: &dyn Backend, directory: &Path) -> Result<(), Error> {
+    migrate_by(backend, directory, STEPS)
+}
+
+/// The version of a store's schema.
+pub(super) fn version(backend: &dyn Backend) -> Result<u64, Error> {
+    read_number(backend, SCHEMA_VERSION)?.ok_or_else(|| Error::Corrupt {
+        place: keys::place(&keys::meta(SCHEMA_VERSION)),
+        why: "it is missing although there are records".to_owned(),
+    })
 }
 
 /// A step's writes and its new version go in one batch, so that a kill between steps resumes at the next.
-pub(super) fn migrate_by(
-    backend: &dyn Backend,
-    directory: &Path,
-    empty: bool,
-    steps: &[Step],
-) -> Result<(), Error> {
-    let key = keys::meta("schema_version");
+fn migrate_by(backend: &dyn Backend, directory: &Path, steps: &[Step]) -> Result<(), Error> {
     let known = steps.len() as u64 + 1;
-    let found = match backend.get(&key)? {
-        Some(stored) => codec::decode_number(&stored)
-            .map_err(|error| Error::Corrupt { place: keys::place(&key), why: error.to_string() })?,
-        None if empty => {
-            return backend.commit(&[number(&key, known)]);
-        }
-        None => {
-            return Err(Error::Corrupt {
-                place: keys::place(&key),
-                why: "it is missing although there are records".to_owned(),
-            });
-        }
-    };
+    let found = version(backend)?;
     if found > known || found == 0 {
         return Err(Error::NewerSchema { directory: directory.to_owned(), found, known });
     }
     for (version, step) in (1..).zip(steps).skip_while(|(version, _)| *version < found) {
         tracing::info!(from = version, to = version + 1, "migrating the store");
         let mut writes = step(backend)?;
-        writes.push(number(&key, version + 1));
+        writes.push(number(keys::meta(SCHEMA_VERSION), version + 1));
         backend.commit(&writes)?;
     }
     Ok(())
-}
-
-fn number(key: &[u8], number: u64) -> Write<'static> {
-    Write { key: key.to_vec().into(), value: Some(codec::encode_number(number).into()) }
 }
 
 #[cfg(test)]
@@ -63,15 +56,9 @@ mod tests {
     use crate::storage::memory::Memory;
 
     #[test]
-    fn the_current_schema_is_the_end_of_the_steps() {
-        assert_eq!(CURRENT, STEPS.len() as u64 + 1);
-    }
-
-    #[test]
     fn each_step_runs_once_and_a_newer_store_is_refused() {
         let backend = Memory::default();
         let directory = Path::new("/somewhere");
-        migrate_by(&backend, directory, true, &[]).unwrap();
         let rename: Step = |backend| {
             let old = backend.get(b"old")?.unwrap_or_default();
             let put =
@@ -81,11 +68,26 @@ mod tests {
         let nothing: Step = |_| Ok(Vec::new());
         let old = Write { key: b"old"[..].into(), value: Some(b"record"[..].into()) };
         backend.commit(&[old]).unwrap();
-        for steps in [&[rename][..], &[rename, nothing], &[rename, nothing]] {
-            migrate_by(&backend, directory, false, steps).unwrap();
-            assert_eq!(backend.get(b"new").unwrap().unwrap(), b"record!");
+        let missing = migrate(&backend, directory).unwrap_err().to_string();
+        assert!(missing.contains("meta/schema_version"), "{missing}");
+        backend.commit(&[current()]).unwrap();
+        for steps in [&[][..], &[rename], &[rename, nothing], &[rename, nothing]] {
+            migrate_by(&backend, directory, steps).unwrap();
+            let renamed = backend.get(b"new").unwrap();
+            assert_eq!(renamed, (!steps.is_empty()).then(|| b"record!".to_vec()));
         }
-        let refused = migrate_by(&backend, directory, false, &[rename]).unwrap_err();
+        let refused = migrate_by(&backend, directory, &[rename]).unwrap_err();
         assert!(matches!(refused, Error::NewerSchema { found: 3, known: 2, .. }));
+    }
+
+    /// What release 0.1 writes into an empty store; it must be read for ever.
+    #[test]
+    fn the_first_schema_is_known_by_its_bytes() {
+        let bytes = [1, 253, 0x26, 0x66, 0xd4, 0xa0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let backend = Memory::default();
+        let first = Write { key: b"mschema_version"[..].into(), value: Some(bytes[..].into()) };
+        backend.commit(&[first]).unwrap();
+        assert_eq!(version(&backend).unwrap(), 1);
+        migrate(&backend, Path::new("/somewhere")).unwrap();
     }
 }

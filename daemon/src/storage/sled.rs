@@ -89,9 +89,10 @@ impl Sled {
     }
 }
 
-impl Backend for Sled {
-    fn commit(&self, writes: &[Write<'_>]) -> Result<(), Error> {
-        self.guarded("commit", || {
+impl Sled {
+    /// Hands a batch to the operating system.
+    pub(super) fn write(&self, writes: &[Write<'_>]) -> Result<(), Error> {
+        self.guarded("write", || {
             let mut batch = sled::Batch::default();
             for Write { key, value } in writes {
                 match value {
@@ -101,10 +102,22 @@ impl Backend for Sled {
             }
             self.db.apply_batch(batch).map_err(|error| self.refused("write to", error))?;
             self.db.flush().map_err(|error| self.refused("flush", error))?;
-            let synced = self.log.sync_data();
-            synced.map_err(|error| Error::io("sync", &self.directory.join("db"), error))?;
-            self.assert_no_blobs()
+            Ok(())
         })
+    }
+
+    /// Makes durable what was written.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        let synced = self.log.sync_data();
+        synced.map_err(|error| Error::io("sync", &self.directory.join("db"), error))?;
+        self.assert_no_blobs()
+    }
+}
+
+impl Backend for Sled {
+    fn commit(&self, writes: &[Write<'_>]) -> Result<(), Error> {
+        self.write(writes)?;
+        self.sync()
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {

@@ -1,7 +1,5 @@
 //! The store: opened with its guards, written in batches, read through what is enqueued.
 
-use std::any::Any;
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -9,17 +7,24 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
-use super::backend::{Backend, Direction, Span};
+#[cfg(test)]
+use super::backend::Backend;
+use super::backend::{Direction, Span};
 use super::batch::{Batch, Value};
+use super::check::{Check, CheckReport, Decode};
 use super::chunks::{Chunked, Manifest};
 use super::codec::DecodeError;
-use super::commit::{COMMIT_SEQ, Committer, Queue};
-use super::config::Config;
+use super::commit::{Committer, Queue};
+use super::export::{ExportReport, Exporter};
 use super::group::Commit;
 use super::lock::Lock;
-use super::sled::Sled;
-use super::witness::Witness;
-use super::{Error, codec, keys, schema};
+use super::mirror::MirrorStatus;
+use super::open::{self, Sound};
+#[cfg(test)]
+use super::seal::Seal;
+use super::space::{LowSpace, SpaceWatch};
+use super::stats::{self, StatsReport};
+use super::{Config, Error, keys};
 
 /// All that the daemon keeps on disk, but for the seed; a handle.
 #[derive(Clone)]
@@ -28,8 +33,14 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     queue: Arc<Queue>,
     committer: Mutex<Option<JoinHandle<()>>>,
-    /// Dropped after the committer has ended: the lock, a test's directory.
-    _held: Vec<Box<dyn Any + Send + Sync>>,
+    watches: Followed,
+    /// Given back after the committer has ended.
+    _held: Vec<Lock>,
+}
+
+struct Followed {
+    mirror: watch::Receiver<MirrorStatus>,
+    low_space: watch::Receiver<Option<LowSpace>>,
 }
 
 impl Store {
@@ -39,46 +50,42 @@ impl Store {
     ///
     /// Refuses a directory in use, a database that is damaged or newer, and one that lacks acknowledged writes.
     pub fn open(directory: &Path, config: &Config) -> Result<Self, Error> {
-        fs::create_dir_all(directory).map_err(|error| Error::io("create", directory, error))?;
-        let lock = Lock::take(directory)?;
-        let witness = Witness::open(&directory.join("witness"))?;
-        let database = directory.join("sled");
-        if witness.last() > 0 && !database.exists() {
-            return Err(behind(directory, 0, &witness));
-        }
-        let backend = Sled::open(&database, config.cache_mib)?;
-        Self::start(Arc::new(backend), directory, Some(witness), vec![Box::new(lock)])
+        let disks = [Some(directory.to_owned()), config.mirror.clone()];
+        let space = SpaceWatch::new(disks.into_iter().flatten().collect(), config.min_free_mib);
+        Self::start(open::sound(directory, config)?, space, directory)
     }
 
     /// A store in memory that is gone with its last handle.
     #[cfg(test)]
     pub fn temporary() -> Self {
-        let backend = Arc::new(super::memory::Memory::default());
-        Self::start(backend, Path::new("memory"), None, Vec::new()).expect("an empty store opens")
+        Self::over(Arc::new(super::memory::Memory::default())).expect("an empty store opens")
     }
 
-    /// Takes over a backend once it has passed all guards.
-    pub(super) fn start(
-        backend: Arc<dyn Backend>,
-        directory: &Path,
-        witness: Option<Witness>,
-        held: Vec<Box<dyn Any + Send + Sync>>,
-    ) -> Result<Self, Error> {
-        let last_commit = last_commit(&*backend)?;
-        if let Some(witness) = &witness
-            && last_commit < witness.last()
-        {
-            return Err(behind(directory, last_commit, witness));
-        }
-        schema::migrate(&*backend, directory, is_empty(&*backend)?)?;
+    /// A store over any backend, for tests.
+    #[cfg(test)]
+    pub(super) fn over(backend: Arc<dyn Backend>) -> Result<Self, Error> {
+        let directory = Path::new("test");
+        let seal = Seal::verified(&*backend, directory)?;
+        let mirror = watch::Sender::new(MirrorStatus::Off).subscribe();
+        let sound = open::prepared(backend, seal, directory, None, mirror, Vec::new())?;
+        Self::start(sound, SpaceWatch::new(Vec::new(), 0), directory)
+    }
+
+    fn start(sound: Sound, space: SpaceWatch, directory: &Path) -> Result<Self, Error> {
+        let Sound { backend, seal, last_commit, witness, mirror, held } = sound;
         let chunked = Chunked::load(&*backend)?;
         let queue = Arc::new(Queue::new(backend));
-        let committer = Committer { queue: queue.clone(), chunked, witness, last_commit };
+        let space = Arc::new(space);
+        space.look();
+        let low_space = space.low();
+        let committer =
+            Committer { queue: queue.clone(), chunked, seal, space, witness, last_commit };
         let thread = crate::tasks::thread("committer", move || committer.run());
         let thread =
             thread.map_err(|error| Error::io("start the committer of", directory, error))?;
         let committer = Mutex::new(Some(thread));
-        Ok(Self(Arc::new(Inner { queue, committer, _held: held })))
+        let watches = Followed { mirror, low_space };
+        Ok(Self(Arc::new(Inner { queue, committer, watches, _held: held })))
     }
 
     /// Enqueues a batch; its place in the order of all writes is that of this call.
@@ -96,9 +103,44 @@ impl Store {
         self.0.queue.failed()
     }
 
-    /// Returns how much space the data takes on disk, in bytes.
-    pub fn disk_bytes(&self) -> Result<u64, Error> {
-        self.0.queue.backend.disk_bytes()
+    /// Follows whether a disk of the store runs low; then no new obligation may be taken on.
+    pub fn low_space(&self) -> watch::Receiver<Option<LowSpace>> {
+        self.0.watches.low_space.clone()
+    }
+
+    /// Follows how the second copy fares.
+    pub fn mirror(&self) -> watch::Receiver<MirrorStatus> {
+        self.0.watches.mirror.clone()
+    }
+
+    /// Measures all tables; it reads everything, so call it off the runtime's workers.
+    pub fn stats(&self) -> Result<StatsReport, Error> {
+        let queue = &self.0.queue;
+        stats::measure(&*queue.backend, Some(queue.growth()))
+    }
+
+    /// Reads and verifies every record while the daemon works; it takes long, so call it off the runtime's workers.
+    pub fn check(&self, decode: &Decode<'_>) -> Result<CheckReport, Error> {
+        let backend = &*self.0.queue.backend;
+        let settle = || drop(self.sync().wait());
+        Check { backend, decode, settle: &settle, report: CheckReport::default() }.run()
+    }
+
+    /// Writes a consistent snapshot into one file while the daemon works: the state of some instant after the call.
+    /// It reads everything, so call it off the runtime's workers.
+    pub fn export(&self, file: &Path) -> Result<ExportReport, Error> {
+        let queue = &self.0.queue;
+        let tap = queue.taps.open();
+        // What was being written when the tap opened was not shown; after this it is among the rows.
+        self.sync().wait()?;
+        let mut export = Exporter::create(file)?;
+        let shown = |export: &mut Exporter| {
+            tap.try_iter().flatten().try_for_each(|write| export.write(&write))
+        };
+        export.rows(&*queue.backend, shown)?;
+        self.sync().wait()?;
+        shown(&mut export)?;
+        export.finish()
     }
 
     /// Writes all that is enqueued and ends the committer; later writes are refused.
@@ -221,30 +263,4 @@ impl Drop for Inner {
 /// What is wrong with the value of a key.
 pub(super) fn damaged(key: &[u8], error: DecodeError) -> Error {
     Error::Corrupt { place: keys::place(key), why: error.to_string() }
-}
-
-fn behind(directory: &Path, found: u64, witness: &Witness) -> Error {
-    Error::Behind {
-        directory: directory.to_owned(),
-        found,
-        witnessed: witness.last(),
-        witness: "says the witness file".to_owned(),
-    }
-}
-
-fn last_commit(backend: &dyn Backend) -> Result<u64, Error> {
-    let key = keys::meta(COMMIT_SEQ);
-    match backend.get(&key)? {
-        Some(stored) => codec::decode_number(&stored).map_err(|error| damaged(&key, error)),
-        None => Ok(0),
-    }
-}
-
-fn is_empty(backend: &dyn Backend) -> Result<bool, Error> {
-    let mut empty = true;
-    backend.scan(&Span::prefix(&[]), Direction::Forward, &mut |_, _| {
-        empty = false;
-        ControlFlow::Break(())
-    })?;
-    Ok(empty)
 }

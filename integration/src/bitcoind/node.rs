@@ -11,10 +11,18 @@ use crate::ports::Port;
 use crate::process::Process;
 
 /// What one wants different from the ordinary.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Keep only the newest blocks: `-prune=1`, pruned by `pruneblockchain`.
     pub pruned: bool,
+    /// Which chain, as bitcoind names it.
+    pub chain: &'static str,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { pruned: false, chain: "regtest" }
+    }
 }
 
 /// A bitcoind with its directory and its ports, which it keeps over restarts.
@@ -39,7 +47,7 @@ impl Bitcoind {
     pub async fn launch(&mut self) -> Result<()> {
         // Small memory, no connections: one machine may run many.
         let mut arguments = vec![
-            "-regtest".to_owned(),
+            format!("-chain={}", self.options.chain),
             format!("-datadir={}", self.dir.display()),
             format!("-rpcport={}", self.rpc.number()),
             "-rpcbind=127.0.0.1".to_owned(),
@@ -69,6 +77,11 @@ impl Bitcoind {
         Ok(())
     }
 
+    /// What counts from the next launch on.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
     /// Stops it gracefully.
     pub async fn stop(&mut self) -> Result<()> {
         if let Some(process) = self.process.take() {
@@ -88,6 +101,11 @@ impl Bitcoind {
         Client::new(&url, Auth::CookieFile(self.cookie_file())).context("making an RPC client")
     }
 
+    /// Of its process, where it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
     /// The RPC port.
     pub fn rpc_port(&self) -> u16 {
         self.rpc.number()
@@ -95,7 +113,7 @@ impl Bitcoind {
 
     /// Where it writes its cookie.
     pub fn cookie_file(&self) -> PathBuf {
-        self.dir.join("regtest/.cookie")
+        self.dir.join(self.options.chain).join(".cookie")
     }
 
     /// Its data directory.

@@ -27,6 +27,15 @@ impl Settings {
             .insert(key.to_owned(), value.to_string());
     }
 
+    /// [`Settings::set`] where nothing is set yet.
+    pub fn set_default(&mut self, section: &str, key: &str, value: impl ToString) {
+        self.sections
+            .entry(section.to_owned())
+            .or_default()
+            .entry(key.to_owned())
+            .or_insert_with(|| value.to_string());
+    }
+
     /// [`Settings::set`] of a text.
     pub fn set_text(&mut self, section: &str, key: &str, text: &str) {
         self.set(section, key, quoted(text));

@@ -16,6 +16,7 @@ use fulmen_proto::v1::wallet_client::WalletClient;
 use fulmen_proto::v1::{GetInfoRequest, GetInfoResponse};
 
 use super::Settings;
+use super::config::quoted;
 use crate::binaries;
 use crate::bitcoind::Bitcoind;
 use crate::cli::Cli;
@@ -63,9 +64,10 @@ impl Node {
         all.set("node", "listen", format!("[\"{}\"]", self.listen.address()));
         all.set("node", "announce_addresses", format!("[\"{}\"]", self.listen.address()));
         all.set_text("grpc", "listen", "127.0.0.1:0");
-        all.set_text("bitcoind", "host", "127.0.0.1");
-        all.set("bitcoind", "port", bitcoind.rpc_port());
-        all.set_text("bitcoind", "cookie_file", &bitcoind.cookie_file().display().to_string());
+        let rpc = format!("127.0.0.1:{}", bitcoind.rpc_port());
+        all.set_default("bitcoind", "rpc_address", quoted(&rpc));
+        let cookie = bitcoind.cookie_file().display().to_string();
+        all.set_default("bitcoind", "rpc_cookie_file", quoted(&cookie));
         all.write(&self.dir.join("fulmen.toml"))
     }
 

@@ -33,6 +33,8 @@ pub struct Network {
     pub allowed_errors: Vec<String>,
     /// Outputs of at most this value may stay on the chain for good, because claiming them costs more.
     pub abandoned_at_most_sat: u64,
+    /// A store was rolled back or a forward was claimed on chain: payments' books cannot agree.
+    pub without_payment_books: bool,
     settings: Settings,
     scratch: Scratch,
 }
@@ -59,6 +61,7 @@ impl Network {
             chance: Chance::new()?,
             allowed_errors: Vec::new(),
             abandoned_at_most_sat: 0,
+            without_payment_books: false,
             settings,
             scratch,
         })
@@ -145,6 +148,12 @@ impl Network {
     /// Keeps the directory when all is over.
     pub fn keep(&mut self) {
         self.scratch.keep();
+    }
+
+    /// Of everything that runs.
+    pub fn pids(&self) -> Vec<u32> {
+        let daemons = self.nodes.iter().filter_map(|node| node.process().ok());
+        daemons.map(crate::process::Process::pid).chain(self.bitcoind.pid()).collect()
     }
 
     /// Ends all processes, however they take it: after a failure.

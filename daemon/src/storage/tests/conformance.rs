@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use super::backend::{Backend, Direction, Span, Write};
-use super::memory::Memory;
-use super::sled::Sled;
+use crate::storage::backend::{Backend, Direction, Span, Write};
+use crate::storage::memory::Memory;
+use crate::storage::sled::Sled;
 
 fn with_every_backend(test: impl Fn(&dyn Backend)) {
     test(&Memory::default());
