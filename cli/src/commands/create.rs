@@ -9,7 +9,6 @@ use crate::failure::{Exit, Failure};
 use crate::locate::Place;
 use crate::render::Screen;
 
-/// The words are shown once and never again: they are all that restores the node's money.
 #[derive(Debug, Args)]
 pub struct Create {
     /// Make the seed from 24 words that you type in
