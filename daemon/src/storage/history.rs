@@ -112,10 +112,10 @@ impl<R: Record> History<R> {
         read.map(|()| page)
     }
 
-    /// Removes old records, oldest first, and returns how many: at most `limit`, never one of the newest
-    /// `keep_newest`, and only those that `may_go`.
+    /// Removes old records, oldest first, and returns them: at most `limit`, never one of the newest
+    /// `keep_newest`, and only those that `may_go`. What else the room keeps of them goes in the same batch.
     ///
-    /// Call it again while it returns `limit`.
+    /// Call it again while it returns `limit` of them.
     pub fn prune(
         &self,
         store: &Store,
@@ -123,7 +123,7 @@ impl<R: Record> History<R> {
         keep_newest: u64,
         limit: usize,
         may_go: impl Fn(&R) -> bool,
-    ) -> Result<usize, Error> {
+    ) -> Result<Vec<(Vec<u8>, R)>, Error> {
         let index = self.index();
         let span = Span::prefix(&index);
         let mut newest = None;
@@ -134,20 +134,20 @@ impl<R: Record> History<R> {
         // The newest stays in any case: positions go on from it.
         let Some(keep_from) = newest.map(|newest| (newest + 1).saturating_sub(keep_newest.max(1)))
         else {
-            return Ok(0);
+            return Ok(Vec::new());
         };
         let old =
             Span { start: span.start, end: Some([&index[..], &keep_from.to_be_bytes()].concat()) };
-        let (mut gone, mut read) = (0, Ok(()));
+        let (mut gone, mut read) = (Vec::new(), Ok(()));
         store.scan(&old, Direction::Forward, |key, id| {
-            if gone >= limit {
+            if gone.len() >= limit {
                 return ControlFlow::Break(());
             }
             match self.indexed(store, key, id) {
                 Ok(Some((id, record))) if may_go(&record) => {
                     batch.delete(self.key(&id));
                     batch.delete(key.to_vec());
-                    gone += 1;
+                    gone.push((id, record));
                 }
                 Ok(_) => (),
                 Err(error) => {
@@ -257,16 +257,16 @@ mod tests {
     fn pruning_spares_the_newest_and_those_that_may_not_go() {
         let store = filled(10);
         let mut batch = Batch::new();
-        assert_eq!(NOTES.prune(&store, &mut batch, 4, 2, |note| note.done).unwrap(), 2);
+        assert_eq!(NOTES.prune(&store, &mut batch, 4, 2, |note| note.done).unwrap().len(), 2);
         drop(store.commit(batch));
         let mut batch = Batch::new();
-        assert_eq!(NOTES.prune(&store, &mut batch, 4, 2, |note| note.done).unwrap(), 1);
+        assert_eq!(NOTES.prune(&store, &mut batch, 4, 2, |note| note.done).unwrap().len(), 1);
         drop(store.commit(batch));
         let page = NOTES.page(&store, &[], 10, |_| true).unwrap();
         assert_eq!(texts(&page), ["9", "8", "7", "6", "5", "3", "1"]);
         assert_eq!(NOTES.get(&store, &0u32.to_be_bytes()).unwrap(), None);
         let mut batch = Batch::new();
-        assert_eq!(NOTES.prune(&store, &mut batch, 0, 100, |_| true).unwrap(), 6);
+        assert_eq!(NOTES.prune(&store, &mut batch, 0, 100, |_| true).unwrap().len(), 6);
         drop(store.commit(batch));
         assert_eq!(texts(&NOTES.page(&store, &[], 10, |_| true).unwrap()), ["9"]);
         let mut batch = Batch::new();
