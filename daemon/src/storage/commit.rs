@@ -192,8 +192,14 @@ impl Queue {
     }
 
     fn fail(&self, state: &mut State, error: Error) {
-        tracing::error!(%error, "the store failed; nothing more becomes durable");
-        self.failed.send_replace(Some(error.clone()));
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            if first {
+                tracing::error!(%error, "the store failed; nothing more becomes durable");
+                *failed = Some(error.clone());
+            }
+            first
+        });
         for load in state.groups.drain(..) {
             load.done.finish(Err(error.clone()));
         }
@@ -309,6 +315,8 @@ impl Committer {
         split.push(number(keys::meta(COMMIT_SEQ), commit));
         let written = self.queue.backend.commit(&split);
         if let Err(error) = written {
+            // Whoever is told of the failure finds the store failed.
+            self.queue.fail(&mut self.queue.lock(), error.clone());
             done.finish(Err(error.clone()));
             return Err(error);
         }

@@ -11,6 +11,9 @@ use super::{Batch, Error, Record, Store, Table, keys};
 /// A page looks at no more records than this, however few of them its filter lets through.
 const LOOKS_PER_PAGE: usize = 20_000;
 
+/// How many records retention removes at a time.
+const STEP_RECORDS: usize = 500;
+
 /// A named history of records; a constant.
 ///
 /// The record stands under its id, and an index leads from its position, which grows with each insertion, to the id.
@@ -160,6 +163,32 @@ impl<R: Record> History<R> {
         read.map(|()| gone)
     }
 
+    /// Removes all old records that `may_go` but the newest `keep_newest`, in durable steps; returns how many.
+    ///
+    /// `beside` deletes what else the room keeps of a record, in the same batch. It blocks: call it off the
+    /// runtime's workers.
+    pub fn retain(
+        &self,
+        store: &Store,
+        keep_newest: u64,
+        may_go: impl Fn(&R) -> bool,
+        mut beside: impl FnMut(&mut Batch, &[u8], &R),
+    ) -> Result<u64, Error> {
+        let mut gone = 0;
+        loop {
+            let mut batch = Batch::new();
+            let removed = self.prune(store, &mut batch, keep_newest, STEP_RECORDS, &may_go)?;
+            for (id, record) in &removed {
+                beside(&mut batch, id, record);
+            }
+            if removed.is_empty() {
+                return Ok(gone);
+            }
+            gone += removed.len() as u64;
+            store.commit(batch).wait()?;
+        }
+    }
+
     /// The record that an index row leads to.
     fn indexed(
         &self,
@@ -251,6 +280,22 @@ mod tests {
         let page = NOTES.page(&store, &[], 10, |_| true).unwrap();
         assert_eq!(texts(&page), ["new", "2", "one", "zero"]);
         assert_eq!(NOTES.get(&store, &zero).unwrap(), Some(Note::new("zero")));
+    }
+
+    #[test]
+    fn retention_removes_all_that_may_go_with_what_is_beside_it() {
+        const BESIDE: Table<Note> = Table::new("beside");
+        let store = filled(1_300);
+        let mut batch = Batch::new();
+        for id in [0u32, 1, 2] {
+            BESIDE.put(&mut batch, &id.to_be_bytes(), &Note::new("beside"));
+        }
+        drop(store.commit(batch));
+        let beside = |batch: &mut Batch, id: &[u8], _: &Note| BESIDE.delete(batch, id);
+        assert_eq!(NOTES.retain(&store, 100, |note| note.done, beside).unwrap(), 600);
+        assert_eq!(NOTES.retain(&store, 100, |note| note.done, beside).unwrap(), 0);
+        assert_eq!(BESIDE.all(&store).unwrap().len(), 1);
+        assert!(store.check(&|_| Ok(())).unwrap().is_sound());
     }
 
     #[test]
