@@ -157,3 +157,36 @@ impl ChannelTotals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::hex::{DisplayHex as _, FromHex as _};
+
+    use super::*;
+    use crate::storage::Record;
+
+    /// What release 0.1 writes; never to be edited, only joined by what later versions write.
+    const VERSION_1: &str = "720008000000000000000102080000000000000002045c5b0120030303030303030303030303030303030303\
+        0303030303030303030303030303032004040404040404040404040404040404040404040404040404040404\
+        04040404090800000000000000050b0800000000000000060c0101";
+
+    #[test]
+    fn what_was_stored_stays_readable() {
+        let whole = ForwardRecord {
+            id: 1,
+            settled_at: 2,
+            settled: Settled {
+                inbound_channel_id: Some([3; 32]),
+                outbound_channel_id: Some([4; 32]),
+                inbound_node_id: None,
+                outbound_node_id: None,
+                outbound_msat: Some(5),
+                fee_msat: Some(6),
+                claimed_onchain: true,
+            },
+        };
+        assert_eq!(Record::encode(&whole).to_lower_hex_string(), VERSION_1);
+        let stored = Vec::from_hex(VERSION_1).expect("it is hex");
+        assert_eq!(ForwardRecord::decode(1, &stored), Ok(whole));
+    }
+}

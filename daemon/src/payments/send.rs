@@ -173,6 +173,7 @@ impl Payments {
         let sent = tokio::select! {
             biased;
             () = stopping.cancelled() => Err(FailureReason::NotSentBeforeRestart),
+            () = self.until_given_up(name.payment_id) => Err(FailureReason::Cancelled),
             sent = self.send_in_turn(name, &order, limits, deadline) => sent,
         };
         if let Err(reason) = sent {
@@ -197,9 +198,6 @@ impl Payments {
         let others = self.take_slot(name.payment_id, slot);
         let mut beside_others = others > 0;
         loop {
-            if self.given_up(&name.payment_id) {
-                return Err(FailureReason::Cancelled);
-            }
             let limits =
                 Limits { timeout: deadline.saturating_duration_since(Instant::now()), ..limits };
             match self.hand_over(name, order, limits) {
@@ -302,6 +300,17 @@ impl Payments {
 
     fn others_under_way(&self) -> bool {
         self.0.taken.lock().expect("no panic while held").len() > 1
+    }
+
+    /// Completes once the user has cancelled it.
+    async fn until_given_up(&self, payment_id: [u8; 32]) {
+        let mut watch = self.0.ledger.watch(payment_id);
+        while !self.given_up(&payment_id) {
+            if watch.changed().await.is_err() {
+                // The store has failed: the daemon ends, and nobody is told anything any more.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Whether the user has cancelled it; a store that cannot be read is no reason to send.
