@@ -103,25 +103,10 @@ pub(crate) fn explain(
     limits: &Limits,
     progress: &Progress,
 ) -> NoRoute {
+    if let Some(reason) = hopeless_ends(field, query) {
+        return reason;
+    }
     let amount_msat = query.amount_msat;
-    let own = field.scratch.extra.iter().filter(|e| e.source == field.payer);
-    let spendable: Vec<u64> = own.map(|e| field.room(e)).filter(|&room| room > 0).collect();
-    if spendable.is_empty() {
-        return NoRoute::NoOwnChannel;
-    }
-    let spendable_msat = spendable.iter().fold(0u64, |sum, &room| sum.saturating_add(room));
-    if spendable_msat < amount_msat {
-        return NoRoute::OwnBalance { spendable_msat, amount_msat };
-    }
-    let inbound = inbound(field);
-    if inbound.is_empty() {
-        let known = (field.payee as usize) < field.view.node_count();
-        return if known { NoRoute::NoPath } else { NoRoute::UnknownPayee };
-    }
-    let receivable_msat = inbound.iter().fold(0u64, |sum, &room| sum.saturating_add(room));
-    if receivable_msat < amount_msat {
-        return NoRoute::PayeeInbound { receivable_msat, amount_msat };
-    }
     if let Some(fee_msat) = progress.cheapest_msat {
         return NoRoute::FeeLimit { fee_msat, max_fee_msat: query.max_fee_msat };
     }
@@ -145,6 +130,30 @@ pub(crate) fn explain(
     NoRoute::Liquidity { deliverable_msat, amount_msat }
 }
 
+/// Returns what rules a payment out before any search: too little at either end.
+pub(crate) fn hopeless_ends(field: &Field<'_>, query: &Query) -> Option<NoRoute> {
+    let amount_msat = query.amount_msat;
+    let own = field.scratch.extra.iter().filter(|e| e.source == field.payer);
+    let spendable: Vec<u64> = own.map(|e| field.bound(e)).filter(|&room| room > 0).collect();
+    if spendable.is_empty() {
+        return Some(NoRoute::NoOwnChannel);
+    }
+    let spendable_msat = spendable.iter().fold(0u64, |sum, &room| sum.saturating_add(room));
+    if spendable_msat < amount_msat {
+        return Some(NoRoute::OwnBalance { spendable_msat, amount_msat });
+    }
+    let inbound = inbound(field);
+    if inbound.is_empty() {
+        let known = (field.payee as usize) < field.view.node_count();
+        return Some(if known { NoRoute::NoPath } else { NoRoute::UnknownPayee });
+    }
+    let receivable_msat = inbound.iter().fold(0u64, |sum, &room| sum.saturating_add(room));
+    if receivable_msat < amount_msat {
+        return Some(NoRoute::PayeeInbound { receivable_msat, amount_msat });
+    }
+    None
+}
+
 /// Returns the room of every usable edge that ends at the payee.
 fn inbound(field: &Field<'_>) -> Vec<u64> {
     let in_view = if (field.payee as usize) < field.view.node_count() {
@@ -156,7 +165,7 @@ fn inbound(field: &Field<'_>) -> Vec<u64> {
     let usable = edges.map(|edge| field.edge(edge)).filter(|edge| {
         edge.htlc_max_msat > 0 && edge.source != field.payer_in_view && !field.closed(edge.source)
     });
-    usable.map(|edge| field.room(&edge)).filter(|&room| room > 0).collect()
+    usable.map(|edge| field.bound(&edge)).filter(|&room| room > 0).collect()
 }
 
 /// Returns the least time lock of any path, whatever its amount and fee, or `None` where nothing connects.
@@ -177,7 +186,7 @@ fn shortest_lock(field: &Field<'_>, limits: &Limits) -> Option<u32> {
         for place in in_view.chain(field.extras_to(node)) {
             let edge = field.edge(place);
             let barred = edge.htlc_max_msat == 0
-                || field.room(&edge) == 0
+                || field.bound(&edge) == 0
                 || edge.source == field.payer_in_view
                 || edge.source == NOWHERE
                 || field.closed(edge.source)

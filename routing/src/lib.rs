@@ -18,6 +18,7 @@ pub mod liquidity;
 mod path;
 pub mod plan;
 pub mod query;
+pub mod simulator;
 
 pub use explain::NoRoute;
 pub use graph::build::Builder;

@@ -2,9 +2,12 @@
 
 use crate::amount::MAX_MSAT;
 use crate::check::check;
-use crate::cost::Weights;
-use crate::explain::{NoRoute, Progress, explain};
-use crate::flow::refine::{Route, fit};
+use crate::cost::{Weights, tune};
+use crate::explain::{NoRoute, Progress, explain, hopeless_ends};
+use crate::flow::draft::Draft;
+use crate::flow::quanta::Quanta;
+use crate::flow::refine::Route;
+use crate::flow::solve::{Sent, Terms, send};
 use crate::graph::NodeKey;
 use crate::graph::overlay::Overlay;
 use crate::graph::view::View;
@@ -75,6 +78,7 @@ pub fn plan(
 pub struct Planner {
     scratch: Scratch,
     bench: Workbench,
+    quanta: Quanta,
 }
 
 impl Planner {
@@ -100,7 +104,7 @@ impl Planner {
         }
         let mut field = lay(std::mem::take(&mut self.scratch), view, overlay, beliefs, now, query);
         self.bench.visits = 0;
-        let found = search(&mut field, query, &mut self.bench);
+        let found = search(&mut field, query, &mut self.bench, &mut self.quanta);
         self.scratch = field.into_scratch();
         let plan = found?;
         check(view, overlay, query, &plan).map_err(NoRoute::Unsound)?;
@@ -108,63 +112,161 @@ impl Planner {
     }
 }
 
-fn search(field: &mut Field<'_>, query: &Query, bench: &mut Workbench) -> Result<Plan, NoRoute> {
+fn search(
+    field: &mut Field<'_>,
+    query: &Query,
+    bench: &mut Workbench,
+    quanta: &mut Quanta,
+) -> Result<Plan, NoRoute> {
     let limits = Limits {
         max_fee_msat: query.max_fee_msat.min(MAX_MSAT),
         max_cltv: query.max_cltv,
         max_hops: query.max_hops.min(MAX_HOPS),
         final_cltv: query.final_cltv,
     };
-    let total = query.total_msat.max(query.amount_msat);
     let mut progress = Progress::default();
-    for scale in [1.0, 0.1, 0.0] {
-        let weights =
-            Weights { lambda: scale * (total as f32 * 1e-4 + 1_000.0), time: 1e-9, hop: 10.0 };
-        for increments in [1, 4, 16] {
-            let routes = greedy(field, query, &limits, &weights, increments, bench);
-            routes.iter().for_each(|route| route.vacate(field));
-            let delivered: u64 = routes.iter().map(Route::delivered).sum();
-            let fee: u64 = routes.iter().map(Route::fee).sum();
+    if let Some(reason) = hopeless_ends(field, query) {
+        return Err(reason);
+    }
+    let mut strict = false;
+    for (scale, caution) in tune::ATTEMPTS {
+        if strict && caution > 0.0 {
+            continue;
+        }
+        field.caution = caution;
+        let weights = Weights::of(query, scale);
+        let mut best: Option<(f32, Draft)> = None;
+        let drafts = match candidates(field, query, &limits, &weights, bench, quanta) {
+            Ok(drafts) => drafts,
+            Err(most) => {
+                progress.deliverable_msat = most;
+                break;
+            }
+        };
+        for candidate in drafts {
+            let delivered = candidate.delivered();
             progress.deliverable_msat = progress.deliverable_msat.max(delivered);
-            if routes.len() <= query.max_parts {
+            if candidate.routes.len() <= query.max_parts {
                 progress.within_parts_msat = progress.within_parts_msat.max(delivered);
             }
-            if delivered < query.amount_msat || routes.len() > query.max_parts {
+            if delivered < query.amount_msat || candidate.routes.len() > query.max_parts {
                 continue;
             }
+            let (fee, nats) = candidate.judge(field);
             if fee > query.max_fee_msat {
                 progress.cheapest_msat = Some(progress.cheapest_msat.map_or(fee, |f| f.min(fee)));
                 continue;
             }
-            return Ok(hand_out(field, query, &routes));
+            let cost =
+                fee as f32 + weights.lambda * nats + weights.part * candidate.routes.len() as f32;
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                best = Some((cost, candidate));
+            }
+        }
+        if let Some((_, draft)) = best {
+            return Ok(hand_out(field, query, &draft.routes));
+        }
+        if caution > 0.0 && progress.cheapest_msat.is_none() {
+            // Fees are not what is in the way.
+            strict = true;
         }
     }
     progress.visits = bench.visits;
     Err(explain(field, query, &limits, &progress))
 }
 
-fn greedy(
+/// Returns drafts to choose from, none of them on the field; or a proof that no more than so many msat can
+/// be delivered.
+fn candidates(
     field: &mut Field<'_>,
     query: &Query,
     limits: &Limits,
     weights: &Weights,
-    increments: u64,
     bench: &mut Workbench,
-) -> Vec<Route> {
-    let mut routes: Vec<Route> = Vec::new();
-    let mut rest = query.amount_msat;
-    let share = query.amount_msat.div_ceil(increments);
-    let bounds = potentials::build(field, weights, share, share, &mut bench.heap);
-    while rest > 0 && routes.len() < query.max_parts && bench.visits < query.max_visits {
-        let amount = share.min(rest);
-        let bounds: &[f32] = if amount == share { &bounds } else { &[] };
-        let Some(edges) = cheapest(field, weights, amount, limits, bounds, bench) else { break };
-        let Some(route) = fit(field, &edges, amount, limits) else { break };
-        rest -= route.delivered();
-        route.occupy(field);
-        routes.push(route);
+    quanta: &mut Quanta,
+) -> Result<Vec<Draft>, u64> {
+    let mut drafts = Vec::new();
+    let mut quantum = query.amount_msat.div_ceil(tune::QUANTA);
+    let mut bounds = potentials::build(field, weights, quantum, &mut bench.heap, &mut bench.visits);
+    let scale = (query.amount_msat as f32 / quantum as f32) * 0.9;
+    let single = match &bounds {
+        Some(bounds) => cheapest(field, weights, query.amount_msat, limits, bounds, scale, bench),
+        None => cheapest(field, weights, query.amount_msat, limits, &[], 1.0, bench),
+    };
+    if let Some(edges) = single {
+        let mut draft = Draft::default();
+        draft.add(field, &edges, query.amount_msat, limits);
+        draft.lift(field);
+        let (_, nats) = draft.judge(field);
+        let safe = nats < tune::SAFE_NATS && draft.delivered() == query.amount_msat;
+        drafts.push(draft);
+        if safe {
+            return Ok(drafts);
+        }
     }
-    routes
+    if query.max_parts < 2 {
+        return Ok(drafts);
+    }
+    let terms =
+        Terms { weights, limits, max_visits: query.max_visits, amount_msat: query.amount_msat };
+    let mut count = tune::QUANTA;
+    quanta.begin(field.edges(), quantum);
+    for _ in 0..tune::REFINEMENTS {
+        if let Some(bounds) = &mut bounds {
+            match send(field, &terms, count, bounds, quanta, bench) {
+                Sent::All => break,
+                Sent::Part(sent) => count -= sent,
+                Sent::Cut(most) => {
+                    quanta.cut(field);
+                    return Err(most);
+                }
+            }
+        }
+        if quantum < tune::LEAST_QUANTUM_MSAT || bench.visits >= query.max_visits {
+            break;
+        }
+        // What found no way in one piece is sent in four, with what is under way still rerouted.
+        quanta.refine(4);
+        quantum = quanta.size_msat;
+        count *= 4;
+        bounds = potentials::build(field, weights, quantum, &mut bench.heap, &mut bench.visits);
+    }
+    let paths = quanta.cut(field);
+    drafts.push(parts(field, query, limits, weights, bench, paths, quantum));
+    Ok(drafts)
+}
+
+/// Plans in parts: the paths of a flow, made exact, repaired, and split where they are risky.
+fn parts(
+    field: &mut Field<'_>,
+    query: &Query,
+    limits: &Limits,
+    weights: &Weights,
+    bench: &mut Workbench,
+    mut paths: Vec<(Vec<u32>, u16)>,
+    quantum: u64,
+) -> Draft {
+    paths.sort_by_key(|(edges, width)| (std::cmp::Reverse(*width), edges.len()));
+
+    let mut draft = Draft::default();
+    let mut rest = query.amount_msat;
+    for (edges, width) in paths.iter().take(query.max_parts) {
+        rest -= draft.add(field, edges, rest.min(quantum * u64::from(*width)), limits);
+    }
+    if rest < quantum * 2 {
+        rest = draft.top_up(field, rest, limits);
+    }
+    draft.repair(field, weights, rest, limits, query.max_parts, bench, query.max_visits);
+    draft.join(field, limits);
+    draft.split(
+        field,
+        limits,
+        query.max_parts,
+        tune::env("T_SPLIT", 0.3),
+        (tune::env("T_LEAST", 100_000.0) * 1e3) as u64,
+    );
+    draft.lift(field);
+    draft
 }
 
 /// Turns routes into the plan that leaves.

@@ -125,6 +125,12 @@ pub enum Error {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// The store cannot be read.
+    #[error("the ancestry of recent blocks cannot be read: {reason}")]
+    Store {
+        /// Why.
+        reason: String,
+    },
     /// The daemon is ending.
     #[error("the daemon is stopping")]
     Stopping,
@@ -151,6 +157,7 @@ impl Error {
             | Error::TooOld { .. }
             | Error::Pruned { .. }
             | Error::LostBranch { .. }
+            | Error::Store { .. }
             | Error::Stopping => false,
         }
     }
@@ -173,6 +180,7 @@ impl Error {
             | Error::Behind { .. }
             | Error::Refused { .. }
             | Error::Garbled { .. }
+            | Error::Store { .. }
             | Error::Stopping => false,
         }
     }

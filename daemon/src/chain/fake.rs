@@ -26,6 +26,8 @@ pub(crate) struct FakeChain {
     failed: watch::Sender<u32>,
 }
 
+type Deed = Box<dyn FnOnce(&FakeChain) + Send>;
+
 struct State {
     blocks: HashMap<BlockHash, (Block, u32, u32)>,
     active: Vec<BlockHash>,
@@ -39,7 +41,7 @@ struct State {
     mempool_minimum: u32,
     txid_calls: u32,
     block_calls: Vec<BlockHash>,
-    on_block: Option<Box<dyn FnOnce(&FakeChain) + Send>>,
+    on_block: Option<Deed>,
 }
 
 impl FakeChain {
@@ -126,7 +128,8 @@ impl FakeChain {
     }
 
     pub(crate) fn best(&self) -> BestBlock {
-        self.best_at(self.state().active.len() as u32 - 1)
+        let height = self.state().active.len() as u32 - 1;
+        self.best_at(height)
     }
 
     pub(crate) fn best_at(&self, height: u32) -> BestBlock {

@@ -114,7 +114,7 @@ mod tests {
         let chain = FakeChain::new();
         let poor = transaction(1, &[]);
         chain.judge(poor.compute_txid(), Verdict::FeeTooLow("0 < 100".into()));
-        let verdicts = offer(&chain, &[poor.clone()]).await.expect("judged");
+        let verdicts = offer(&chain, std::slice::from_ref(&poor)).await.expect("judged");
         assert!(matches!(verdicts[0].1, Verdict::FeeTooLow(_)));
         assert!(chain.packages().is_empty());
     }

@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::deliver::{self, Listener};
 use super::fork::{self, Course};
 use super::patience::Backoff;
-use super::recent::Recent;
+use super::recent::{self, Recent};
 use super::{ChainSource, Config, Error, Source, SourceTip};
+use crate::storage::Store;
 use crate::tasks::Outcome;
 
 /// The best block that every listener has seen.
@@ -59,13 +60,14 @@ impl<S: ChainSource> Sync<S> {
     /// others, and then by [`Sync::run`]; the listeners given here are not kept.
     pub async fn catch_up(
         source: S,
+        store: &Store,
         config: &Config,
         listeners: &mut [Listener],
     ) -> Result<Self, Error> {
         let source_tip = patient_tip(&source).await?;
         let mut sync = Self {
             source,
-            recent: Recent::default(),
+            recent: Recent::open(store.clone())?,
             prefetch: config.prefetch_blocks.max(1),
             poll_interval: Duration::from_secs(config.poll_interval_seconds.max(1)),
             tip: watch::Sender::new(tip_of(&source_tip)),
@@ -163,11 +165,13 @@ impl<S: ChainSource> Sync<S> {
         let mut progress = Progress::new(from, tip.height);
         while let Some(fetched) = blocks.next().await {
             let Some((height, block)) = fetched? else { return Ok(()) };
+            let hash = block.block_hash();
+            if height + recent::HEIGHTS > tip.height {
+                self.recent.remember(hash, height, block.header.prev_blockhash);
+            }
             if deliver::connect(listeners, &block, height).is_err() {
                 return Ok(());
             }
-            let hash = block.block_hash();
-            self.recent.remember(hash, height, block.header.prev_blockhash);
             let confirmed_at = SystemTime::now();
             self.publish(Tip { height, hash, time: block.header.time, confirmed_at });
             progress.tell(height);

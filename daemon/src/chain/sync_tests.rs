@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fake::FakeChain;
 use super::{Config, Error, Listener, Sync};
+use crate::storage::Store;
 
 /// Checks that every call is legal, and writes down all calls of all listeners in one list.
 struct Witness {
@@ -59,7 +60,9 @@ async fn listeners_at_different_heights_meet_at_the_tip() {
     let log = Log::default();
     let bests = [("a", chain.best_at(4)), ("b", chain.best_at(2)), ("c", chain.best())];
     let mut listeners = listeners(&log, &bests);
-    let sync = Sync::catch_up(chain.clone(), &config(), &mut listeners).await.expect("caught up");
+    let sync = Sync::catch_up(chain.clone(), &Store::temporary(), &config(), &mut listeners)
+        .await
+        .expect("caught up");
     assert_eq!(taken(&log), "b+3 b+4 a+5 b+5");
     assert_eq!(sync.tip().borrow().best_block(), chain.best());
 }
@@ -70,7 +73,9 @@ async fn a_long_gap_is_crossed_in_order_each_block_once() {
     chain.mine(3_000);
     let log = Log::default();
     let mut listeners = listeners(&log, &[("a", chain.best_at(0))]);
-    Sync::catch_up(chain.clone(), &config(), &mut listeners).await.expect("caught up");
+    Sync::catch_up(chain.clone(), &Store::temporary(), &config(), &mut listeners)
+        .await
+        .expect("caught up");
     let expected: Vec<String> = (1..=3_000).map(|height| format!("a+{height}")).collect();
     assert_eq!(taken(&log), expected.join(" "));
     assert_eq!(chain.block_calls().len(), 3_000);
@@ -87,7 +92,9 @@ async fn all_disconnect_before_any_connects() {
     chain.reorganise(1, 3);
     // A: 1 2 3 4 5, B: 1 2 3' 4', now: 1 2 3' 4" 5" 6"
     let mut listeners = listeners(&log, &stale);
-    Sync::catch_up(chain.clone(), &config(), &mut listeners).await.expect("caught up");
+    Sync::catch_up(chain.clone(), &Store::temporary(), &config(), &mut listeners)
+        .await
+        .expect("caught up");
     let expected = "a-2 b-2 c-3 a+3 b+3 a+4 b+4 c+4 a+5 b+5 c+5 a+6 b+6 c+6";
     assert_eq!(taken(&log), expected);
 }
@@ -99,8 +106,9 @@ async fn a_chain_that_moves_while_it_is_fetched_is_followed_anew() {
     chain.on_next_block(|chain| chain.reorganise(15, 16));
     let log = Log::default();
     let mut listeners = listeners(&log, &[("a", chain.best_at(2)), ("b", chain.best_at(8))]);
-    let mut sync =
-        Sync::catch_up(chain.clone(), &config(), &mut listeners).await.expect("caught up");
+    let mut sync = Sync::catch_up(chain.clone(), &Store::temporary(), &config(), &mut listeners)
+        .await
+        .expect("caught up");
     // One step ends where the chain moved; the next brings all to the tip.
     sync.catch_up_more(&mut listeners).await.expect("caught up");
     assert!(listeners.iter().all(|listener| listener.best == chain.best()));
@@ -112,19 +120,19 @@ async fn a_source_that_is_behind_is_waited_for_and_never_followed_down() {
     let chain = FakeChain::new();
     chain.mine(10);
     let log = Log::default();
-    let best = chain.best();
-    let mut listeners = listeners(&log, &[("a", best)]);
-    // It crashed and lost four blocks, ours among them; it loads other ones in their place.
-    chain.lose_stale();
-    chain.set_initial_download(true);
-    chain.reorganise(4, 5);
-    let source = chain.clone();
-    let catch_up = async { Sync::catch_up(source, &config(), &mut listeners).await.map(|_| ()) };
-    tokio::pin!(catch_up);
-    let waited = tokio::time::timeout(std::time::Duration::from_secs(60), &mut catch_up).await;
-    assert!(waited.is_err(), "{waited:?}");
-    assert_eq!(taken(&log), "");
-    chain.set_initial_download(false);
+    let mut listeners = listeners(&log, &[("a", chain.best())]);
+    let (source, store, config) = (chain.clone(), Store::temporary(), config());
+    let catch_up = Sync::catch_up(source, &store, &config, &mut listeners);
+    let mut catch_up = std::pin::pin!(catch_up);
+    // First it has less of the chain than we have seen, then as much, then more.
+    chain.reorganise(4, 2);
+    for missing in [2, 0] {
+        let minute = std::time::Duration::from_secs(60);
+        assert!(tokio::time::timeout(minute, &mut catch_up).await.is_err(), "{missing}");
+        assert_eq!(taken(&log), "");
+        chain.mine(missing);
+    }
+    chain.mine(1);
     catch_up.await.expect("caught up");
     assert_eq!(taken(&log), "a-6 a+7 a+8 a+9 a+10 a+11");
 }
@@ -132,26 +140,27 @@ async fn a_source_that_is_behind_is_waited_for_and_never_followed_down() {
 #[tokio::test(start_paused = true)]
 async fn a_branch_that_the_source_has_lost_is_left_from_memory() {
     let chain = FakeChain::new();
-    chain.mine(3);
+    chain.mine(6);
+    let store = Store::temporary();
     let log = Log::default();
-    let mut before = listeners(&log, &[("a", chain.best())]);
-    let mut sync = Sync::catch_up(chain.clone(), &config(), &mut before).await.expect("caught up");
-    chain.mine(3);
-    sync.catch_up_more(&mut before).await.expect("caught up");
+    let mut before = listeners(&log, &[("a", chain.best_at(2))]);
+    Sync::catch_up(chain.clone(), &store, &config(), &mut before).await.expect("caught up");
+    let lost = chain.best();
     chain.lose(2);
     chain.mine(3);
     taken(&log);
-    sync.catch_up_more(&mut before).await.expect("caught up");
-    assert_eq!(taken(&log), "a-4 a+5 a+6 a+7");
 
-    // Without the memory it is an error that names the listener.
-    let lost = chain.best();
-    chain.lose(1);
-    chain.mine(2);
+    // Where nothing remembers the branch, it is an error that names the listener.
     let mut after = listeners(&log, &[("a", lost)]);
-    let outcome = Sync::catch_up(chain.clone(), &config(), &mut after).await.map(|_| ());
-    let expected = Error::LostBranch { listener: "a", hash: lost.block_hash, height: 7 };
-    assert_eq!(outcome, Err(expected));
+    let forgetful = Store::temporary();
+    let outcome = Sync::catch_up(chain.clone(), &forgetful, &config(), &mut after).await;
+    let expected = Error::LostBranch { listener: "a", hash: lost.block_hash, height: 6 };
+    assert_eq!(outcome.map(|_| ()), Err(expected));
+    assert_eq!(taken(&log), "");
+
+    // After a restart with the same store, the way back is known.
+    Sync::catch_up(chain.clone(), &store, &config(), &mut after).await.expect("caught up");
+    assert_eq!(taken(&log), "a-4 a+5 a+6 a+7");
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,7 +169,9 @@ async fn runs_through_new_blocks_reorganisations_and_outages() {
     chain.mine(2);
     let log = Log::default();
     let mut listeners = listeners(&log, &[("a", chain.best()), ("b", chain.best())]);
-    let sync = Sync::catch_up(chain.clone(), &config(), &mut listeners).await.expect("caught up");
+    let sync = Sync::catch_up(chain.clone(), &Store::temporary(), &config(), &mut listeners)
+        .await
+        .expect("caught up");
     let mut tip = sync.tip();
     let stopping = CancellationToken::new();
     let run = sync.run(listeners, stopping.clone());
@@ -191,7 +202,9 @@ async fn the_tip_is_told_only_after_all_have_seen_it() {
     let chain = FakeChain::new();
     let log = Log::default();
     let mut listeners = listeners(&log, &[("a", chain.best())]);
-    let sync = Sync::catch_up(chain.clone(), &config(), &mut listeners).await.expect("caught up");
+    let sync = Sync::catch_up(chain.clone(), &Store::temporary(), &config(), &mut listeners)
+        .await
+        .expect("caught up");
     let tip = sync.tip();
 
     struct Early(tokio::sync::watch::Receiver<super::Tip>);

@@ -45,6 +45,9 @@ pub(super) struct Estimates {
 /// A fall is followed by this part at each refresh: half of it in ten refreshes.
 const SMOOTHING: u32 = 16;
 
+/// What a peer's estimator may lose by rounding: 1 sat/vB.
+const ROUNDING: u32 = 250;
+
 /// Turns answers into estimates; `before` are the last ones.
 pub(super) fn estimate(config: &Config, answers: Answers, before: Option<&Estimates>) -> Estimates {
     let minimum = answers.mempool_minimum.max(FEERATE_FLOOR_SATS_PER_KW);
@@ -110,7 +113,7 @@ impl Estimates {
             ConfirmationTarget::MinAllowedAnchorChannelRemoteFee => FEERATE_FLOOR_SATS_PER_KW,
             // Nothing pays for it later; but estimators differ by their rounding to 1 sat/vB.
             ConfirmationTarget::MinAllowedNonAnchorChannelRemoteFee => {
-                self.day.min(self.smooth_six_blocks).saturating_sub(sat_per_kw(1))
+                self.day.min(self.smooth_six_blocks).saturating_sub(ROUNDING)
             }
             // Must enter the mempool on an unknown day; a child then pays for its haste.
             ConfirmationTarget::AnchorChannelFee => self.smooth_minimum.saturating_mul(3) / 2,

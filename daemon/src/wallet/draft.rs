@@ -1,12 +1,17 @@
 //! Builds an unsigned transaction that leaves the anchor reserve in the wallet.
 
+use std::collections::HashSet;
+
 use bdk_wallet::error::CreateTxError;
 use bdk_wallet::{KeychainKind, Wallet};
-use bitcoin::{Amount, FeeRate, OutPoint, Psbt, ScriptBuf};
+use bitcoin::{Amount, FeeRate, OutPoint, Psbt, ScriptBuf, Weight};
 
 use super::coins;
 use super::error::Error;
 use super::reserve::above_reserve_sat;
+
+/// Spending a taproot output by its key: 41 bytes of input, and a witness of 66.
+const P2TR_INPUT_WEIGHT: Weight = Weight::from_wu(41 * 4 + 66);
 
 /// How much to pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +57,10 @@ pub(super) fn draft(
         return Err(insufficient(least_sat));
     }
 
-    let coins: Vec<OutPoint> = coins.into_iter().map(|coin| coin.outpoint).collect();
+    // A coin that costs more than it brings stays where it is.
+    let cost = feerate.fee_wu(P2TR_INPUT_WEIGHT).unwrap_or(Amount::MAX);
+    let coins: HashSet<OutPoint> =
+        coins.iter().filter(|coin| coin.txout.value > cost).map(|coin| coin.outpoint).collect();
     let others = bdk.list_unspent().map(|coin| coin.outpoint);
     let others = others.filter(|outpoint| !coins.contains(outpoint)).collect();
     let (change_index, change_script) = next_change(bdk);

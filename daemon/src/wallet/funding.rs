@@ -28,7 +28,7 @@ impl_writeable_tlv_based!(FundingRecord, {
     (0, txid, required),
     (2, inputs, required_vec),
 });
-record!(FundingRecord, kind = 63, version = 1);
+record!(FundingRecord, kind = 73, version = 1);
 
 impl Wallet {
     /// Builds and signs a transaction that pays `amount_sat` to a channel's script. Its inputs are locked,
@@ -149,8 +149,8 @@ impl Wallet {
         Ok(())
     }
 
-    /// What a transaction is called in the list when LDK broadcasts it.
-    pub(super) fn label_of(&self, txid: Txid) -> Result<Option<String>, storage::Error> {
+    /// What a transaction is called in the list if it funds a channel.
+    pub(super) fn funding_label(&self, txid: Txid) -> Result<Option<String>, storage::Error> {
         let funding = FUNDINGS.get(self.store(), &txid.to_byte_array())?;
         Ok(funding.map(|_| LABEL.to_owned()))
     }

@@ -33,7 +33,7 @@ impl_writeable_tlv_based!(TransactionRecord, {
     (4, seen_at, required),
     (6, confirmed_before, required),
 });
-record!(TransactionRecord, kind = 61, version = 1);
+record!(TransactionRecord, kind = 71, version = 1);
 
 /// A transaction of the wallet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,10 +124,13 @@ impl Wallet {
             let id = txid.to_byte_array();
             let stored = TRANSACTIONS.get(self.store(), &id)?;
             let before = stored.as_ref().is_some_and(|record| record.confirmed_before);
-            let label = labels.iter().find(|(of, _)| *of == txid).map(|(_, label)| label.clone());
             match stored {
                 None => {
-                    let label = label.unwrap_or_default();
+                    let given = labels.iter().find(|(of, _)| *of == txid);
+                    let label = match given {
+                        Some((_, label)) => label.clone(),
+                        None => self.funding_label(txid)?.unwrap_or_default(),
+                    };
                     let record =
                         TransactionRecord { txid, label, seen_at, confirmed_before: confirmed };
                     TRANSACTIONS.insert(self.store(), batch, &id, &record)?;

@@ -80,8 +80,8 @@ impl Keys {
 mod tests {
     use super::*;
 
-    // BIP 86, test vectors: this mnemonic with 12 words; ours has 24, so the vector below is of the
-    // 24-word mnemonic "abandon ... art", computed once and frozen: changing it would lose money.
+    // The values below were computed by an independent script, which also reproduces the vectors of BIP 86.
+    // A change of them would lose money.
     const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon \
         abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon \
         abandon abandon abandon art";
@@ -113,5 +113,9 @@ mod tests {
         );
     }
 
-    const FROZEN: [&str; 3] = ["", "", ""];
+    const FROZEN: [&str; 3] = [
+        "32616dbf226b771a86dfeea639d45a5f6d2b7bebefecf981421e3e7c8781b7b1",
+        "e0e4215ec6e92e5cf29734d6620179a2bf079773678d144091125fcca944a839",
+        "bc1p68a8a3vuv2cxzs7e2gjc5v3qy3zdnfaxwftyqe9k9nquvm6r4w2ssldtzp",
+    ];
 }

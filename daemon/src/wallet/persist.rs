@@ -24,7 +24,7 @@ const CHANGES: Table<Change> = Table::new("wallet-changes");
 pub(super) struct Change(ChangeSet);
 
 impl Record for Change {
-    const KIND: u8 = 60;
+    const KIND: u8 = 70;
     const VERSION: u8 = 1;
 
     // JSON, because bdk promises to read the fields of older releases by name, and no binary layout.

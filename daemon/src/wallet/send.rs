@@ -59,7 +59,7 @@ impl_writeable_tlv_based!(SendRecord, {
     (8, script, required),
     (9, asked_sat, option),
 });
-record!(SendRecord, kind = 62, version = 1);
+record!(SendRecord, kind = 72, version = 1);
 
 impl Wallet {
     /// Sends to an address; what must stay for anchors stays.

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use bdk_wallet::Update;
 use bdk_wallet::chain::{CanonicalizationParams, ChainPosition, TxUpdate};
 use bitcoin::{Block, Transaction, Txid};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use super::ledger::Ledger;
 use super::{Wallet, coins};
 use crate::storage::Batch;
+use crate::tasks::Outcome;
 
 /// A payment by others, a bump or a sweep that has not been seen for so long counts as gone: nodes drop
 /// what has waited for two weeks (bitcoind's `-mempoolexpiry`).
@@ -46,6 +49,26 @@ impl Wallet {
         Ok(())
     }
 
+    /// Broadcasts again now and whenever a new tip is published, until `stopping`.
+    pub async fn keep_broadcasting<T>(
+        self,
+        mut tips: watch::Receiver<T>,
+        stopping: CancellationToken,
+    ) -> Outcome {
+        while !stopping.is_cancelled() {
+            if let Err(error) = self.rebroadcast() {
+                tracing::warn!(%error, "could not broadcast unconfirmed transactions again");
+            }
+            match stopping.run_until_cancelled(tips.changed()).await {
+                Some(Ok(())) => (),
+                // Nobody publishes tips any more: the daemon is on its way down.
+                Some(Err(_)) => stopping.cancelled().await,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
     /// Takes in what LDK is about to broadcast together: fundings, bumps, sweeps.
     ///
     /// Of a package all is taken in if some of it is ours, so that a bump goes when the commitment that it
@@ -57,7 +80,7 @@ impl Wallet {
             return Ok(());
         }
         let now = self.now();
-        let (mut update, mut labels) = (Update::default(), Vec::new());
+        let mut update = Update::default();
         for tx in package {
             let txid = tx.compute_txid();
             if ledger.is_settled_knowledge(txid, tx, now) {
@@ -67,13 +90,12 @@ impl Wallet {
             let seen_at = evicted_at.map_or(now, |evicted_at| now.max(evicted_at + 1));
             update.tx_update.txs.push((*tx).clone().into());
             update.tx_update.seen_ats.insert((txid, seen_at));
-            labels.extend(self.label_of(txid)?.map(|label| (txid, label)));
         }
         if update.tx_update.txs.is_empty() {
             return Ok(());
         }
         ledger.take_in(update);
-        drop(self.keep(ledger, Batch::new(), &labels)?);
+        drop(self.keep(ledger, Batch::new(), &[])?);
         Ok(())
     }
 }
@@ -148,11 +170,10 @@ impl Ledger {
     fn is_settled_knowledge(&self, txid: Txid, tx: &Transaction, now: u64) -> bool {
         let graph = self.bdk.tx_graph();
         let Some(node) = graph.get_tx_node(txid) else { return false };
-        let seen_lately = node.last_seen.is_some_and(|seen| seen.saturating_add(3_600) > now);
         let waits = || {
-            seen_lately
-                && graph.get_last_evicted(txid).is_none()
-                && graph.direct_conflicts(tx).next().is_none()
+            node.last_seen.is_some_and(|seen| {
+                seen.saturating_add(3_600) > now && graph.get_last_evicted(txid) < Some(seen)
+            }) && graph.direct_conflicts(tx).next().is_none()
         };
         coins::is_confirmed(&self.bdk, txid) || waits()
     }

@@ -1,3 +1,7 @@
 //! Payments in parts: a flow of least cost, cut into paths and made exact.
 
+pub(crate) mod draft;
+pub(crate) mod linear;
+pub(crate) mod quanta;
 pub(crate) mod refine;
+pub(crate) mod solve;

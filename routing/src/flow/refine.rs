@@ -73,7 +73,7 @@ pub(crate) fn fit(
             carried = amount_within(carried, edge.base_msat, edge.ppm);
             cltv = cltv.checked_add(edge.cltv_delta)?;
         }
-        carried = carried.min(edge.htlc_max_msat).min(field.room(&edge));
+        carried = carried.min(edge.htlc_max_msat).min(field.room(edge.link, edge.capacity_msat));
     }
     let delivered = carried.min(want_msat);
     if delivered == 0 || cltv > limits.max_cltv {
@@ -89,7 +89,7 @@ pub(crate) fn exact(field: &Field<'_>, edges: &[u32], amount_msat: u64) -> Optio
     let mut amount = amount_msat;
     for (place, &number) in edges.iter().enumerate().rev() {
         let edge = field.edge(number);
-        if amount < edge.htlc_min_msat || amount > edge.htlc_max_msat || amount > field.room(&edge)
+        if amount < edge.htlc_min_msat || amount > edge.htlc_max_msat || amount > field.bound(&edge)
         {
             return None;
         }

@@ -5,13 +5,16 @@
 //! were learnt, [`decay`] widens them with age, [`probability`] turns them into a chance of success.
 
 pub mod decay;
+pub mod evidence;
 pub mod learn;
 pub mod probability;
 pub mod snapshot;
 
 use std::collections::BTreeMap;
 
-use probability::Prior;
+use std::sync::Arc;
+
+use evidence::Family;
 
 /// Default time in seconds after which what a bound tells is worth half: six hours.
 pub const HALF_LIFE_SECS: u64 = 6 * 3600;
@@ -47,7 +50,7 @@ pub struct Range {
 #[derive(Clone, Debug)]
 pub struct Beliefs {
     pub(crate) channels: BTreeMap<u64, [Bounds; 2]>,
-    pub(crate) prior: Prior,
+    pub(crate) family: Arc<Family>,
     half_life_secs: u64,
 }
 
@@ -58,14 +61,15 @@ impl Default for Beliefs {
 }
 
 impl Beliefs {
-    /// Starts with no knowledge, the default prior and [`HALF_LIFE_SECS`].
+    /// Starts with no knowledge, the default family of priors and [`HALF_LIFE_SECS`].
     pub fn new() -> Self {
-        Self::with(Prior::default(), HALF_LIFE_SECS)
+        Self::with(Family::default(), HALF_LIFE_SECS)
     }
 
-    /// Starts with no knowledge, a prior and a half-life of knowledge in seconds.
-    pub fn with(prior: Prior, half_life_secs: u64) -> Self {
-        Self { channels: BTreeMap::new(), prior, half_life_secs: half_life_secs.max(1) }
+    /// Starts with no knowledge, a family of priors and a half-life of knowledge in seconds.
+    pub fn with(family: Family, half_life_secs: u64) -> Self {
+        let half_life_secs = half_life_secs.max(1);
+        Self { channels: BTreeMap::new(), family: Arc::new(family), half_life_secs }
     }
 
     /// Returns how many channels something is known of.

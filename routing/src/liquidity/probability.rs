@@ -32,13 +32,6 @@ impl std::fmt::Debug for Prior {
     }
 }
 
-impl Default for Prior {
-    /// Half uniform, half bimodal with a scale of an eighth of the capacity.
-    fn default() -> Self {
-        Self::mixture(0.5, 0.125)
-    }
-}
-
 impl Prior {
     /// Builds the prior with the given weight of the uniform part and scale of the bimodal part, both
     /// within 0 and 1 (values outside are moved to the nearest sensible one).

@@ -30,13 +30,14 @@ pub(crate) struct Workbench {
 
 /// Returns the edges of the cheapest path from payer to payee that delivers `amount_msat`, or `None`.
 ///
-/// `potentials[v]` is a lower bound of the cost from the payer to `v`, or empty for none.
+/// `potentials[v]` times `scale` is a lower bound of the cost from the payer to `v`; empty for none.
 pub(crate) fn cheapest(
     field: &Field<'_>,
     weights: &Weights,
     amount_msat: u64,
     limits: &Limits,
     potentials: &[f32],
+    scale: f32,
     bench: &mut Workbench,
 ) -> Option<Vec<u32>> {
     let Workbench { labels, heap, visits } = bench;
@@ -80,8 +81,8 @@ pub(crate) fn cheapest(
                 if cost >= best || hopeless(nats) {
                     return;
                 }
-                let bound = potentials.get(source as usize).copied().unwrap_or(0.0);
-                if bound == f32::INFINITY || !(cost + bound).is_finite() {
+                let bound = potentials.get(source as usize).map_or(0.0, |&bound| bound * scale);
+                if !(cost + bound).is_finite() {
                     return;
                 }
                 let hops = label.hops + 1;

@@ -14,6 +14,9 @@ pub(crate) const CLOSED: u8 = 1;
 /// Extra edges lead to the node.
 pub(crate) const EXTRAS: u8 = 2;
 
+/// A flow in the making leaves the node.
+pub(crate) const CARRIES: u8 = 4;
+
 /// A directed edge with all that is said of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Edge {
@@ -54,8 +57,17 @@ impl Known {
 
     /// Returns how much more may be sent before it is known to fail.
     #[inline]
-    pub(crate) fn room(&self) -> u64 {
+    pub(crate) fn bound(&self) -> u64 {
         self.most_msat.saturating_sub(self.used_msat)
+    }
+
+    /// Returns how much more may be sent without going to the very end of what is possible.
+    #[inline]
+    pub(crate) fn room(&self, caution: f32) -> u64 {
+        let least = self.least_msat.max(self.used_msat);
+        let unsure = self.most_msat.saturating_sub(least);
+        let kept = (unsure as f32 * caution) as u64;
+        self.bound().saturating_sub(kept)
     }
 }
 
@@ -87,9 +99,16 @@ pub(crate) struct Field<'a> {
     pub nodes: usize,
     /// The only edges that may end at the payee, ordered, when restricted.
     pub last_edges: Option<Vec<u32>>,
+    /// Share of what is unsure of a channel that plans keep away from.
+    pub caution: f32,
 }
 
 impl Field<'_> {
+    /// Returns one more than the greatest edge number.
+    pub(crate) fn edges(&self) -> usize {
+        self.view.slots.len() + self.scratch.extra.len()
+    }
+
     /// Returns an edge by its number.
     pub(crate) fn edge(&self, edge: u32) -> Edge {
         let slots = self.view.slots.len();
@@ -139,8 +158,17 @@ impl Field<'_> {
     }
 
     /// Returns how much more an edge can carry at most, in any number of HTLCs.
-    pub(crate) fn room(&self, edge: &Edge) -> u64 {
-        self.known(edge.link).map_or(edge.capacity_msat, Known::room)
+    pub(crate) fn bound(&self, edge: &Edge) -> u64 {
+        self.known(edge.link).map_or(edge.capacity_msat, Known::bound)
+    }
+
+    /// Returns how much more a plan should put on a link: less than the bound, by the field's caution.
+    #[inline]
+    pub(crate) fn room(&self, link: u32, capacity_msat: u64) -> u64 {
+        match self.known(link) {
+            Some(known) => known.room(self.caution),
+            None => capacity_msat - (capacity_msat as f32 * self.caution) as u64,
+        }
     }
 
     /// Returns whether an edge may be the last one.

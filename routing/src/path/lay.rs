@@ -22,7 +22,7 @@ pub(crate) fn lay<'a>(
 ) -> Field<'a> {
     let mut field = Field {
         view,
-        prior: &beliefs.prior,
+        prior: beliefs.family.weigh().verdict(),
         scratch,
         keys: Vec::new(),
         payer: NOWHERE,
@@ -30,6 +30,7 @@ pub(crate) fn lay<'a>(
         payee: NOWHERE,
         nodes: view.node_count(),
         last_edges: None,
+        caution: 0.0,
     };
     field.payee = intern(&mut field, &query.payee);
     let mut hints = Vec::with_capacity(overlay.hints.len());
@@ -146,7 +147,8 @@ fn lay_first_hops(field: &mut Field<'_>, overlay: &Overlay, peers: &[u32], query
     }
 }
 
-fn lay_beliefs(field: &mut Field<'_>, beliefs: &Beliefs, now: u64) {
+fn lay_beliefs<'a>(field: &mut Field<'a>, beliefs: &'a Beliefs, now: u64) {
+    let mut evidence = beliefs.family.weigh();
     let scids = &field.view.scids;
     let mut from = 0;
     for (&scid, both) in &beliefs.channels {
@@ -166,10 +168,14 @@ fn lay_beliefs(field: &mut Field<'_>, beliefs: &Beliefs, now: u64) {
         let capacity = field.view.capacity_msat(from as u32);
         for direction in 0..2u8 {
             let range = beliefs.range_of(both, direction, capacity, now);
+            if direction == 0 {
+                evidence.hear(&range, capacity);
+            }
             let known = field.know((from * 2) as u32 + u32::from(direction), capacity);
             (known.least_msat, known.most_msat) = (range.least_msat, range.most_msat);
         }
     }
+    field.prior = evidence.verdict();
     for place in 0..field.scratch.extra.len() {
         let edge = field.scratch.extra[place];
         let is_hint = edge.source != field.payer;

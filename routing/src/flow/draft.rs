@@ -1,0 +1,186 @@
+//! A plan in the making: paths with wishes become exact routes that together deliver the amount.
+
+use crate::cost::Weights;
+use crate::path::dijkstra::{Limits, Workbench, cheapest};
+use crate::path::field::Field;
+
+use super::refine::{Route, fit};
+
+/// Searches for what is still missing, at most.
+const REPAIRS: usize = 12;
+
+/// Routes that have their room on the field.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Draft {
+    pub routes: Vec<Route>,
+}
+
+impl Draft {
+    pub(crate) fn delivered(&self) -> u64 {
+        self.routes.iter().map(Route::delivered).sum()
+    }
+
+    pub(crate) fn fee(&self) -> u64 {
+        self.routes.iter().map(Route::fee).sum()
+    }
+
+    /// Adds a route along the path for as much of `want_msat` as fits; returns how much that is.
+    pub(crate) fn add(
+        &mut self,
+        field: &mut Field<'_>,
+        edges: &[u32],
+        want_msat: u64,
+        limits: &Limits,
+    ) -> u64 {
+        let Some(route) = fit(field, edges, want_msat, limits) else { return 0 };
+        let delivered = route.delivered();
+        route.occupy(field);
+        self.routes.push(route);
+        delivered
+    }
+
+    /// Lets routes carry up to `rest_msat` more where there is room; returns what still is missing.
+    pub(crate) fn top_up(
+        &mut self,
+        field: &mut Field<'_>,
+        mut rest_msat: u64,
+        limits: &Limits,
+    ) -> u64 {
+        for route in &mut self.routes {
+            if rest_msat == 0 {
+                break;
+            }
+            let before = route.delivered();
+            route.vacate(field);
+            if let Some(more) = fit(field, &route.edges, before.saturating_add(rest_msat), limits)
+                && more.delivered() > before
+            {
+                rest_msat -= more.delivered() - before;
+                *route = more;
+            }
+            route.occupy(field);
+        }
+        rest_msat
+    }
+
+    /// Finds ways for what is missing, one path at a time, smaller pieces where large ones do not pass.
+    /// Returns what still is missing.
+    pub(crate) fn repair(
+        &mut self,
+        field: &mut Field<'_>,
+        weights: &Weights,
+        mut rest_msat: u64,
+        limits: &Limits,
+        max_parts: usize,
+        bench: &mut Workbench,
+        max_visits: u64,
+    ) -> u64 {
+        let mut piece = rest_msat;
+        for _ in 0..REPAIRS {
+            if rest_msat == 0 || bench.visits >= max_visits {
+                break;
+            }
+            if self.routes.len() >= max_parts {
+                return self.top_up(field, rest_msat, limits);
+            }
+            let found = cheapest(field, weights, piece.min(rest_msat), limits, &[], 1.0, bench);
+            let added = found.map_or(0, |edges| self.add(field, &edges, rest_msat, limits));
+            rest_msat -= added;
+            if added == 0 {
+                if piece < 1_000 {
+                    break;
+                }
+                piece /= 4;
+            }
+        }
+        rest_msat
+    }
+
+    /// Joins routes along the same path into one where one HTLC can carry both.
+    pub(crate) fn join(&mut self, field: &mut Field<'_>, limits: &Limits) {
+        let mut joined: Vec<Route> = Vec::with_capacity(self.routes.len());
+        for route in self.routes.drain(..) {
+            let Some(same) = joined.iter_mut().find(|other| other.edges == route.edges) else {
+                joined.push(route);
+                continue;
+            };
+            let sum = same.delivered().saturating_add(route.delivered());
+            same.vacate(field);
+            route.vacate(field);
+            match fit(field, &same.edges, sum, limits).filter(|one| one.delivered() == sum) {
+                Some(one) => {
+                    one.occupy(field);
+                    *same = one;
+                }
+                None => {
+                    same.occupy(field);
+                    route.occupy(field);
+                    joined.push(route);
+                }
+            }
+        }
+        self.routes = joined;
+    }
+
+    /// Splits risky routes, so that a channel that holds too little for the whole still carries some of it,
+    /// and its failure says more exactly how much it holds.
+    pub(crate) fn split(
+        &mut self,
+        field: &mut Field<'_>,
+        limits: &Limits,
+        max_parts: usize,
+        nats_per_part: f32,
+        least_msat: u64,
+    ) {
+        let risks: Vec<f32> = {
+            self.lift(field);
+            let mut risks = Vec::with_capacity(self.routes.len());
+            for route in &self.routes {
+                risks.push(route.nats(field));
+                route.occupy(field);
+            }
+            risks
+        };
+        let mut whole = std::mem::take(&mut self.routes);
+        let mut room = max_parts.saturating_sub(whole.len());
+        for (route, nats) in whole.drain(..).zip(risks) {
+            let most = (route.delivered() / least_msat.max(1)) as usize;
+            let pieces = (1 + (nats / nats_per_part) as usize).min(most).min(room + 1).min(4);
+            if pieces < 2 {
+                self.routes.push(route);
+                continue;
+            }
+            route.vacate(field);
+            let sum = route.delivered();
+            let before = self.routes.len();
+            let mut rest = sum;
+            for piece in 0..pieces as u64 {
+                let want = rest.div_ceil(pieces as u64 - piece);
+                rest -= self.add(field, &route.edges, want, limits);
+            }
+            if rest > 0 {
+                self.routes.drain(before..).for_each(|piece| piece.vacate(field));
+                route.occupy(field);
+                self.routes.push(route);
+            } else {
+                room -= pieces - 1;
+            }
+        }
+    }
+
+    /// Gives all room back.
+    pub(crate) fn lift(&self, field: &mut Field<'_>) {
+        self.routes.iter().for_each(|route| route.vacate(field));
+    }
+
+    /// Returns fees and risk of the whole, with nothing of it on the field.
+    pub(crate) fn judge(&self, field: &mut Field<'_>) -> (u64, f32) {
+        let mut nats = 0.0;
+        for route in &self.routes {
+            nats += route.nats(field);
+            route.occupy(field);
+        }
+        self.lift(field);
+        (self.fee(), nats)
+    }
+}

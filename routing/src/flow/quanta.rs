@@ -1,0 +1,105 @@
+//! A flow in whole quanta: how many each edge carries.
+
+use crate::path::field::{CARRIES, Field};
+
+/// A flow on the field.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Quanta {
+    /// Size of a quantum, msat.
+    pub size_msat: u64,
+    /// Quanta by edge number.
+    on: Vec<u16>,
+    /// Edges that carry something: (source, edge).
+    carrying: Vec<(u32, u32)>,
+}
+
+impl Quanta {
+    /// Begins with no flow.
+    pub(crate) fn begin(&mut self, edges: usize, size_msat: u64) {
+        for &(_, edge) in &self.carrying {
+            self.on[edge as usize] = 0;
+        }
+        self.carrying.clear();
+        self.on.resize(edges, 0);
+        self.size_msat = size_msat;
+    }
+
+    /// Cuts every quantum into `pieces`.
+    pub(crate) fn refine(&mut self, pieces: u16) {
+        for &(_, edge) in &self.carrying {
+            let on = &mut self.on[edge as usize];
+            *on = on.saturating_mul(pieces);
+        }
+        self.size_msat /= u64::from(pieces);
+    }
+
+    #[inline]
+    pub(crate) fn on(&self, edge: u32) -> u16 {
+        self.on[edge as usize]
+    }
+
+    /// Returns the edges that carry something out of a node.
+    pub(crate) fn out_of(&self, node: u32) -> impl Iterator<Item = u32> + '_ {
+        self.carrying.iter().filter(move |&&(source, _)| source == node).map(|&(_, edge)| edge)
+    }
+
+    /// Puts one more quantum on an edge.
+    pub(crate) fn add(&mut self, field: &mut Field<'_>, edge: u32) {
+        let source = field.edge(edge).source;
+        if self.on[edge as usize] == 0 {
+            self.carrying.push((source, edge));
+            field.scratch.flags[source as usize] |= CARRIES;
+        }
+        self.on[edge as usize] += 1;
+    }
+
+    /// Takes quanta off an edge; more than it carries takes all.
+    pub(crate) fn take(&mut self, edge: u32, count: u16) {
+        let left = self.on[edge as usize].saturating_sub(count);
+        self.on[edge as usize] = left;
+        if left == 0 {
+            self.carrying.retain(|&(_, e)| e != edge);
+        }
+    }
+
+    /// Cuts the flow into paths from payer to payee with their quanta, the widest way first at each node,
+    /// and leaves no flow behind.
+    pub(crate) fn cut(&mut self, field: &mut Field<'_>) -> Vec<(Vec<u32>, u16)> {
+        let mut paths = Vec::new();
+        while let Some((path, nodes)) = self.walk(field) {
+            // A walk that meets itself ends in a circle, which carries nothing to anyone.
+            let (last, before) = (nodes[nodes.len() - 1], &nodes[..nodes.len() - 1]);
+            let circle = before.iter().position(|&node| node == last);
+            let edges = &path[circle.unwrap_or(0)..];
+            let width = edges.iter().map(|&edge| self.on(edge)).min().unwrap_or(0);
+            edges.iter().for_each(|&edge| self.take(edge, width));
+            if circle.is_none() && last == field.payee {
+                paths.push((path, width));
+            }
+        }
+        let left: Vec<(u32, u32)> = self.carrying.clone();
+        left.iter().for_each(|&(_, edge)| self.take(edge, u16::MAX));
+        field.scratch.flags.iter_mut().for_each(|flags| *flags &= !CARRIES);
+        paths
+    }
+
+    /// Walks from the payer along what carries most, to the payee, a dead end, or a node met before.
+    fn walk(&self, field: &Field<'_>) -> Option<(Vec<u32>, Vec<u32>)> {
+        let mut path = Vec::new();
+        let mut nodes = vec![field.payer];
+        let mut node = field.payer;
+        while node != field.payee {
+            let Some(edge) = self.out_of(node).max_by_key(|&edge| (self.on(edge), edge)) else {
+                break;
+            };
+            node = field.edge(edge).target;
+            path.push(edge);
+            let met = nodes.contains(&node);
+            nodes.push(node);
+            if met {
+                break;
+            }
+        }
+        if path.is_empty() { None } else { Some((path, nodes)) }
+    }
+}

@@ -1,0 +1,77 @@
+//! What is feasible at all: maximal flow over the hidden balances.
+
+use std::collections::VecDeque;
+
+use crate::graph::view::View;
+
+use super::balances::Balances;
+
+/// Returns how much of `want_msat` can flow from payer to payee over enabled directions, each with its
+/// hidden balance as capacity, whatever the fees.
+///
+/// Augmenting paths of most hops' least room first (capacity scaling over breadth-first search).
+pub fn deliverable_msat(
+    view: &View,
+    balances: &Balances,
+    payer: u32,
+    payee: u32,
+    want_msat: u64,
+) -> u64 {
+    let mut room: Vec<u64> = (0..view.slots.len() as u32)
+        .map(|link| {
+            let enabled = view.slots[view.slot_of_link(link) as usize].htlc_max_msat > 0;
+            if enabled { balances.of_link(view, link) } else { 0 }
+        })
+        .collect();
+    let mut flow = 0;
+    let mut step = want_msat.max(1);
+    while flow < want_msat && step > 0 {
+        match augment(view, &room, payer, payee, step) {
+            None => step /= 4,
+            Some(links) => {
+                let least = links.iter().map(|&link| room[link as usize]).min().unwrap_or(0);
+                let pushed = least.min(want_msat - flow);
+                for link in links {
+                    room[link as usize] -= pushed;
+                    room[(link ^ 1) as usize] += pushed;
+                }
+                flow += pushed;
+            }
+        }
+        if step < 1_000 && want_msat > 1_000_000 {
+            break;
+        }
+    }
+    flow
+}
+
+/// Returns the links of a shortest path on which every link has room for `step`.
+fn augment(view: &View, room: &[u64], payer: u32, payee: u32, step: u64) -> Option<Vec<u32>> {
+    let mut by: Vec<u32> = vec![u32::MAX; view.node_count()];
+    let mut queue = VecDeque::from([payer]);
+    while let Some(node) = queue.pop_front() {
+        if node == payee {
+            break;
+        }
+        for place in view.row(node) {
+            let slot = &view.slots[place as usize];
+            let out = slot.link ^ 1;
+            let unseen = by[slot.source as usize] == u32::MAX && slot.source != payer;
+            if unseen && room[out as usize] >= step {
+                by[slot.source as usize] = out;
+                queue.push_back(slot.source);
+            }
+        }
+    }
+    let mut links = Vec::new();
+    let mut node = payee;
+    while node != payer {
+        let link = by[node as usize];
+        if link == u32::MAX {
+            return None;
+        }
+        links.push(link);
+        node = view.slots[view.slot_of_link(link) as usize].source;
+    }
+    Some(links)
+}

@@ -1,0 +1,103 @@
+//! Our planner as a router of the simulator.
+
+use crate::graph::overlay::Overlay;
+use crate::graph::view::View;
+use crate::liquidity::Beliefs;
+use crate::plan::{Part, Planner};
+use crate::query::Query;
+
+use super::{Ask, Payment, Router};
+
+/// Plans with [`Planner`] and learns with [`Beliefs`], as the daemon does.
+#[derive(Debug)]
+pub struct Ours<'a> {
+    view: &'a View,
+    planner: Planner,
+    beliefs: Beliefs,
+    locked: Vec<(u64, u8, u64)>,
+}
+
+impl<'a> Ours<'a> {
+    /// Starts on a view with cold knowledge.
+    pub fn new(view: &'a View) -> Self {
+        Self { view, planner: Planner::new(), beliefs: Beliefs::new(), locked: Vec::new() }
+    }
+
+    /// Returns what else of ours is locked on a channel in a direction.
+    fn in_flight(&self, scid: u64, direction: u8) -> u64 {
+        let here = self.locked.iter().filter(|&&(s, d, _)| (s, d) == (scid, direction));
+        here.map(|&(_, _, amount)| amount).sum()
+    }
+
+    fn passed(&mut self, part: &Part, hops: usize) {
+        for hop in part.hops.iter().take(hops).skip(1) {
+            let total = hop.amount_msat + self.in_flight(hop.scid, hop.direction);
+            self.beliefs.passed(hop.scid, hop.direction, total, 0);
+        }
+    }
+}
+
+impl Router for Ours<'_> {
+    fn begin(&mut self, _: &Payment) {
+        self.beliefs.clear();
+        self.locked.clear();
+    }
+
+    fn route(&mut self, ask: &Ask<'_>) -> Option<Vec<Part>> {
+        let mut overlay = Overlay::new();
+        ask.own.iter().for_each(|&own| {
+            overlay.own_channel(own);
+        });
+        for part in ask.locked {
+            for hop in part.hops.iter().skip(1) {
+                overlay.reserve(hop.scid, hop.direction, hop.amount_msat);
+            }
+        }
+        let (payer, payee) = (*self.view.key(ask.payment.payer), *self.view.key(ask.payment.payee));
+        let query = Query {
+            max_fee_msat: ask.max_fee_msat,
+            max_parts: ask.max_parts,
+            round: ask.round,
+            total_msat: ask.payment.amount_msat,
+            ..Query::new(payer, payee, ask.amount_msat)
+        };
+        let found = self.planner.plan(self.view, &overlay, &self.beliefs, 0, &query);
+        if std::env::var("T_DEBUG").is_ok() {
+            match &found {
+                Err(e) => eprintln!(
+                    "round {} rest {} of {} parts {}: {e}",
+                    ask.round,
+                    ask.amount_msat,
+                    ask.payment.amount_msat,
+                    ask.locked.len()
+                ),
+                Ok(p) => eprintln!(
+                    "round {} rest {} parts {:?} fee {} chance {}",
+                    ask.round,
+                    ask.amount_msat,
+                    p.parts
+                        .iter()
+                        .map(|p| (p.amount_msat / 1000, p.hops.len(), p.chance))
+                        .collect::<Vec<_>>(),
+                    p.fee_msat,
+                    p.chance
+                ),
+            }
+        }
+        let plan = found.ok()?;
+        Some(plan.parts)
+    }
+
+    fn arrived(&mut self, part: &Part) {
+        self.passed(part, part.hops.len());
+        let held = part.hops.iter().map(|hop| (hop.scid, hop.direction, hop.amount_msat));
+        self.locked.extend(held);
+    }
+
+    fn failed(&mut self, part: &Part, place: usize) {
+        self.passed(part, place);
+        let hop = &part.hops[place];
+        let total = hop.amount_msat + self.in_flight(hop.scid, hop.direction);
+        self.beliefs.failed(hop.scid, hop.direction, total, 0);
+    }
+}
