@@ -154,8 +154,9 @@ impl Draft {
             let sum = route.delivered();
             let before = self.routes.len();
             let mut rest = sum;
-            for piece in 0..pieces as u64 {
-                let want = rest.div_ceil(pieces as u64 - piece);
+            for piece in 1..=pieces {
+                // Halves of what is left, largest first: n parts find out the balance to 1 in 2^(n - 1).
+                let want = if piece == pieces { rest } else { rest.div_ceil(2) };
                 rest -= self.add(field, &route.edges, want, limits);
             }
             if rest > 0 {

@@ -12,7 +12,7 @@
 //! what the exact stage after the flow, which sees whole paths, puts right.
 
 use crate::amount::fee_msat;
-use crate::cost::Weights;
+use crate::cost::{Weights, tune};
 use crate::path::field::{Field, hopeless};
 
 use super::quanta::Quanta;
@@ -51,6 +51,9 @@ pub(crate) fn risk(
     }
     if carried == 0 {
         return Some(after);
+    }
+    if carried + 1 > quanta.spread && after > tune::env("T_DIVN", 0.2) {
+        return None;
     }
     let before = field.nats(link, capacity_msat, carried * quanta.size_msat);
     Some((after - before).max(0.0))
