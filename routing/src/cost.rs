@@ -32,7 +32,7 @@ pub(crate) mod tune {
     /// Quanta that the amount is cut into.
     pub(crate) const QUANTA: u64 = 16;
     /// How often quanta that found no way are cut finer.
-    pub(crate) const REFINEMENTS: usize = 3;
+    pub(crate) const REFINEMENTS: usize = 4;
     /// Quanta are not made smaller than about this.
     pub(crate) const LEAST_QUANTUM_MSAT: u64 = 4_000_000;
     /// A single path with less risk than this is not compared with a plan in parts.

@@ -7,7 +7,7 @@ use crate::path::field::Field;
 use super::refine::{Route, fit};
 
 /// Searches for what is still missing, at most.
-const REPAIRS: usize = 12;
+const REPAIRS: usize = 32;
 
 /// Routes that have their room on the field.
 #[derive(Clone, Debug, Default)]

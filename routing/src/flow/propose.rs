@@ -140,8 +140,16 @@ fn parts(
     paths.sort_by_key(|(edges, width)| (std::cmp::Reverse(*width), edges.len()));
     let mut draft = Draft::default();
     let mut rest = query.amount_msat;
-    for (edges, width) in paths.iter().take(query.max_parts) {
-        rest -= draft.add(field, edges, rest.min(quantum * u64::from(*width)), limits);
+    for (edges, width) in &paths {
+        // One HTLC may not carry all that the path does.
+        let mut want = rest.min(quantum.saturating_mul(u64::from(*width)));
+        while want > 0 && draft.routes.len() < query.max_parts {
+            let added = draft.add(field, edges, want, limits);
+            (want, rest) = (want - added, rest - added);
+            if added == 0 {
+                break;
+            }
+        }
     }
     if rest < quantum * 2 {
         rest = draft.top_up(field, rest, limits);
