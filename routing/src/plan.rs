@@ -5,7 +5,7 @@ use crate::check::check;
 use crate::cost::{Weights, tune};
 use crate::explain::{NoRoute, Progress, explain, hopeless_ends};
 use crate::flow::draft::Draft;
-use crate::flow::propose::propose;
+use crate::flow::propose::{Task, propose};
 use crate::flow::quanta::Quanta;
 use crate::flow::refine::Route;
 use crate::graph::NodeKey;
@@ -127,48 +127,57 @@ fn search(
     if let Some(reason) = hopeless_ends(field, query) {
         return Err(reason);
     }
-    let mut strict = false;
-    for (scale, caution) in tune::ATTEMPTS {
-        if strict && caution > 0.0 {
+    // The cheapest complete plan that is within the limit but not within an attempt's share of it.
+    let mut spare: Option<(u64, Draft)> = None;
+    let mut dear = false;
+    for attempt in tune::ATTEMPTS {
+        if attempt.caution > 0.0 && !dear && progress.deliverable_msat > 0 {
+            // Fees were not in the way, so thrift will not help.
             continue;
         }
-        field.caution = caution;
-        let weights = Weights::of(query, scale);
-        let mut best: Option<(f32, Draft)> = None;
-        let drafts = match propose(field, query, &limits, &weights, bench, quanta) {
+        if attempt.caution == 0.0 && spare.is_some() {
+            break;
+        }
+        field.caution = attempt.caution;
+        let task = Task {
+            query,
+            limits: &limits,
+            weights: Weights::of(query, attempt.lambda),
+            spread: attempt.spread,
+        };
+        let drafts = match propose(field, &task, bench, quanta) {
             Ok(drafts) => drafts,
             Err(most) => {
                 progress.deliverable_msat = most;
                 break;
             }
         };
-        for candidate in drafts {
-            let delivered = candidate.delivered();
-            progress.deliverable_msat = progress.deliverable_msat.max(delivered);
-            if candidate.routes.len() <= query.max_parts {
-                progress.within_parts_msat = progress.within_parts_msat.max(delivered);
-            }
-            if delivered < query.amount_msat || candidate.routes.len() > query.max_parts {
+        let share_msat = (query.max_fee_msat as f64 * f64::from(attempt.budget)) as u64;
+        let mut best: Option<(f32, Draft)> = None;
+        for draft in drafts {
+            progress.hear(&draft, query);
+            if draft.delivered() < query.amount_msat || draft.routes.len() > query.max_parts {
                 continue;
             }
-            let (fee, nats) = candidate.judge(field);
-            if fee > query.max_fee_msat {
-                progress.cheapest_msat = Some(progress.cheapest_msat.map_or(fee, |f| f.min(fee)));
+            let (fee, nats) = draft.judge(field);
+            if fee > share_msat {
+                dear = true;
+                if fee <= query.max_fee_msat && spare.as_ref().is_none_or(|(f, _)| fee < *f) {
+                    spare = Some((fee, draft));
+                }
                 continue;
             }
-            let cost =
-                fee as f32 + weights.lambda * nats + weights.part * candidate.routes.len() as f32;
+            let cost = task.weights.sum(fee, nats, draft.routes.len());
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
-                best = Some((cost, candidate));
+                best = Some((cost, draft));
             }
         }
         if let Some((_, draft)) = best {
             return Ok(hand_out(field, query, &draft.routes));
         }
-        if caution > 0.0 && progress.cheapest_msat.is_none() {
-            // Fees are not what is in the way.
-            strict = true;
-        }
+    }
+    if let Some((_, draft)) = spare {
+        return Ok(hand_out(field, query, &draft.routes));
     }
     progress.visits = bench.visits;
     Err(explain(field, query, &limits, &progress))

@@ -1,9 +1,9 @@
 //! A plan in the making: paths with wishes become exact routes that together deliver the amount.
 
-use crate::cost::Weights;
 use crate::path::dijkstra::{Limits, Workbench, cheapest};
 use crate::path::field::Field;
 
+use super::propose::Task;
 use super::refine::{Route, fit};
 
 /// Searches for what is still missing, at most.
@@ -68,22 +68,21 @@ impl Draft {
     pub(crate) fn repair(
         &mut self,
         field: &mut Field<'_>,
-        weights: &Weights,
+        task: &Task<'_>,
         mut rest_msat: u64,
-        limits: &Limits,
-        max_parts: usize,
         bench: &mut Workbench,
-        max_visits: u64,
     ) -> u64 {
+        let limits = task.limits;
         let mut piece = rest_msat;
         for _ in 0..REPAIRS {
-            if rest_msat == 0 || bench.visits >= max_visits {
+            if rest_msat == 0 || bench.visits >= task.query.max_visits {
                 break;
             }
-            if self.routes.len() >= max_parts {
+            if self.routes.len() >= task.query.max_parts {
                 return self.top_up(field, rest_msat, limits);
             }
-            let found = cheapest(field, weights, piece.min(rest_msat), limits, &[], 1.0, bench);
+            let found =
+                cheapest(field, &task.weights, piece.min(rest_msat), limits, &[], 1.0, bench);
             let added = found.map_or(0, |edges| self.add(field, &edges, rest_msat, limits));
             rest_msat -= added;
             if added == 0 {
