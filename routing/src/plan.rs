@@ -88,6 +88,11 @@ impl Planner {
         Self::default()
     }
 
+    /// Returns how many nodes the last plan visited.
+    pub fn visits(&self) -> u64 {
+        self.bench.visits
+    }
+
     /// Plans a payment at the time `now`, in seconds of the clock that the beliefs were learnt by.
     ///
     /// # Errors

@@ -36,7 +36,9 @@ pub fn kept(view: &View, ldk: &Ldk<'_>, amount_msat: u64, count: usize, seed: u6
         let same: Vec<(u32, u32)> =
             others.iter().map(|&(_, to)| (payer, to)).filter(|(a, b)| a != b).collect();
         let mut planner = Planner::new();
-        (0..2).for_each(|_| drop(ours(view, &mut planner, payer, payee, amount_msat)));
+        (0..2).for_each(|_| {
+            ours(view, &mut planner, payer, payee, amount_msat);
+        });
         let (l, o, f) = times(view, ldk, amount_msat, &same, &mut planner);
         ldk_ms.extend(l);
         ours_ms.extend(o);

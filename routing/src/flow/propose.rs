@@ -38,6 +38,10 @@ pub(crate) fn propose(
     {
         return Ok(vec![draft]);
     }
+    if query.max_parts < 2 {
+        let edges = cheapest(field, &task.weights, query.amount_msat, task.limits, &[], 1.0, bench);
+        return Ok(edges.and_then(|edges| whole(field, task, &edges)).into_iter().collect());
+    }
     let mut drafts = Vec::new();
     let count = tune::QUANTA.min((query.max_parts as f32 * tune::FIRST_PARTS).ceil() as u64).max(1);
     let quantum = query.amount_msat.div_ceil(count);
@@ -51,9 +55,6 @@ pub(crate) fn propose(
         draft.add(field, &edges, query.amount_msat, task.limits);
         draft.lift(field);
         drafts.push(draft);
-    }
-    if query.max_parts < 2 {
-        return Ok(drafts);
     }
     // First spread over many channels, so that one round tries many; then as it has to be.
     let mut spread = false;

@@ -1,6 +1,6 @@
 //! Potentials that are kept between payments: a daemon always pays from the same node.
 //!
-//! Kept for a class of amounts (a power of two up to the next), at the least cost any amount of the class
+//! Kept for a class of amounts (an eighth of an octave), at the least cost any amount of the class
 //! can have and for all nodes, they are lower bounds for every payment of the class as long as costs only
 //! rise. What lowers a cost since then (an HTLC that passed, a channel of our own that opened) is repaired
 //! before use; what raises one leaves them valid, only less sharp.
@@ -9,18 +9,18 @@ use crate::amount::fee_msat;
 use crate::cost::Weights;
 use crate::graph::NodeKey;
 
-use super::field::Field;
+use super::field::{Edge, Field};
 use super::heap::Heap;
 use super::potentials::{Scope, spread};
 
 /// Classes that are kept at most.
-const MOST: usize = 8;
+const MOST: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Class {
     fingerprint: u64,
     payer: NodeKey,
-    log_amount: u32,
+    least_msat: u64,
 }
 
 /// The potentials kept for a payer.
@@ -42,10 +42,17 @@ impl Shelf {
         heap: &mut Heap,
         visits: &mut u64,
     ) -> Option<&[f32]> {
-        let log_amount = amount_msat.max(1).ilog2();
-        let class = Class { fingerprint: field.view.fingerprint(), payer: *payer, log_amount };
-        let scope =
-            Scope { least_msat: 1 << log_amount, most_msat: amount_msat.max(1) * 2, keep: true };
+        if amount_msat < 8 {
+            return None;
+        }
+        // An eighth of an octave: the least amount of a class is at most a ninth below any other of it.
+        let octave = 1u64 << amount_msat.ilog2();
+        let eighth = octave / 8;
+        let least_msat = octave + eighth * ((amount_msat - octave) / eighth);
+        let class = Class { fingerprint: field.view.fingerprint(), payer: *payer, least_msat };
+        let scope = Scope { least_msat, most_msat: least_msat + eighth, keep: true };
+        // The price of risk follows the amount.
+        let share = least_msat as f32 / (least_msat + eighth) as f32;
         self.kept.retain(|(kept, _, bounds)| {
             kept.fingerprint == class.fingerprint && bounds.len() == field.nodes
         });
@@ -56,7 +63,7 @@ impl Shelf {
             if !again {
                 return None;
             }
-            let floor = Weights { lambda: weights.lambda / 2.0, ..*weights };
+            let floor = Weights { lambda: weights.lambda * share * share, ..*weights };
             let mut bounds = vec![f32::INFINITY; field.nodes];
             begin(field, &floor, &scope, &mut bounds, heap);
             spread(field, &floor, &scope, &mut bounds, heap, visits);
@@ -77,7 +84,7 @@ impl Shelf {
 /// Returns whether bounds at the prices `floor` hold, and are not too dull, for `weights`.
 fn serves(floor: &Weights, weights: &Weights) -> bool {
     floor.lambda <= weights.lambda
-        && weights.lambda <= floor.lambda * 4.0
+        && weights.lambda <= floor.lambda * 1.6
         && (floor.time, floor.hop) == (weights.time, weights.hop)
 }
 
@@ -86,12 +93,20 @@ fn begin(field: &Field<'_>, floor: &Weights, scope: &Scope, bounds: &mut [f32], 
     heap.clear();
     bounds[field.payer as usize] = 0.0;
     for edge in field.scratch.extra.iter().filter(|edge| edge.source == field.payer) {
-        let cost = floor.certain(scope.least_msat, edge.cltv_delta);
+        let announced = (edge.link as usize) < field.view.slots.len();
+        let risk = if announced { least_nats(field, edge, scope.least_msat) } else { 0.0 };
+        let cost = floor.cost(0, risk, scope.least_msat, edge.cltv_delta);
         if cost < bounds[edge.target as usize] {
             bounds[edge.target as usize] = cost;
             heap.push(cost, edge.target);
         }
     }
+}
+
+/// Returns the least risk of an edge: what is known may lower the prior's, never raise it.
+fn least_nats(field: &Field<'_>, edge: &Edge, amount_msat: u64) -> f32 {
+    let unknown = field.prior.nats_unknown(amount_msat as f32 / edge.capacity_msat.max(1) as f32);
+    unknown.min(field.nats(edge.link, edge.capacity_msat, amount_msat))
 }
 
 /// Offers the edges whose risk is known to be less than the prior's.
