@@ -63,10 +63,13 @@ pub(crate) fn cheapest(
         }
         let amount = label.amount_msat;
         let mut relax = |source: u32, edge: u32, terms: &Terms| {
-            // The cheapest test first: most neighbours are settled or better reached already.
-            let best = labels.to_beat(source);
+            // The cheapest tests first: most neighbours lead nowhere better, are settled or reached.
             let bound = potentials.get(source as usize).map_or(0.0, |&bound| bound * scale);
-            if label.cost >= best || label.cost + bound >= labels.to_beat(field.payer) {
+            if label.cost + bound >= labels.to_beat(field.payer) {
+                return;
+            }
+            let best = labels.to_beat(source);
+            if label.cost >= best {
                 return;
             }
             let Some(fee) = checked_fee(amount, terms.base_msat, terms.ppm) else { return };
