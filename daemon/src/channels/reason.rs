@@ -16,7 +16,10 @@ pub fn describe(reason: &ClosureReason) -> Reason {
     let (kind, words) = match reason {
         ClosureReason::CounterpartyForceClosed { peer_msg } => {
             // `Display` of an untrusted string leaves out what could harm a terminal.
-            ("counterparty_force_closed", format!("the peer closed it by force, saying: {peer_msg}"))
+            (
+                "counterparty_force_closed",
+                format!("the peer closed it by force, saying: {peer_msg}"),
+            )
         }
         ClosureReason::HolderForceClosed { broadcasted_latest_txn, message } => {
             let published = match broadcasted_latest_txn {
@@ -63,9 +66,15 @@ pub fn describe(reason: &ClosureReason) -> Reason {
         }
         ClosureReason::HTLCsTimedOut { payment_hash } => {
             let which = payment_hash.map_or(String::new(), |hash| format!(" (payment {hash})"));
-            ("htlc_timed_out", format!("the peer did not resolve an HTLC before its deadline{which}"))
+            (
+                "htlc_timed_out",
+                format!("the peer did not resolve an HTLC before its deadline{which}"),
+            )
         }
-        ClosureReason::PeerFeerateTooLow { peer_feerate_sat_per_kw, required_feerate_sat_per_kw } => (
+        ClosureReason::PeerFeerateTooLow {
+            peer_feerate_sat_per_kw,
+            required_feerate_sat_per_kw,
+        } => (
             "peer_feerate_too_low",
             format!(
                 "the peer insisted on a feerate of {peer_feerate_sat_per_kw} sat per 1000 weight units, \

@@ -148,9 +148,7 @@ impl v1::channels_server::Channels for ChannelsService {
 fn read_open(request: v1::OpenChannelRequest) -> Result<Open, Status> {
     use v1::open_channel_request::Amount as Wire;
     let amount = match request.amount {
-        Some(Wire::CapacitySat(sat)) => {
-            Amount::Exactly(convert::amount_sat("capacity_sat", sat)?)
-        }
+        Some(Wire::CapacitySat(sat)) => Amount::Exactly(convert::amount_sat("capacity_sat", sat)?),
         Some(Wire::All(true)) => Amount::All,
         Some(Wire::All(false)) | None => {
             return Err(malformed("amount", "a capacity or all is needed"));
@@ -254,12 +252,10 @@ impl Steps for CloseSteps {
     async fn next(&mut self) -> Result<Option<v1::CloseChannelUpdate>, Status> {
         let next = match (self.wait_confirmed, self.told) {
             (true, _) | (false, 0) => self.follower.next().await,
-            (false, 1) => {
-                match tokio::time::timeout(CLOSE_PATIENCE, self.follower.next()).await {
-                    Ok(next) => next,
-                    Err(_) => return Ok(None),
-                }
-            }
+            (false, 1) => match tokio::time::timeout(CLOSE_PATIENCE, self.follower.next()).await {
+                Ok(next) => next,
+                Err(_) => return Ok(None),
+            },
             (false, _) => return Ok(None),
         };
         self.told += 1;

@@ -175,10 +175,7 @@ impl v1::node_server::Node for NodeService {
 const TARGETS: &[(ConfirmationTarget, &str)] = &[
     (ConfirmationTarget::MaximumFeeEstimate, "maximum_fee_estimate"),
     (ConfirmationTarget::UrgentOnChainSweep, "urgent_on_chain_sweep"),
-    (
-        ConfirmationTarget::MinAllowedAnchorChannelRemoteFee,
-        "min_allowed_anchor_channel_remote_fee",
-    ),
+    (ConfirmationTarget::MinAllowedAnchorChannelRemoteFee, "min_allowed_anchor_channel_remote_fee"),
     (
         ConfirmationTarget::MinAllowedNonAnchorChannelRemoteFee,
         "min_allowed_non_anchor_channel_remote_fee",

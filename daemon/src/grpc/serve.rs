@@ -221,11 +221,9 @@ mod tests {
 
     #[test]
     fn a_client_dials_localhost_where_the_server_listens_everywhere() {
-        for (listen, dial) in [
-            ("0.0.0.0:1", "127.0.0.1:1"),
-            ("[::]:2", "[::1]:2"),
-            ("10.0.0.1:3", "10.0.0.1:3"),
-        ] {
+        for (listen, dial) in
+            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:2", "[::1]:2"), ("10.0.0.1:3", "10.0.0.1:3")]
+        {
             let listen: SocketAddr = listen.parse().expect("an address");
             assert_eq!(dialable(listen).to_string(), dial);
         }

@@ -40,7 +40,9 @@ pub enum Error {
     #[error("{0} is neither connected nor remembered")]
     Unknown(PublicKey),
     /// A disconnected channel earns nothing and may be closed by the peer.
-    #[error("there are {channels} channels with this peer; it would be reconnected: force it if you want it")]
+    #[error(
+        "there are {channels} channels with this peer; it would be reconnected: force it if you want it"
+    )]
     HasChannels {
         /// How many.
         channels: usize,

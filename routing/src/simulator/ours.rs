@@ -95,6 +95,18 @@ impl Router for Ours<'_> {
     }
 
     fn failed(&mut self, part: &Part, place: usize) {
+        if std::env::var("T_DEBUG").is_ok() {
+            let h = &part.hops[place];
+            let c = self.view.channel(h.scid).map_or(0, |c| c.capacity_sat);
+            eprintln!(
+                "  failed at {} of {} amount {} cap {} known {:?}",
+                place,
+                part.hops.len(),
+                h.amount_msat / 1000,
+                c,
+                self.beliefs.range(h.scid, h.direction, c as u64 * 1000, 0)
+            );
+        }
         self.passed(part, place);
         let hop = &part.hops[place];
         let total = hop.amount_msat + self.in_flight(hop.scid, hop.direction);
