@@ -34,6 +34,9 @@ impl Create {
         if screen.json {
             command.arg("--json");
         }
+        if self.restore && screen.has_someone_to_ask() {
+            screen.note("Type the 24 words, then Enter and Ctrl-D:");
+        }
         let status = command.status().await.map_err(|error| {
             Failure::failed(format!("cannot run {}: {error}", daemon.display()))
                 .advise("fulmend makes the seed: install it beside fulmen, or where PATH finds it")
