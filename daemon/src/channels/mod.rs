@@ -97,7 +97,7 @@ pub enum Found {
     /// LDK runs it.
     Open(Box<ChannelDetails>),
     /// It is history.
-    Closed(ClosedChannel, Option<Spend>),
+    Closed(Box<ClosedChannel>, Option<Spend>),
 }
 
 impl Channels {
@@ -142,7 +142,7 @@ impl Channels {
             Ok(details) => Ok(Found::Open(Box::new(details))),
             Err(Error::AlreadyClosed { closed }) => {
                 let spend = self.0.spends.of(&closed.channel_id)?;
-                Ok(Found::Closed(*closed, spend))
+                Ok(Found::Closed(closed, spend))
             }
             Err(error) => Err(error),
         }

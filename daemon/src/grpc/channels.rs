@@ -102,7 +102,7 @@ impl v1::channels_server::Channels for ChannelsService {
             Found::Open(details) => {
                 Channel::Open(view::open(&details, &self.channels.connected_peers()))
             }
-            Found::Closed(closed, spend) => Channel::Closed(view::closed(closed, spend)),
+            Found::Closed(closed, spend) => Channel::Closed(view::closed(*closed, spend)),
         };
         Ok(Response::new(v1::GetChannelResponse { channel: Some(channel) }))
     }

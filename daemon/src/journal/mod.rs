@@ -94,12 +94,7 @@ impl Journal {
         }
     }
 
-    fn prune(
-        &self,
-        batch: &mut Batch,
-        before: u64,
-        limit: usize,
-    ) -> Result<usize, storage::Error> {
+    fn prune(&self, batch: &mut Batch, before: u64, limit: usize) -> Result<usize, storage::Error> {
         let old = |stamped: &Stamped| stamped.happened_at < before;
         ENTRIES.prune(&self.store, batch, self.head(), limit, old)
     }
