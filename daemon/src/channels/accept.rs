@@ -110,10 +110,7 @@ mod tests {
         let table: [(Request, Result<(), Rejection>); 12] = [
             (good(), Ok(())),
             (Request { capacity_sat: 20_000, ..good() }, Ok(())),
-            (
-                Request { capacity_sat: 19_999, ..good() },
-                Err(Rejection::TooSmall(19_999, 20_000)),
-            ),
+            (Request { capacity_sat: 19_999, ..good() }, Err(Rejection::TooSmall(19_999, 20_000))),
             (Request { capacity_sat: 1_000_000_000, ..good() }, Ok(())),
             (
                 Request { capacity_sat: 1_000_000_001, ..good() },

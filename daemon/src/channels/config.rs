@@ -147,11 +147,7 @@ impl Config {
             "reserve_millionths",
             format!("{} is more than any peer takes (300000)", self.reserve_millionths),
         );
-        refuse(
-            self.open_target_blocks == 0,
-            "open_target_blocks",
-            "must be at least 1".to_owned(),
-        );
+        refuse(self.open_target_blocks == 0, "open_target_blocks", "must be at least 1".to_owned());
         for (option, percent) in [
             ("max_in_flight_percent_public", self.max_in_flight_percent_public),
             ("max_in_flight_percent_private", self.max_in_flight_percent_private),
@@ -209,12 +205,7 @@ impl Config {
     }
 
     /// Returns LDK's configuration for a channel that we open.
-    pub fn for_outbound(
-        &self,
-        capacity_sat: u64,
-        announce: bool,
-        network: Network,
-    ) -> UserConfig {
+    pub fn for_outbound(&self, capacity_sat: u64, announce: bool, network: Network) -> UserConfig {
         let mut config = self.user_config(network);
         let handshake = &mut config.channel_handshake_config;
         handshake.announce_for_forwarding = announce;

@@ -77,8 +77,11 @@ impl Channels {
         );
         let done = match decision {
             Ok(()) => {
-                let overrides =
-                    self.0.config.for_inbound(request.capacity_sat, request.announced, node.network);
+                let overrides = self.0.config.for_inbound(
+                    request.capacity_sat,
+                    request.announced,
+                    node.network,
+                );
                 let own_id = self.new_id();
                 node.channel_manager.accept_inbound_channel(id, peer, own_id, Some(overrides))
             }

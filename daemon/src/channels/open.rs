@@ -316,10 +316,7 @@ mod tests {
             refusal(Facts { ourselves: true, ..facts() }),
             Error::Argument("node_id", _)
         ));
-        assert!(matches!(
-            refusal(Facts { connected: false, ..facts() }),
-            Error::NotConnected(_)
-        ));
+        assert!(matches!(refusal(Facts { connected: false, ..facts() }), Error::NotConnected(_)));
         assert!(matches!(
             refusal(Facts { not_ready: Some("behind".to_owned()), ..facts() }),
             Error::NotReady(_)

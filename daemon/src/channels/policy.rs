@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn fees_beyond_the_amount_and_empty_changes_are_refused() {
-        let change = PolicyChange { proportional_millionths: Some(1_000_001), ..Default::default() };
+        let change =
+            PolicyChange { proportional_millionths: Some(1_000_001), ..Default::default() };
         assert!(matches!(check(change), Err(Error::Argument("proportional_millionths", _))));
         assert!(check(PolicyChange::default()).is_err());
         let change = PolicyChange { base_fee_msat: Some(0), ..Default::default() };

@@ -2,6 +2,9 @@
 
 use lightning::events::ClosureReason;
 
+/// The kind of a close that both sides agreed on.
+pub const COOPERATIVE: &str = "cooperative";
+
 /// Why a channel closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
@@ -16,7 +19,10 @@ pub fn describe(reason: &ClosureReason) -> Reason {
     let (kind, words) = match reason {
         ClosureReason::CounterpartyForceClosed { peer_msg } => {
             // `Display` of an untrusted string leaves out what could harm a terminal.
-            ("counterparty_force_closed", format!("the peer closed it by force, saying: {peer_msg}"))
+            (
+                "counterparty_force_closed",
+                format!("the peer closed it by force, saying: {peer_msg}"),
+            )
         }
         ClosureReason::HolderForceClosed { broadcasted_latest_txn, message } => {
             let published = match broadcasted_latest_txn {
@@ -27,13 +33,13 @@ pub fn describe(reason: &ClosureReason) -> Reason {
             ("holder_force_closed", format!("we closed it by force ({message}); {published}"))
         }
         ClosureReason::LegacyCooperativeClosure => {
-            ("cooperative", "both sides agreed to close".to_owned())
+            (COOPERATIVE, "both sides agreed to close".to_owned())
         }
         ClosureReason::CounterpartyInitiatedCooperativeClosure => {
-            ("cooperative", "the peer asked to close and both sides agreed".to_owned())
+            (COOPERATIVE, "the peer asked to close and both sides agreed".to_owned())
         }
         ClosureReason::LocallyInitiatedCooperativeClosure => {
-            ("cooperative", "we asked to close and both sides agreed".to_owned())
+            (COOPERATIVE, "we asked to close and both sides agreed".to_owned())
         }
         ClosureReason::CommitmentTxConfirmed => {
             ("commitment_confirmed", "a commitment transaction was confirmed on chain".to_owned())
@@ -63,9 +69,15 @@ pub fn describe(reason: &ClosureReason) -> Reason {
         }
         ClosureReason::HTLCsTimedOut { payment_hash } => {
             let which = payment_hash.map_or(String::new(), |hash| format!(" (payment {hash})"));
-            ("htlc_timed_out", format!("the peer did not resolve an HTLC before its deadline{which}"))
+            (
+                "htlc_timed_out",
+                format!("the peer did not resolve an HTLC before its deadline{which}"),
+            )
         }
-        ClosureReason::PeerFeerateTooLow { peer_feerate_sat_per_kw, required_feerate_sat_per_kw } => (
+        ClosureReason::PeerFeerateTooLow {
+            peer_feerate_sat_per_kw,
+            required_feerate_sat_per_kw,
+        } => (
             "peer_feerate_too_low",
             format!(
                 "the peer insisted on a feerate of {peer_feerate_sat_per_kw} sat per 1000 weight units, \

@@ -99,7 +99,8 @@ fn channel_type(features: &ChannelTypeFeatures) -> String {
         (features.supports_scid_privacy(), "scid_alias"),
         (features.supports_zero_conf(), "zero_conf"),
     ];
-    let names: Vec<&str> = table.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect();
+    let names: Vec<&str> =
+        table.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect();
     names.join(", ")
 }
 

@@ -75,7 +75,7 @@ impl v1::channels_server::Channels for ChannelsService {
             feerate: convert::feerate("feerate_msat_per_vb", request.feerate_msat_per_vb)?,
             script,
         };
-        let follower = self.channels.close(close).map_err(refusal)?;
+        let follower = self.channels.close(close).await.map_err(refusal)?;
         let steps = CloseSteps { follower, wait_confirmed: request.wait_confirmed, told: 0 };
         Ok(Response::new(stream(steps, self.stopping.clone())))
     }
@@ -102,7 +102,7 @@ impl v1::channels_server::Channels for ChannelsService {
             Found::Open(details) => {
                 Channel::Open(view::open(&details, &self.channels.connected_peers()))
             }
-            Found::Closed(closed, spend) => Channel::Closed(view::closed(closed, spend)),
+            Found::Closed(closed, spend) => Channel::Closed(view::closed(*closed, spend)),
         };
         Ok(Response::new(v1::GetChannelResponse { channel: Some(channel) }))
     }
@@ -148,9 +148,7 @@ impl v1::channels_server::Channels for ChannelsService {
 fn read_open(request: v1::OpenChannelRequest) -> Result<Open, Status> {
     use v1::open_channel_request::Amount as Wire;
     let amount = match request.amount {
-        Some(Wire::CapacitySat(sat)) => {
-            Amount::Exactly(convert::amount_sat("capacity_sat", sat)?)
-        }
+        Some(Wire::CapacitySat(sat)) => Amount::Exactly(convert::amount_sat("capacity_sat", sat)?),
         Some(Wire::All(true)) => Amount::All,
         Some(Wire::All(false)) | None => {
             return Err(malformed("amount", "a capacity or all is needed"));
@@ -254,12 +252,10 @@ impl Steps for CloseSteps {
     async fn next(&mut self) -> Result<Option<v1::CloseChannelUpdate>, Status> {
         let next = match (self.wait_confirmed, self.told) {
             (true, _) | (false, 0) => self.follower.next().await,
-            (false, 1) => {
-                match tokio::time::timeout(CLOSE_PATIENCE, self.follower.next()).await {
-                    Ok(next) => next,
-                    Err(_) => return Ok(None),
-                }
-            }
+            (false, 1) => match tokio::time::timeout(CLOSE_PATIENCE, self.follower.next()).await {
+                Ok(next) => next,
+                Err(_) => return Ok(None),
+            },
             (false, _) => return Ok(None),
         };
         self.told += 1;

@@ -90,7 +90,8 @@ impl v1::node_server::Node for NodeService {
     ) -> Result<Response<v1::GetBalancesResponse>, Status> {
         let onchain = self.node.wallet.balance();
         let channels = self.channels.list(None);
-        let closing = closing_balances(&self.node, &channels);
+        let agreed = |id| self.channels.closed_in_agreement(&id);
+        let closing = closing_balances(&self.node, &channels, agreed);
         let mut response = v1::GetBalancesResponse {
             onchain_confirmed_sat: onchain.confirmed_sat,
             onchain_unconfirmed_sat: onchain.unconfirmed_sat,
@@ -175,10 +176,7 @@ impl v1::node_server::Node for NodeService {
 const TARGETS: &[(ConfirmationTarget, &str)] = &[
     (ConfirmationTarget::MaximumFeeEstimate, "maximum_fee_estimate"),
     (ConfirmationTarget::UrgentOnChainSweep, "urgent_on_chain_sweep"),
-    (
-        ConfirmationTarget::MinAllowedAnchorChannelRemoteFee,
-        "min_allowed_anchor_channel_remote_fee",
-    ),
+    (ConfirmationTarget::MinAllowedAnchorChannelRemoteFee, "min_allowed_anchor_channel_remote_fee"),
     (
         ConfirmationTarget::MinAllowedNonAnchorChannelRemoteFee,
         "min_allowed_non_anchor_channel_remote_fee",

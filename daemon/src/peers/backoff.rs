@@ -20,7 +20,8 @@ mod tests {
     #[test]
     fn the_wait_doubles_up_to_an_hour() {
         let config = Config::default();
-        let table = [(0, 1), (1, 2), (5, 32), (11, 2_048), (12, 3_600), (40, 3_600), (u32::MAX, 3_600)];
+        let table =
+            [(0, 1), (1, 2), (5, 32), (11, 2_048), (12, 3_600), (40, 3_600), (u32::MAX, 3_600)];
         for (failures, seconds) in table {
             let whole = Duration::from_secs(seconds);
             assert_eq!(delay(&config, failures, 0), whole, "{failures} failures");
