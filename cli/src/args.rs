@@ -47,12 +47,19 @@ pub enum Command {
     /// List the peers
     Peers(peer::List),
     /// Open a channel
+    ///
+    /// It ends when the channel can be used; Ctrl-C leaves the opening going on in the daemon.
     Open(channel::Open),
     /// Close a channel
+    ///
+    /// Without --force both sides agree on the closing transaction, which needs the peer connected.
     Close(channel::Close),
     /// List the channels
     Channels(channel::List),
     /// Pay an invoice
+    ///
+    /// At a terminal it shows what will be paid, and asks before it pays. It ends when the payment
+    /// has succeeded or failed; Ctrl-C leaves the payment going on in the daemon.
     Pay(payment::Pay),
     /// Pay a node without an invoice
     Keysend(payment::Keysend),
@@ -65,6 +72,9 @@ pub enum Command {
     /// Read an invoice without paying it
     Decode(invoice::Decode),
     /// Follow what happens
+    ///
+    /// Without options it shows what happens from now on, until Ctrl-C. A program that remembers the
+    /// number of the last event it has seen goes on with --after and misses nothing.
     Events(events::Events),
     /// The node itself: info, balance, feerates, sign, verify, stop
     #[command(subcommand)]
@@ -88,8 +98,13 @@ pub enum Command {
     #[command(subcommand)]
     Graph(graph::Group),
     /// Make the seed of a new node, or restore one from its words
+    ///
+    /// Run it once, before the daemon first starts. The 24 words are shown once and never again: with
+    /// them the node's money can be restored, by you and by whoever finds them.
     Create(create::Create),
     /// Print a script that completes commands in a shell
+    ///
+    /// For bash: fulmen completions bash > ~/.local/share/bash-completion/completions/fulmen
     Completions(completions::Completions),
 }
 

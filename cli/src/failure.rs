@@ -170,41 +170,71 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 /// What to do about a reason that the daemon gives, in a status or as the end of a payment.
 fn advice(reason: &str) -> Option<&'static str> {
     Some(match reason {
-        "NOT_SYNCED" | "not_synced" => {
+        "NOT_SYNCED" => {
             "Wait until `fulmen info` says that the node is synced; is bitcoind up and synced?"
         }
-        "BITCOIND_UNAVAILABLE" | "BITCOIND_AWAY" => {
-            "Start bitcoind: the daemon goes on by itself as soon as it answers"
-        }
-        "STARTING" => "Try again in a moment: the daemon is starting",
+        "STARTING" => "Try again in a moment",
         "STOPPING" => "Start fulmend again, then repeat the command",
-        "INSUFFICIENT_FUNDS" => {
-            "See `fulmen balance`: part of the money may be reserved or unconfirmed"
+        "INTERNAL" => "Please report it, with what the daemon's log says at this time",
+        "MACAROON_MISSING" | "MACAROON_INVALID" => {
+            "Give a macaroon of this very daemon by --macaroon (admin.macaroon may do everything)"
         }
-        "INSUFFICIENT_BALANCE" => "See `fulmen channels` for what each channel can send now",
+        "MACAROON_EXPIRED" => "Ask for a new macaroon, or use admin.macaroon",
+        "PERMISSION_MISSING" => "Give a stronger macaroon by --macaroon",
+        "ADDRESS_NOT_ALLOWED" => "This macaroon may be used from another address only",
+        "IDEMPOTENCY_KEY_REUSED" => "Use a fresh --idempotency-key: nothing was done this time",
+        "OTHER_NETWORK" => "Check --network, or ask for one that is made for this network",
+
+        "INSUFFICIENT_FUNDS" => {
+            "See `fulmen wallet balance`: part of the money may be reserved or unconfirmed"
+        }
+        "INSUFFICIENT_BALANCE" | "NO_USABLE_CHANNEL" => {
+            "See `fulmen channels` for what each can send now"
+        }
         "ALREADY_PAID" => "See `fulmen payments`: nothing was paid twice",
-        "PAYMENT_IN_FLIGHT" => "See `fulmen payments`: it is under way, nothing was paid twice",
-        "INVOICE_EXPIRED" | "EXPIRED" | "payment_expired" => "Ask the payee for a new invoice",
-        "WRONG_NETWORK" => "It belongs to another network: check --network, or ask for another one",
-        "AMOUNT_REQUIRED" => "The invoice leaves the amount to you: give it with --amount",
-        "NO_ROUTE" | "ROUTE_NOT_FOUND" | "route_not_found" => {
-            "Is there enough to send (`fulmen channels`), is the fee limit high enough (--max-fee), \
-             and is the payee reachable (`fulmen graph node`)?"
+        "PAYMENT_UNDER_WAY" => "See `fulmen payments`: nothing was paid twice",
+        "PAYMENT_NOT_FOUND" => "`fulmen payments` lists the payments",
+        "PAYMENT_ENDED" => "`fulmen payment show` tells how it ended",
+        "TOO_MANY_PAYMENTS_WAITING" => "Wait until some have ended: see `fulmen payments`",
+        "INVOICE_EXPIRED" => "Ask the payee for a new invoice",
+        "INVOICE_UNPAYABLE" => "Ask the payee for another invoice",
+        "INVOICE_NOT_FOUND" => "`fulmen invoices` lists the invoices",
+        "INVOICE_NOT_OPEN" => "`fulmen invoice show` tells what became of it",
+        "PREIMAGE_TAKEN" => "Leave --preimage out for a random one",
+
+        "CHANNEL_UNKNOWN" => {
+            "`fulmen channels` lists the open ones, `fulmen channel closed` the others"
+        }
+        "CHANNEL_CLOSED" => "`fulmen channel show` tells why it closed",
+        "CHANNEL_BUSY" => "Try again in a moment",
+        "TOO_MANY_PENDING_CHANNELS" => "Wait until those with this peer are confirmed",
+        "CLOSE_ADDRESS_FIXED" => {
+            "Leave --to out: the address was fixed when the channel was opened"
+        }
+        "PEER_UNKNOWN" => "`fulmen peers` lists the peers",
+        "PEER_NOT_CONNECTED" => "Connect first: fulmen connect NODE_ID@HOST:PORT",
+        "PEER_ADDRESS_UNKNOWN" => "Give the address: NODE_ID@HOST:PORT",
+        "PEER_UNREACHABLE" => "Check the address, and that the other node is up",
+        "PEER_HAS_CHANNELS" => "Disconnect all the same with --force; it will be connected again",
+        "NODE_UNKNOWN" => {
+            "Gossip has not told of it (yet): `fulmen graph summary` counts what is known"
+        }
+
+        // How payments end.
+        "route_not_found" => {
+            "Is there enough to send (`fulmen channels`), is --max-fee high enough, and does gossip \
+             know the payee (`fulmen graph node`)?"
         }
         "retries_exhausted" => {
-            "Channels on the way lack the money now: try later, with more --timeout or --max-fee"
+            "Channels on the way lack the money now: try later, or with more --max-fee or --timeout"
         }
         "recipient_rejected" => {
             "Ask the payee: the invoice may be paid, cancelled or expired there"
         }
-        "invoice_request_expired" => "Ask the payee for a new invoice",
-        "UNKNOWN_CHANNEL" | "CHANNEL_NOT_FOUND" => "`fulmen channels` lists the open channels",
-        "UNKNOWN_PEER" | "PEER_NOT_FOUND" => "`fulmen peers` lists the peers",
-        "UNKNOWN_PAYMENT" | "PAYMENT_NOT_FOUND" => "`fulmen payments` lists the payments",
-        "UNKNOWN_INVOICE" | "INVOICE_NOT_FOUND" => "`fulmen invoices` lists the invoices",
-        "PEER_NOT_CONNECTED" => "Connect first: fulmen connect NODE_ID@HOST:PORT",
-        "PEER_UNREACHABLE" | "CONNECT_FAILED" => "Check the address, and that the node is up",
-        "INTERNAL" => "Please report it, with what the daemon's log says at this time",
+        "payment_expired" => "Ask the payee for a new invoice, or give more --timeout",
+        "not_sent_before_restart" => "Nothing was paid: pay again",
+        "too_many_in_flight" => "The channels carry as many payments as they can: try again soon",
+        "unknown_required_features" => "The payee needs something that this release cannot do",
         _ => return None,
     })
 }
@@ -224,12 +254,12 @@ mod tests {
     fn each_situation_has_its_exit_code() {
         let table = [
             (told(Code::FailedPrecondition, "NOT_SYNCED"), 1),
-            (told(Code::NotFound, "UNKNOWN_CHANNEL"), 1),
+            (told(Code::NotFound, "CHANNEL_UNKNOWN"), 1),
             (told(Code::Unavailable, "STOPPING"), 1),
             (told(Code::Internal, "INTERNAL"), 1),
             (told(Code::InvalidArgument, "MALFORMED_ARGUMENT"), 2),
-            (told(Code::Unauthenticated, "NO_MACAROON"), 4),
-            (told(Code::PermissionDenied, "TOO_WEAK"), 4),
+            (told(Code::Unauthenticated, "MACAROON_MISSING"), 4),
+            (told(Code::PermissionDenied, "PERMISSION_MISSING"), 4),
             (Status::unavailable("tcp connect error").into(), 3),
             (Status::permission_denied("").into(), 4),
             (Status::unauthenticated("").into(), 4),

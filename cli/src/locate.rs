@@ -16,7 +16,14 @@ const DEFAULT_ADDRESS: &str = "127.0.0.1:10009";
 #[command(next_help_heading = "Which daemon")]
 pub struct Place {
     /// The daemon's data directory [default: ~/.fulmen]
-    #[arg(long, env = "FULMEN_DIR", value_name = "DIR", global = true, hide_env_values = true)]
+    #[arg(
+        long,
+        env = "FULMEN_DIR",
+        value_name = "DIR",
+        global = true,
+        hide_env_values = true,
+        hide_short_help = true
+    )]
     pub dir: Option<PathBuf>,
     /// The network [default: the one that has a daemon here, else bitcoin]
     #[arg(

@@ -2,9 +2,9 @@
 
 pub mod config;
 pub mod daemon;
-pub mod offline;
 pub mod events;
 pub mod grpc;
+pub mod offline;
 
 pub mod channels;
 pub mod forwards;

@@ -64,8 +64,7 @@ fn build(place: &Place) -> Result<()> {
 /// With the tests' own selection, features resolve as for `cargo test --workspace`, so that no
 /// dependency is compiled twice.
 const TEST_SELECTION: &[&str] = &["--workspace", "--bins", "--tests"];
-const PROGRAM_SELECTION: &[&str] =
-    &["--package", "fulmen-daemon", "--package", "fulmen-cli", "--bins"];
+const PROGRAM_SELECTION: &[&str] = &["--bin", "fulmend", "--bin", "fulmen"];
 
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is a folder of the workspace")

@@ -110,7 +110,8 @@ fn crates_depend_only_on_what_they_may() {
         ("integration", &["fulmen-daemon", "fulmen-routing", "lightning", "sled"]),
     ];
     for (name, banned) in forbidden {
-        let manifest = std::fs::read_to_string(root().join(name).join("Cargo.toml")).expect("manifest");
+        let manifest =
+            std::fs::read_to_string(root().join(name).join("Cargo.toml")).expect("manifest");
         let dependencies = manifest.split("[dev-dependencies]").next().unwrap_or_default();
         for line in dependencies.lines() {
             let dependency = line.split(['.', '=', ' ']).next().unwrap_or_default();
@@ -237,7 +238,10 @@ fn storey(room: &str) -> Option<usize> {
 /// The rooms that a line names as `crate::room`, also in braces: `crate::{room, other::Thing}`.
 fn rooms_named(line: &str) -> Vec<String> {
     let first_word = |text: &str| {
-        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+        text.trim_start()
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect::<String>()
     };
     line.split("crate::")
         .skip(1)

@@ -234,7 +234,7 @@ fn channels_peers_and_the_graph_refuse() {
         let nobody = ConnectPeerRequest { node_id: vec![4; 33], address: "127.0.0.1:1".to_owned() };
         refused(peers.connect(nobody).await, Code::InvalidArgument, "node_id")?;
         let closed = ConnectPeerRequest { node_id: bob.id(), address: "127.0.0.1:1".to_owned() };
-        refused(peers.connect(closed).await, Code::Unavailable, "127.0.0.1:1")?;
+        refused(peers.connect(closed).await, Code::FailedPrecondition, "")?;
         let other = ConnectPeerRequest { node_id: alice.id(), address: bob.address() };
         ensure!(peers.connect(other).await.is_err(), "connected to oneself at another's address");
         let stranger = DisconnectPeerRequest { node_id: stranger(), force: false };

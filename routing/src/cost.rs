@@ -25,37 +25,84 @@ pub(crate) struct Weights {
 
 /// Figures that were tuned with the simulator, on seeds below 100.
 pub(crate) mod tune {
-    /// Attempts at a plan, until one is complete and within the fee budget: the share of its full price
-    /// that risk is given, and the share of an unsure balance that is kept away from.
-    pub(crate) const ATTEMPTS: [(f32, f32); 5] =
-        [(1.0, 0.05), (0.2, 0.05), (0.04, 0.05), (0.0, 0.05), (1.0, 0.0)];
+    /// One attempt at a plan.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Attempt {
+        /// Share of its full price that risk is given.
+        pub lambda: f32,
+        /// Share of an unsure balance that is kept away from.
+        pub caution: f32,
+        /// Share of the fee budget that may be used: the parts that fail will be dearer the next time.
+        pub budget: f32,
+        /// Whether the flow is first spread over many channels.
+        pub spread: bool,
+    }
+
+    /// Attempts until a plan is complete and cheap enough; the last one forgets caution.
+    pub(crate) const ATTEMPTS: [Attempt; 5] = [
+        Attempt { lambda: 1.0, caution: 0.05, budget: 0.7, spread: true },
+        Attempt { lambda: 0.2, caution: 0.05, budget: 0.7, spread: false },
+        Attempt { lambda: 0.04, caution: 0.05, budget: 0.85, spread: false },
+        Attempt { lambda: 0.0, caution: 0.05, budget: 1.0, spread: false },
+        Attempt { lambda: 0.04, caution: 0.0, budget: 1.0, spread: false },
+    ];
+    /// Parts are only split while so many would be left for later rounds, as a share.
+    pub(crate) const SPLIT_PARTS: f32 = 0.4;
+    /// Share of the parts left that a plan begins with.
+    pub(crate) const FIRST_PARTS: f32 = 0.5;
+    /// With fewer parts left than this the flow is not spread.
+    pub(crate) const SPREAD_PARTS: usize = 24;
     /// Quanta that the amount is cut into.
     pub(crate) const QUANTA: u64 = 16;
     /// How often quanta that found no way are cut finer.
-    pub(crate) const REFINEMENTS: usize = 3;
+    pub(crate) const REFINEMENTS: usize = 4;
     /// Quanta are not made smaller than about this.
     pub(crate) const LEAST_QUANTUM_MSAT: u64 = 4_000_000;
     /// A single path with less risk than this is not compared with a plan in parts.
     pub(crate) const SAFE_NATS: f32 = 0.1;
 
-    /// Experiments only: a number from the environment.
-    pub(crate) fn env(name: &str, default: f32) -> f32 {
-        std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-    }
+    /// The most quanta that the first flow puts on a link that may well fail, so that a round tries many
+    /// channels at once and the next one knows which are good.
+    pub(crate) const SPREAD: u64 = 4;
+    /// A link may well fail above this risk.
+    pub(crate) const UNSURE_NATS: f32 = 0.2;
+    /// A path takes another quantum without a new search while that costs this share more at most.
+    pub(crate) const SLACK: f32 = 0.4;
+    /// A route is split into one more part for each so much of risk.
+    pub(crate) const SPLIT_NATS: f32 = 0.3;
+    /// Parts are not split below this.
+    pub(crate) const LEAST_SPLIT_MSAT: u64 = 100_000_000;
+    /// The price of risk, in ppm of the payment for a nat.
+    pub(crate) const LAMBDA_PPM: f32 = 100.0;
+    /// The same, msat.
+    pub(crate) const LAMBDA_MSAT: f32 = 1_000.0;
+    /// How much of it each round adds.
+    pub(crate) const LAMBDA_RISE: f32 = 1.0;
+    /// Price of a hop, msat.
+    pub(crate) const HOP_MSAT: f32 = 10.0;
+    /// Price of a part, msat.
+    pub(crate) const PART_MSAT: f32 = 100.0;
+    /// Price of locked money, msat for a msat and block: 1 % a year is 2e-7.
+    pub(crate) const TIME: f32 = 1e-9;
 }
 
 impl Weights {
     /// Returns the prices for a query, with that of risk scaled.
     pub(crate) fn of(query: &crate::Query, scale: f32) -> Self {
         let total = query.total_msat.max(query.amount_msat) as f32;
-        let rising = 1.0 + query.round as f32 * tune::env("T_RISE", 0.3);
-        let lambda = total * tune::env("T_PPM", 100.0) * 1e-6 + tune::env("T_FLAT", 1_000.0);
+        let rising = 1.0 + query.round as f32 * tune::LAMBDA_RISE;
+        let lambda = total * tune::LAMBDA_PPM * 1e-6 + tune::LAMBDA_MSAT;
         Self {
             lambda: scale * rising * lambda,
-            time: 1e-9,
-            hop: tune::env("T_HOP", 10.0),
-            part: tune::env("T_PART", 100.0),
+            time: tune::TIME,
+            hop: tune::HOP_MSAT,
+            part: tune::PART_MSAT,
         }
+    }
+
+    /// Returns the cost of a whole plan.
+    pub(crate) fn sum(&self, fee_msat: u64, nats: f32, parts: usize) -> f32 {
+        fee_msat as f32 + self.lambda * nats + self.part * parts as f32
     }
 
     /// Returns the cost of a hop.

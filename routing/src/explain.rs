@@ -1,5 +1,6 @@
 //! Why there is no route, in terms a payer can act on.
 
+use crate::flow::draft::Draft;
 use crate::path::dijkstra::Limits;
 use crate::path::field::{Field, NOWHERE};
 use crate::query::Query;
@@ -94,6 +95,21 @@ pub(crate) struct Progress {
     /// Fee of the cheapest complete plan that was over the limit.
     pub cheapest_msat: Option<u64>,
     pub visits: u64,
+}
+
+impl Progress {
+    /// Takes note of what a draft reached.
+    pub(crate) fn hear(&mut self, draft: &Draft, query: &Query) {
+        let delivered = draft.delivered();
+        self.deliverable_msat = self.deliverable_msat.max(delivered);
+        if draft.routes.len() <= query.max_parts {
+            self.within_parts_msat = self.within_parts_msat.max(delivered);
+            let fee = draft.fee();
+            if delivered >= query.amount_msat && fee > query.max_fee_msat {
+                self.cheapest_msat = Some(self.cheapest_msat.map_or(fee, |least| least.min(fee)));
+            }
+        }
+    }
 }
 
 /// Returns the reason, the one nearest to the payer first.

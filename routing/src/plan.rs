@@ -5,17 +5,17 @@ use crate::check::check;
 use crate::cost::{Weights, tune};
 use crate::explain::{NoRoute, Progress, explain, hopeless_ends};
 use crate::flow::draft::Draft;
+use crate::flow::propose::{Task, propose};
 use crate::flow::quanta::Quanta;
 use crate::flow::refine::Route;
-use crate::flow::solve::{Sent, Terms, send};
 use crate::graph::NodeKey;
 use crate::graph::overlay::Overlay;
 use crate::graph::view::View;
 use crate::liquidity::Beliefs;
-use crate::path::dijkstra::{Limits, Workbench, cheapest};
+use crate::path::dijkstra::{Limits, Workbench};
 use crate::path::field::{Field, Scratch};
+use crate::path::kept::Shelf;
 use crate::path::lay::lay;
-use crate::path::potentials;
 use crate::query::{MAX_HOPS, Query};
 
 /// One hop of a part: a channel and what it carries.
@@ -79,12 +79,18 @@ pub struct Planner {
     scratch: Scratch,
     bench: Workbench,
     quanta: Quanta,
+    shelf: Shelf,
 }
 
 impl Planner {
     /// Starts with no memory.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Returns how many nodes the last plan visited.
+    pub fn visits(&self) -> u64 {
+        self.bench.visits
     }
 
     /// Plans a payment at the time `now`, in seconds of the clock that the beliefs were learnt by.
@@ -104,7 +110,7 @@ impl Planner {
         }
         let mut field = lay(std::mem::take(&mut self.scratch), view, overlay, beliefs, now, query);
         self.bench.visits = 0;
-        let found = search(&mut field, query, &mut self.bench, &mut self.quanta);
+        let found = search(&mut field, query, &mut self.bench, &mut self.quanta, &mut self.shelf);
         self.scratch = field.into_scratch();
         let plan = found?;
         check(view, overlay, query, &plan).map_err(NoRoute::Unsound)?;
@@ -117,6 +123,7 @@ fn search(
     query: &Query,
     bench: &mut Workbench,
     quanta: &mut Quanta,
+    shelf: &mut Shelf,
 ) -> Result<Plan, NoRoute> {
     let limits = Limits {
         max_fee_msat: query.max_fee_msat.min(MAX_MSAT),
@@ -128,145 +135,67 @@ fn search(
     if let Some(reason) = hopeless_ends(field, query) {
         return Err(reason);
     }
-    let mut strict = false;
-    for (scale, caution) in tune::ATTEMPTS {
-        if strict && caution > 0.0 {
+    // The cheapest complete plan that is within the limit but not within an attempt's share of it.
+    let mut spare: Option<(u64, Draft)> = None;
+    let mut dear = false;
+    let mut kept = None;
+    if query.round == 0 {
+        let weights = Weights::of(query, 1.0);
+        let (heap, visits) = (&mut bench.heap, &mut bench.visits);
+        kept = shelf.bounds(field, &query.payer, &weights, query.amount_msat, heap, visits);
+    }
+    for attempt in tune::ATTEMPTS {
+        if attempt.caution > 0.0 && !dear && progress.deliverable_msat > 0 {
+            // Fees were not in the way, so thrift will not help.
             continue;
         }
-        field.caution = caution;
-        let weights = Weights::of(query, scale);
-        let mut best: Option<(f32, Draft)> = None;
-        let drafts = match candidates(field, query, &limits, &weights, bench, quanta) {
+        if attempt.caution == 0.0 && spare.is_some() {
+            break;
+        }
+        field.caution = attempt.caution;
+        let task = Task {
+            query,
+            limits: &limits,
+            weights: Weights::of(query, attempt.lambda),
+            spread: attempt.spread,
+            kept: kept.take(),
+        };
+        let drafts = match propose(field, &task, bench, quanta) {
             Ok(drafts) => drafts,
             Err(most) => {
                 progress.deliverable_msat = most;
                 break;
             }
         };
-        for candidate in drafts {
-            let delivered = candidate.delivered();
-            progress.deliverable_msat = progress.deliverable_msat.max(delivered);
-            if candidate.routes.len() <= query.max_parts {
-                progress.within_parts_msat = progress.within_parts_msat.max(delivered);
-            }
-            if delivered < query.amount_msat || candidate.routes.len() > query.max_parts {
+        let share_msat = (query.max_fee_msat as f64 * f64::from(attempt.budget)) as u64;
+        let mut best: Option<(f32, Draft)> = None;
+        for draft in drafts {
+            progress.hear(&draft, query);
+            if draft.delivered() < query.amount_msat || draft.routes.len() > query.max_parts {
                 continue;
             }
-            let (fee, nats) = candidate.judge(field);
-            if fee > query.max_fee_msat {
-                progress.cheapest_msat = Some(progress.cheapest_msat.map_or(fee, |f| f.min(fee)));
+            let (fee, nats) = draft.judge(field);
+            if fee > share_msat {
+                dear = true;
+                if fee <= query.max_fee_msat && spare.as_ref().is_none_or(|(f, _)| fee < *f) {
+                    spare = Some((fee, draft));
+                }
                 continue;
             }
-            let cost =
-                fee as f32 + weights.lambda * nats + weights.part * candidate.routes.len() as f32;
+            let cost = task.weights.sum(fee, nats, draft.routes.len());
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
-                best = Some((cost, candidate));
+                best = Some((cost, draft));
             }
         }
         if let Some((_, draft)) = best {
             return Ok(hand_out(field, query, &draft.routes));
         }
-        if caution > 0.0 && progress.cheapest_msat.is_none() {
-            // Fees are not what is in the way.
-            strict = true;
-        }
+    }
+    if let Some((_, draft)) = spare {
+        return Ok(hand_out(field, query, &draft.routes));
     }
     progress.visits = bench.visits;
     Err(explain(field, query, &limits, &progress))
-}
-
-/// Returns drafts to choose from, none of them on the field; or a proof that no more than so many msat can
-/// be delivered.
-fn candidates(
-    field: &mut Field<'_>,
-    query: &Query,
-    limits: &Limits,
-    weights: &Weights,
-    bench: &mut Workbench,
-    quanta: &mut Quanta,
-) -> Result<Vec<Draft>, u64> {
-    let mut drafts = Vec::new();
-    let mut quantum = query.amount_msat.div_ceil(tune::QUANTA);
-    let mut bounds = potentials::build(field, weights, quantum, &mut bench.heap, &mut bench.visits);
-    let scale = (query.amount_msat as f32 / quantum as f32) * 0.9;
-    let single = match &bounds {
-        Some(bounds) => cheapest(field, weights, query.amount_msat, limits, bounds, scale, bench),
-        None => cheapest(field, weights, query.amount_msat, limits, &[], 1.0, bench),
-    };
-    if let Some(edges) = single {
-        let mut draft = Draft::default();
-        draft.add(field, &edges, query.amount_msat, limits);
-        draft.lift(field);
-        let (_, nats) = draft.judge(field);
-        let safe = nats < tune::SAFE_NATS && draft.delivered() == query.amount_msat;
-        drafts.push(draft);
-        if safe {
-            return Ok(drafts);
-        }
-    }
-    if query.max_parts < 2 {
-        return Ok(drafts);
-    }
-    let terms =
-        Terms { weights, limits, max_visits: query.max_visits, amount_msat: query.amount_msat };
-    let mut count = tune::QUANTA;
-    quanta.begin(field.edges(), quantum);
-    for _ in 0..tune::REFINEMENTS {
-        if let Some(bounds) = &mut bounds {
-            match send(field, &terms, count, bounds, quanta, bench) {
-                Sent::All => break,
-                Sent::Part(sent) => count -= sent,
-                Sent::Cut(most) => {
-                    quanta.cut(field);
-                    return Err(most);
-                }
-            }
-        }
-        if quantum < tune::LEAST_QUANTUM_MSAT || bench.visits >= query.max_visits {
-            break;
-        }
-        // What found no way in one piece is sent in four, with what is under way still rerouted.
-        quanta.refine(4);
-        quantum = quanta.size_msat;
-        count *= 4;
-        bounds = potentials::build(field, weights, quantum, &mut bench.heap, &mut bench.visits);
-    }
-    let paths = quanta.cut(field);
-    drafts.push(parts(field, query, limits, weights, bench, paths, quantum));
-    Ok(drafts)
-}
-
-/// Plans in parts: the paths of a flow, made exact, repaired, and split where they are risky.
-fn parts(
-    field: &mut Field<'_>,
-    query: &Query,
-    limits: &Limits,
-    weights: &Weights,
-    bench: &mut Workbench,
-    mut paths: Vec<(Vec<u32>, u16)>,
-    quantum: u64,
-) -> Draft {
-    paths.sort_by_key(|(edges, width)| (std::cmp::Reverse(*width), edges.len()));
-
-    let mut draft = Draft::default();
-    let mut rest = query.amount_msat;
-    for (edges, width) in paths.iter().take(query.max_parts) {
-        rest -= draft.add(field, edges, rest.min(quantum * u64::from(*width)), limits);
-    }
-    if rest < quantum * 2 {
-        rest = draft.top_up(field, rest, limits);
-    }
-    draft.repair(field, weights, rest, limits, query.max_parts, bench, query.max_visits);
-    draft.join(field, limits);
-    draft.split(
-        field,
-        limits,
-        query.max_parts,
-        tune::env("T_SPLIT", 0.3),
-        (tune::env("T_LEAST", 100_000.0) * 1e3) as u64,
-    );
-    draft.lift(field);
-    draft
 }
 
 /// Turns routes into the plan that leaves.

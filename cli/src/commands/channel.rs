@@ -31,6 +31,8 @@ pub enum Group {
     /// List the closed channels, and why they closed
     Closed(Closed),
     /// Show or change what is charged for forwarding
+    ///
+    /// Without --base-fee, --ppm and --cltv-delta it shows the policies as they are.
     Policy(Policy),
 }
 
@@ -282,7 +284,6 @@ impl FromStr for OneOrAll {
     }
 }
 
-/// Without any of the fees and the delta, it shows the policies as they are.
 #[derive(Debug, Args)]
 pub struct Policy {
     /// Short id, channel id, TXID:VOUT, or `all`

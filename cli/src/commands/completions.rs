@@ -5,7 +5,6 @@ use clap_complete::Shell;
 use crate::failure::Failure;
 use crate::render::Screen;
 
-/// For bash: fulmen completions bash > ~/.local/share/bash-completion/completions/fulmen
 #[derive(Debug, Args)]
 pub struct Completions {
     /// Which shell

@@ -9,7 +9,6 @@ use crate::failure::{Exit, Failure};
 use crate::locate::Place;
 use crate::render::Screen;
 
-/// The words are shown once and never again: they are all that restores the node's money.
 #[derive(Debug, Args)]
 pub struct Create {
     /// Make the seed from 24 words that you type in
@@ -34,6 +33,9 @@ impl Create {
         }
         if screen.json {
             command.arg("--json");
+        }
+        if self.restore && screen.has_someone_to_ask() {
+            screen.note("Type the 24 words, then Enter and Ctrl-D:");
         }
         let status = command.status().await.map_err(|error| {
             Failure::failed(format!("cannot run {}: {error}", daemon.display()))

@@ -6,7 +6,6 @@ use super::Session;
 use crate::failure::Failure;
 use crate::render::events;
 
-/// Without options it shows what happens from now on, until Ctrl-C.
 #[derive(Debug, Args)]
 pub struct Events {
     /// Begin after this event's number; 0 for all that is kept

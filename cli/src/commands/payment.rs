@@ -76,7 +76,6 @@ struct Handling {
     yes: bool,
 }
 
-/// At a terminal it shows what will be paid, and asks before it pays.
 #[derive(Debug, Args)]
 pub struct Pay {
     /// The invoice

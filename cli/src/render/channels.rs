@@ -5,7 +5,7 @@ use fulmen_proto::v1::{
 };
 
 use super::human;
-use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, toned, txid, words};
+use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, txid, words};
 
 /// The open and pending channels, and their sum.
 pub fn list(list: &ListChannelsResponse, look: Look) -> String {
@@ -114,7 +114,7 @@ fn kind(channel: &Channel) -> String {
     let seen = if channel.announced { "public" } else { "private" };
     match channel.channel_type.as_str() {
         "" => format!("{seen}, {who}"),
-        kind => format!("{seen}, {who}, {}", kind.replace('_', " ")),
+        kind => format!("{seen}, {who}, {}", human::one_line(&kind.replace('_', " "))),
     }
 }
 
@@ -182,7 +182,7 @@ pub fn closed(channels: &[ClosedChannel], look: Look) -> String {
     ];
     let rows = channels.iter().map(|channel| {
         [
-            text(human::time(channel.closed_at)),
+            time(channel.closed_at),
             name(channel.short_channel_id, &channel.channel_id),
             id(&channel.node_id),
             text(human::grouped(channel.local_msat / 1_000)),

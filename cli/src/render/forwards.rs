@@ -2,7 +2,7 @@
 use fulmen_proto::v1::{Forward, SummarizeForwardsResponse};
 
 use super::human;
-use super::table::{Column, Facts, Look, id, table, text};
+use super::table::{Column, Facts, Look, id, table, text, time};
 
 /// Settled forwards, the newest first.
 pub fn list(forwards: &[Forward], look: Look) -> String {
@@ -19,7 +19,7 @@ pub fn list(forwards: &[Forward], look: Look) -> String {
     ];
     let rows = forwards.iter().map(|forward| {
         [
-            text(human::time(forward.settled_at)),
+            time(forward.settled_at),
             text(human::msat_bare(forward.inbound_msat)),
             text(human::msat_bare(forward.outbound_msat)),
             text(human::msat_bare(forward.fee_msat)),

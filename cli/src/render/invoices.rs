@@ -3,7 +3,7 @@ use fulmen_proto::v1::invoice::{Kind, State};
 use fulmen_proto::v1::{DecodeInvoiceResponse, Invoice};
 
 use super::human;
-use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, toned, words};
+use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
 
 /// A fresh invoice: its text first and alone on its line, to be copied.
 pub fn fresh(invoice: &Invoice, now: u64, look: Look) -> String {
@@ -109,7 +109,7 @@ pub fn list(invoices: &[Invoice], look: Look) -> String {
             (_, msat) => human::msat_bare(msat),
         };
         [
-            text(human::time(invoice.created_at)),
+            time(invoice.created_at),
             text(asked),
             received(invoice),
             toned(state(invoice.state()), tone(invoice.state())),

@@ -4,7 +4,7 @@ use fulmen_proto::v1::payment_part::State as PartState;
 use fulmen_proto::v1::{DecodeInvoiceResponse, Payment, PaymentPart};
 
 use super::human;
-use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, toned, words};
+use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
 
 /// What will be paid, before it is.
 pub fn offer(
@@ -93,7 +93,11 @@ pub fn failure_in_words(reason: &str) -> String {
         "retries_exhausted" => "all attempts failed".to_owned(),
         "recipient_rejected" => "the recipient refused it".to_owned(),
         "payment_expired" => "the invoice or the time for it expired".to_owned(),
-        "cancelled" | "user_abandoned" => "it was cancelled".to_owned(),
+        "cancelled" => "it was cancelled".to_owned(),
+        "not_sent_before_restart" => "the daemon stopped before it was sent".to_owned(),
+        "too_many_in_flight" => "too many payments are in flight".to_owned(),
+        "onion_too_large" => "the route or its records are too long for an onion".to_owned(),
+        "unknown_required_features" => "it needs features that we do not know".to_owned(),
         other => human::one_line(&other.replace('_', " ")),
     }
 }
@@ -117,7 +121,7 @@ pub fn list(payments: &[Payment], look: Look) -> String {
             _ => human::NONE.to_owned(),
         };
         [
-            text(human::time(payment.created_at)),
+            time(payment.created_at),
             text(human::msat_bare(payment.amount_msat)),
             text(fee),
             state(payment),

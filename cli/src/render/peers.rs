@@ -2,7 +2,7 @@
 use fulmen_proto::v1::{ListPeersResponse, Peer};
 
 use super::human;
-use super::table::{Column, Look, Tone, id, table, text, toned, words};
+use super::table::{Column, Look, Tone, id, shortenable, table, text, toned, words};
 
 /// The peers, connected ones first.
 pub fn list(list: &ListPeersResponse, look: Look) -> String {
@@ -26,7 +26,7 @@ pub fn list(list: &ListPeersResponse, look: Look) -> String {
         };
         [
             id(&peer.node_id),
-            text(human::or_none(&peer.address)),
+            shortenable(human::one_line(&peer.address)),
             state,
             text(human::grouped(peer.channels.into())),
             words(&peer.last_error),

@@ -34,9 +34,15 @@ pub enum Tone {
 /// One value in a table.
 #[derive(Debug, Clone)]
 pub struct Cell {
-    text: String,
-    short: Option<String>,
+    /// The whole first, then ever shorter ones for ever narrower terminals.
+    forms: Vec<String>,
     tone: Tone,
+}
+
+impl Cell {
+    fn form(&self, level: usize) -> &str {
+        self.forms.get(level).or(self.forms.last()).map_or("", String::as_str)
+    }
 }
 
 /// A value without a special meaning.
@@ -46,7 +52,7 @@ pub fn text(value: impl Into<String>) -> Cell {
 
 /// A value with a meaning.
 pub fn toned(value: impl Into<String>, tone: Tone) -> Cell {
-    Cell { text: value.into(), short: None, tone }
+    Cell { forms: vec![value.into()], tone }
 }
 
 /// An id in hex, shortened to its ends where the terminal is narrow.
@@ -61,17 +67,28 @@ pub fn txid(bytes: &[u8]) -> Cell {
 
 /// Any long word of which the ends tell enough.
 pub fn shortenable(full: String) -> Cell {
-    let short = (full.len() > 20 && full.is_ascii())
-        .then(|| format!("{}…{}", &full[..10], &full[full.len() - 6..]));
-    let text = if full.is_empty() { human::NONE.to_owned() } else { full };
-    Cell { text, short, tone: Tone::Plain }
+    let ends = |head: usize, tail: usize| {
+        // What is not much longer than its ends stays whole: an address of IPv4, a short id.
+        let long = full.len() > 24 && full.is_ascii();
+        long.then(|| format!("{}…{}", &full[..head], &full[full.len() - tail..]))
+    };
+    let shorter = [ends(10, 6), ends(6, 4)];
+    let whole = if full.is_empty() { human::NONE.to_owned() } else { full.clone() };
+    Cell { forms: [Some(whole)].into_iter().chain(shorter).flatten().collect(), tone: Tone::Plain }
 }
 
 /// Somebody else's words, cut where the terminal is narrow.
 pub fn words(text: &str) -> Cell {
-    let text = human::one_line(text);
-    let short = human::shortened(&text, 24);
-    Cell { short: Some(short), text, tone: Tone::Plain }
+    let whole = human::one_line(text);
+    let shorter = [24, 16].map(|most_chars| human::shortened(&whole, most_chars));
+    Cell { forms: [whole].into_iter().chain(shorter).collect(), tone: Tone::Plain }
+}
+
+/// A moment in UTC, to the minute where the terminal is narrow.
+pub fn time(unix: u64) -> Cell {
+    let whole = human::time(unix);
+    let minute = whole.get(..16).unwrap_or(&whole).to_owned();
+    Cell { forms: vec![whole.clone(), whole, minute], tone: Tone::Plain }
 }
 
 /// Where a column's values stand.
@@ -83,20 +100,22 @@ pub enum Column {
     Right(&'static str),
 }
 
+/// The shortest form is the third.
+const NARROWEST: usize = 2;
+
 /// Returns the rows under their titles, ending in a line break.
 pub fn table<const N: usize>(look: Look, columns: [Column; N], rows: Vec<[Cell; N]>) -> String {
-    let full = layout(look, &columns, &rows, false);
-    match look.width {
-        Some(width) if widest(&full) > width => layout(look, &columns, &rows, true),
-        _ => full,
-    }
+    let fits = |text: &str| look.width.is_none_or(|width| widest(text) <= width);
+    let fitting =
+        (0..NARROWEST).map(|level| layout(look, &columns, &rows, level)).find(|text| fits(text));
+    fitting.unwrap_or_else(|| layout(look, &columns, &rows, NARROWEST))
 }
 
 fn layout<const N: usize>(
     look: Look,
     columns: &[Column; N],
     rows: &[[Cell; N]],
-    short: bool,
+    level: usize,
 ) -> String {
     let mut layout = Layout::new();
     layout.load_preset(comfy_table::presets::NOTHING);
@@ -113,8 +132,7 @@ fn layout<const N: usize>(
     }));
     for row in rows {
         layout.add_row(row.iter().zip(columns).map(|(cell, column)| {
-            let text = if short { cell.short.as_ref().unwrap_or(&cell.text) } else { &cell.text };
-            painted(TableCell::new(text), cell.tone).set_alignment(alignment(column))
+            painted(TableCell::new(cell.form(level)), cell.tone).set_alignment(alignment(column))
         }));
     }
     // Each column has a space on both sides: the first one's would only indent the whole.
@@ -222,6 +240,7 @@ mod tests {
         let narrow = sample(Some(40));
         assert!(narrow.contains("ababababab…ababab"), "{narrow}");
         assert!(widest(&narrow) <= 40);
+        assert!(sample(Some(30)).contains("ababab…abab  1,234"));
     }
 
     #[test]
@@ -231,6 +250,16 @@ mod tests {
         assert_eq!(lines[2], "ababababab…ababab  1,234  ready");
         assert_eq!(lines[3], "-                      5");
         assert_eq!(lines.len(), 4);
+    }
+
+    #[test]
+    fn times_and_words_are_cut_last() {
+        let columns = [Column::Left("when"), Column::Left("why")];
+        let row = || vec![[time(1), words("a rather long story of what happened")]];
+        let at = |width| table(Look { width: Some(width), colour: false }, columns, row());
+        assert!(at(60).contains("1970-01-01 00:00:01  a rather long story of what happened"));
+        assert!(at(50).contains("1970-01-01 00:00:01  a rather long story of …"));
+        assert!(at(40).contains("1970-01-01 00:00  a rather long s…"));
     }
 
     #[test]

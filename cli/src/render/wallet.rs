@@ -4,7 +4,7 @@ use fulmen_proto::v1::{
 };
 
 use super::human;
-use super::table::{Column, Facts, Look, Tone, shortenable, table, text, toned, txid, words};
+use super::table::{Column, Facts, Look, Tone, shortenable, table, text, time, toned, txid, words};
 
 /// The on-chain balance.
 pub fn balance(balance: &GetWalletBalanceResponse, look: Look) -> String {
@@ -59,7 +59,7 @@ pub fn transactions(transactions: &[WalletTransaction], look: Look) -> String {
             sat => human::grouped(sat),
         };
         [
-            text(human::time(transaction.seen_at)),
+            time(transaction.seen_at),
             toned(human::signed(transaction.net_sat), tone),
             text(fee),
             block,

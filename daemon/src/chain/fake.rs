@@ -33,7 +33,6 @@ struct State {
     active: Vec<BlockHash>,
     nonce: u32,
     away: bool,
-    initial_download: bool,
     submitted: Vec<Txid>,
     packages: Vec<Vec<Txid>>,
     verdicts: HashMap<Txid, Verdict>,
@@ -53,7 +52,6 @@ impl FakeChain {
             active: vec![hash],
             nonce: 0,
             away: false,
-            initial_download: false,
             submitted: Vec::new(),
             packages: Vec::new(),
             verdicts: HashMap::new(),
@@ -120,13 +118,6 @@ impl FakeChain {
         }
     }
 
-    /// Loses all knowledge of the blocks that are not on the best chain.
-    pub(crate) fn lose_stale(&self) {
-        let mut state = self.state();
-        let active = state.active.clone();
-        state.blocks.retain(|hash, _| active.contains(hash));
-    }
-
     pub(crate) fn best(&self) -> BestBlock {
         let height = self.state().active.len() as u32 - 1;
         self.best_at(height)
@@ -145,10 +136,6 @@ impl FakeChain {
     pub(crate) fn come_back(&self) {
         self.state().away = false;
         self.health.send_replace(Health::Well);
-    }
-
-    pub(crate) fn set_initial_download(&self, initial_download: bool) {
-        self.state().initial_download = initial_download;
     }
 
     pub(crate) fn judge(&self, txid: Txid, verdict: Verdict) {
@@ -238,7 +225,7 @@ impl ChainSource for FakeChain {
             height: *height,
             time: block.header.time,
             work: work(*chainwork),
-            initial_download: state.initial_download,
+            initial_download: false,
         })
     }
 

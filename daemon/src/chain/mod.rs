@@ -28,6 +28,6 @@ pub use deliver::Listener;
 pub use error::Error;
 pub use patience::Backoff;
 pub use source::{ChainSource, EstimateMode, Health, KnownBlock, SourceTip, Unspent};
-pub use sync::{Sync, Tip};
+pub use sync::{Sync, Tip, patient_tip};
 pub use utxos::UtxoCheck;
 pub use verdict::Verdict;

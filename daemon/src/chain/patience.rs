@@ -1,5 +1,6 @@
 //! Patience with a chain source that does not answer: growing delays, cut short when it is back.
 
+use std::mem::Discriminant;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 pub struct Backoff {
     delay: Duration,
     health: watch::Receiver<Health>,
-    said: Option<Error>,
+    said: Option<Discriminant<Error>>,
 }
 
 impl Backoff {
@@ -27,9 +28,10 @@ impl Backoff {
 
     /// Waits before the next attempt; less when the source answers somebody else before that.
     pub async fn wait(&mut self, doing: &'static str, error: &Error) {
-        if !error.is_away() && self.said.as_ref() != Some(error) {
+        // Of the same kind with other numbers is the same.
+        let kind = std::mem::discriminant(error);
+        if !error.is_away() && self.said.replace(kind) != Some(kind) {
             tracing::warn!(%error, "{doing}: trying again");
-            self.said = Some(error.clone());
         }
         // Somebody was answered since our attempt failed: the source is back already.
         let answers = error.is_away() && *self.health.borrow() == Health::Well;

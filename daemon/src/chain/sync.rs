@@ -6,6 +6,7 @@
 //! listener has seen; where it does not, the chain moved meanwhile and the step begins anew. So
 //! a step may be cut short anywhere, by an error or at the daemon's end, and nothing is lost.
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +24,9 @@ use super::recent::{self, Recent};
 use super::{ChainSource, Config, Error, Source, SourceTip};
 use crate::storage::Store;
 use crate::tasks::Outcome;
+
+/// How long to wait when the chain moved during a step; it seldom moves twice.
+const PAUSE_AFTER_MOVE: Duration = Duration::from_millis(50);
 
 /// The best block that every listener has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +83,16 @@ impl<S: ChainSource> Sync<S> {
     /// Brings further listeners to the tip.
     pub async fn catch_up_more(&mut self, listeners: &mut [Listener]) -> Result<(), Error> {
         let mut backoff = Backoff::new(self.source.health());
+        let mut hints = self.source.tip_hints();
         loop {
             match self.step(listeners).await {
-                Ok(()) => return Ok(()),
-                Err(error) if error.heals() => backoff.wait("catching up", &error).await,
+                Ok(Step::AtTip) => return Ok(()),
+                Ok(Step::Moved) => tokio::time::sleep(PAUSE_AFTER_MOVE).await,
+                Err(error @ Error::Behind { .. }) => tokio::select! {
+                    () = backoff.wait("following the chain", &error) => (),
+                    () = changed(&mut hints) => (),
+                },
+                Err(error) if error.heals() => backoff.wait("following the chain", &error).await,
                 Err(error) => return Err(error),
             }
         }
@@ -115,38 +125,43 @@ impl<S: ChainSource> Sync<S> {
         }
     }
 
-    async fn step(&mut self, listeners: &mut [Listener]) -> Result<(), Error> {
+    async fn step(&mut self, listeners: &mut [Listener]) -> Result<Step, Error> {
         let source_tip = self.source.tip().await?;
         self.disconnect(listeners, &source_tip).await?;
         let lowest = listeners.iter().map(|listener| listener.best.height).min();
         let from = lowest.unwrap_or(source_tip.height) + 1;
         self.connect(listeners, from, &source_tip).await?;
-        if listeners.iter().all(|listener| listener.best.block_hash == source_tip.hash) {
-            self.publish(tip_of(&source_tip));
+        if listeners.iter().any(|listener| listener.best.block_hash != source_tip.hash) {
+            return Ok(Step::Moved);
         }
-        Ok(())
+        self.publish(tip_of(&source_tip));
+        Ok(Step::AtTip)
     }
 
     /// Takes each listener that is on a stale branch back to where the branch began.
     async fn disconnect(&self, listeners: &mut [Listener], tip: &SourceTip) -> Result<(), Error> {
-        for listener in listeners.iter() {
-            if fork::course_to(&self.source, listener.best, tip).await? == Course::Wait {
-                return Err(Error::Behind { ours: listener.best.height, theirs: tip.height });
+        // Most listeners stand at the same block: each block is asked for once.
+        let mut forks = HashMap::new();
+        for Listener { name, best, .. } in listeners.iter() {
+            if forks.contains_key(&best.block_hash) {
+                continue;
             }
-        }
-        for listener in listeners.iter_mut() {
-            let BestBlock { block_hash, height, .. } = listener.best;
-            let fork = match fork::fork_point(&self.source, &self.recent, listener.best).await {
+            if fork::course_to(&self.source, *best, tip).await? == Course::Wait {
+                return Err(Error::Behind { ours: best.height, theirs: tip.height });
+            }
+            let fork = match fork::fork_point(&self.source, &self.recent, *best).await {
                 Err(Error::UnknownBlock { .. }) => {
-                    return Err(Error::LostBranch {
-                        listener: listener.name,
-                        hash: block_hash,
-                        height,
-                    });
+                    let BestBlock { block_hash: hash, height, .. } = *best;
+                    return Err(Error::LostBranch { listener: name, hash, height });
                 }
                 fork => fork?,
             };
-            listener.disconnect_to(fork);
+            forks.insert(best.block_hash, fork);
+        }
+        for listener in listeners.iter_mut() {
+            if let Some(fork) = forks.get(&listener.best.block_hash) {
+                listener.disconnect_to(*fork);
+            }
         }
         Ok(())
     }
@@ -190,6 +205,14 @@ impl<S: ChainSource> Sync<S> {
     }
 }
 
+/// How a step ended.
+enum Step {
+    /// All listeners have seen the source's tip.
+    AtTip,
+    /// The chain moved on, to the side or up, while blocks were fetched.
+    Moved,
+}
+
 /// Returns the block at a height of the best chain; none if the chain is shorter by now.
 async fn fetch(
     source: &impl ChainSource,
@@ -206,7 +229,8 @@ async fn fetch(
     }
 }
 
-async fn patient_tip(source: &impl ChainSource) -> Result<SourceTip, Error> {
+/// Asks for the tip until there is an answer; says once that it waits.
+pub async fn patient_tip(source: &impl ChainSource) -> Result<SourceTip, Error> {
     let mut backoff = Backoff::new(source.health());
     loop {
         match source.tip().await {

@@ -17,3 +17,13 @@ impl Default for Config {
         Self { expiry_secs: 3_600, accept_keysend: true }
     }
 }
+
+impl Config {
+    /// Returns what is wrong with this section, each with the option's name.
+    pub fn problems(&self) -> Vec<String> {
+        match self.expiry_secs {
+            0 => vec!["expiry_secs: must be at least 1".to_owned()],
+            _ => Vec::new(),
+        }
+    }
+}

@@ -157,10 +157,10 @@ impl Invoices {
     pub fn claimed(
         &self,
         payment_hash: PaymentHash,
+        onion_fields: Option<&RecipientOnionFields>,
         amount_msat: u64,
         purpose: &PaymentPurpose,
         htlcs: &[ClaimedHTLC],
-        onion_fields: Option<&RecipientOnionFields>,
         payment_id: Option<PaymentId>,
     ) -> Result<(), storage::Error> {
         let arrival = arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id);

@@ -12,6 +12,8 @@ pub use entry::{Entry, InvoiceKind};
 use crate::storage::{self, Batch, JOURNAL_KIND, Log, Store};
 
 const ENTRIES: Log<Stamped> = Log::new("journal");
+/// How many entries retention removes at a time.
+const STEP_ENTRIES: usize = 500;
 
 /// The journal; a handle.
 #[derive(Clone)]
@@ -78,17 +80,28 @@ impl Journal {
         self.head.clone()
     }
 
-    /// Removes up to `limit` entries that happened before `before` (seconds since 1970), oldest first, but never
-    /// one of the newest `keep_newest`; returns how many.
-    pub fn prune(
+    /// Removes all entries that happened before `before` (seconds since 1970) but the newest, from which numbers go on;
+    /// returns how many.
+    pub fn retain(&self, before: u64) -> Result<u64, storage::Error> {
+        let mut gone = 0;
+        loop {
+            let mut batch = Batch::new();
+            match self.prune(&mut batch, before, STEP_ENTRIES)? {
+                0 => return Ok(gone),
+                removed => gone += removed as u64,
+            }
+            self.store.commit(batch).wait()?;
+        }
+    }
+
+    fn prune(
         &self,
         batch: &mut Batch,
-        keep_newest: u64,
         before: u64,
         limit: usize,
     ) -> Result<usize, storage::Error> {
-        let keep_from = (self.head() + 1).saturating_sub(keep_newest.max(1));
-        ENTRIES.prune(&self.store, batch, keep_from, limit, |stamped| stamped.happened_at < before)
+        let old = |stamped: &Stamped| stamped.happened_at < before;
+        ENTRIES.prune(&self.store, batch, self.head(), limit, old)
     }
 }
 
@@ -137,11 +150,9 @@ mod tests {
             append(&journal, 1).await.unwrap();
             append(&journal, 2).await.unwrap();
             assert_eq!(journal.head(), round * 2 + 2);
-            let mut batch = Batch::new();
-            assert_eq!(journal.prune(&mut batch, 1, 0, 10).unwrap(), 0);
-            let gone = journal.prune(&mut batch, 1, u64::MAX, 10).unwrap();
+            assert_eq!(journal.retain(0).unwrap(), 0);
+            let gone = journal.retain(u64::MAX).unwrap();
             assert_eq!(gone, if round == 0 { 1 } else { 2 });
-            store.commit(batch).await.unwrap();
             assert_eq!(journal.read(0, 10).unwrap().len(), 1);
         }
     }

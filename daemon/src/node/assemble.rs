@@ -16,8 +16,8 @@ use super::keys::Keys;
 use super::logger::Logger;
 use super::router::NodeRouter;
 use super::types::{
-    Broadcaster, Bumper, ChainMonitor, ChannelManager, ChannelManagerReadArgs, GossipSync, MessageRouter,
-    MonitorPersister, OnionMessenger, PeerManager, RestoredMonitor, Sweeper,
+    Broadcaster, Bumper, ChainMonitor, ChannelManager, ChannelManagerReadArgs, GossipSync,
+    MessageRouter, MonitorPersister, OnionMessenger, PeerManager, RestoredMonitor, Sweeper,
 };
 use super::{Config, Node, restore};
 use crate::chain::{Listener, UtxoCheck};
@@ -275,12 +275,16 @@ impl Assembled {
     }
 }
 
-/// Who is told of each new block once the node runs, in this order.
-pub fn following(node: &Arc<Node>) -> Vec<(&'static str, Arc<dyn Listen + Send + Sync>)> {
+/// Who is told of each new block once the node runs, in this order, and what each has seen.
+pub fn following(
+    node: &Arc<Node>,
+) -> Vec<(&'static str, BestBlock, Arc<dyn Listen + Send + Sync>)> {
+    let best = node.channel_manager.current_best_block();
+    let swept = node.sweeper.current_best_block();
     vec![
-        ("channel manager", node.channel_manager.clone()),
-        ("chain monitor", node.chain_monitor.clone()),
-        ("sweeper", node.sweeper.clone()),
+        ("channel manager", best, node.channel_manager.clone()),
+        ("chain monitor", best, node.chain_monitor.clone()),
+        ("sweeper", swept, node.sweeper.clone()),
     ]
 }
 

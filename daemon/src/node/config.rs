@@ -57,9 +57,8 @@ impl Config {
         }
         for address in &self.announce_addresses {
             if super::net::parse_address(address).is_err() {
-                problems.push(format!(
-                    "announce_addresses: `{address}` is not of the form host:port"
-                ));
+                problems
+                    .push(format!("announce_addresses: `{address}` is not of the form host:port"));
             }
         }
         problems

@@ -81,7 +81,10 @@ impl NodeSigner for Keys {
         self.ldk.sign_invoice(invoice, recipient)
     }
 
-    fn sign_bolt12_invoice(&self, invoice: &UnsignedBolt12Invoice) -> Result<schnorr::Signature, ()> {
+    fn sign_bolt12_invoice(
+        &self,
+        invoice: &UnsignedBolt12Invoice,
+    ) -> Result<schnorr::Signature, ()> {
         self.ldk.sign_bolt12_invoice(invoice)
     }
 

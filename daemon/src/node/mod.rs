@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod config;
+pub mod decode;
 pub mod gossip;
 pub mod keys;
 pub mod logger;

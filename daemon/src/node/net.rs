@@ -87,9 +87,8 @@ fn is_bare_ipv6(text: &str) -> bool {
 pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for &address in addresses {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| ListenError { address, source })?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
         listeners.push(listener);
     }
     Ok(listeners)

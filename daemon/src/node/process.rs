@@ -16,8 +16,16 @@ use crate::tasks::Outcome;
 
 /// What becomes of an event; [`ReplayEvent`] asks LDK to tell it again.
 pub type Handled = Pin<Box<dyn Future<Output = Result<(), ReplayEvent>> + Send>>;
-/// Who handles events.
-pub type Handler = Arc<dyn Fn(Event) -> Handled + Send + Sync>;
+
+/// Who is told of what LDK says; handed in, since the node does not know the rooms above.
+pub struct Outlet {
+    /// Handles one event; the next one comes after it is handled.
+    pub event: Box<dyn Fn(Event) -> Handled + Send + Sync>,
+    /// The manager as it is now is in the store's queue: LDK has forgotten the events handled so far.
+    pub manager_stored: Box<dyn Fn() + Send + Sync>,
+    /// All events that were stored before the start have been told again.
+    pub replay_ended: Box<dyn Fn() + Send + Sync>,
+}
 
 const CHANNEL_TICK: Duration = Duration::from_secs(60);
 const PEER_TICK: Duration = Duration::from_secs(10);
@@ -30,22 +38,25 @@ const PRUNE_TICK: Duration = Duration::from_secs(3600);
 /// Safe at a kill between any two lines: an event is forgotten by LDK only in a manager that is written
 /// after the event was handled, and the store makes writes durable in the order in which they were
 /// made, so the record of an event is durable before LDK forgets it; at worst it is told again.
-pub async fn run(node: Arc<Node>, handler: Handler, stopping: CancellationToken) -> Outcome {
+pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -> Outcome {
     let mut timers = Timers::new();
     let mut last_manager: Option<Written> = None;
     let mut forward_at: Option<Instant> = None;
+    node.channel_manager.process_pending_events_async(|event| (outlet.event)(event)).await;
+    node.chain_monitor.process_pending_events_async(|event| (outlet.event)(event)).await;
+    (outlet.replay_ended)();
     while !stopping.is_cancelled() {
         let manager_changed = node.channel_manager.get_event_or_persistence_needed_future();
         let monitor_changed = node.chain_monitor.get_update_future();
         let message_changed = node.onion_messenger.get_update_future();
 
         // Events first: what a failure teaches has to be known before LDK retries the payment.
-        node.channel_manager.process_pending_events_async(|event| handler(event)).await;
+        node.channel_manager.process_pending_events_async(|event| (outlet.event)(event)).await;
         forward_at = forward(&node, forward_at);
-        node.chain_monitor.process_pending_events_async(|event| handler(event)).await;
-        node.onion_messenger.process_pending_events_async(|event| handler(event)).await;
+        node.chain_monitor.process_pending_events_async(|event| (outlet.event)(event)).await;
+        node.onion_messenger.process_pending_events_async(|event| (outlet.event)(event)).await;
         node.peer_manager.process_events();
-        store_manager(&node, &mut last_manager).await?;
+        store_manager(&node, &mut last_manager, &outlet).await?;
 
         tokio::select! {
             () = stopping.cancelled() => (),
@@ -57,7 +68,7 @@ pub async fn run(node: Arc<Node>, handler: Handler, stopping: CancellationToken)
             tick = timers.next() => tick.act(&node),
         }
     }
-    node.channel_manager.process_pending_events_async(|event| handler(event)).await;
+    node.channel_manager.process_pending_events_async(|event| (outlet.event)(event)).await;
     if let Some(commit) = last_manager {
         commit.await?;
     }
@@ -95,7 +106,7 @@ fn forward(node: &Node, due: Option<Instant>) -> Option<Instant> {
 
 /// Writes the manager if it changed; only one write is under way at a time, so that a busy node writes
 /// it as often as the disk allows and no more often.
-async fn store_manager(node: &Node, last: &mut Option<Written>) -> Outcome {
+async fn store_manager(node: &Node, last: &mut Option<Written>, outlet: &Outlet) -> Outcome {
     if !node.channel_manager.get_and_clear_needs_persistence() {
         return Ok(());
     }
@@ -103,6 +114,7 @@ async fn store_manager(node: &Node, last: &mut Option<Written>) -> Outcome {
         commit.await?;
     }
     *last = Some(MANAGER.write(&node.kv, &*node.channel_manager));
+    (outlet.manager_stored)();
     Ok(())
 }
 

@@ -10,22 +10,25 @@ use lightning::chain::BestBlock;
 use lightning::io::{Cursor, ErrorKind};
 use lightning::ln::msgs::DecodeError;
 use lightning::routing::scoring::{ProbabilisticScorer, ProbabilisticScoringDecayParameters};
-use lightning::util::persist::{
-    KVStore, KVStoreSync, NETWORK_GRAPH_PERSISTENCE_KEY, NETWORK_GRAPH_PERSISTENCE_PRIMARY_NAMESPACE,
-    NETWORK_GRAPH_PERSISTENCE_SECONDARY_NAMESPACE, OUTPUT_SWEEPER_PERSISTENCE_KEY,
-    OUTPUT_SWEEPER_PERSISTENCE_PRIMARY_NAMESPACE, OUTPUT_SWEEPER_PERSISTENCE_SECONDARY_NAMESPACE,
-    SCORER_PERSISTENCE_KEY, SCORER_PERSISTENCE_PRIMARY_NAMESPACE,
-    SCORER_PERSISTENCE_SECONDARY_NAMESPACE,
-};
+use lightning::util::async_poll::AsyncResult;
 use lightning::util::persist::{
     CHANNEL_MANAGER_PERSISTENCE_KEY, CHANNEL_MANAGER_PERSISTENCE_PRIMARY_NAMESPACE,
     CHANNEL_MANAGER_PERSISTENCE_SECONDARY_NAMESPACE,
 };
-use lightning::util::async_poll::AsyncResult;
+use lightning::util::persist::{
+    KVStore, KVStoreSync, NETWORK_GRAPH_PERSISTENCE_KEY,
+    NETWORK_GRAPH_PERSISTENCE_PRIMARY_NAMESPACE, NETWORK_GRAPH_PERSISTENCE_SECONDARY_NAMESPACE,
+    OUTPUT_SWEEPER_PERSISTENCE_KEY, OUTPUT_SWEEPER_PERSISTENCE_PRIMARY_NAMESPACE,
+    OUTPUT_SWEEPER_PERSISTENCE_SECONDARY_NAMESPACE, SCORER_PERSISTENCE_KEY,
+    SCORER_PERSISTENCE_PRIMARY_NAMESPACE, SCORER_PERSISTENCE_SECONDARY_NAMESPACE,
+};
 use lightning::util::ser::{Readable, ReadableArgs, Writeable, Writer};
 
 use super::logger::Logger;
-use super::types::{Broadcaster, ChannelManager, ChannelManagerReadArgs, ChannelMonitor, Graph, MonitorPersister, Scorer, Sweeper};
+use super::types::{
+    Broadcaster, ChannelManager, ChannelManagerReadArgs, ChannelMonitor, Graph, MonitorPersister,
+    Scorer, Sweeper,
+};
 use crate::storage::KvStore;
 
 /// Why the node's state could not be read back.
@@ -40,7 +43,9 @@ pub enum Error {
         source: lightning::io::Error,
     },
     /// The bytes are not what this version writes.
-    #[error("{what} in the store cannot be decoded: {reason}; restore a copy of the data directory, and never start from an older one")]
+    #[error(
+        "{what} in the store cannot be decoded: {reason}; restore a copy of the data directory, and never start from an older one"
+    )]
     Decode {
         /// Which part of the state.
         what: &'static str,
@@ -134,10 +139,12 @@ pub fn scorer(store: &KvStore, graph: &Arc<Graph>, logger: &Arc<Logger>) -> Resu
         return Ok(Scorer::new(fresh()));
     };
     let args = (decay, graph.clone(), logger.clone());
-    Ok(Scorer::new(ProbabilisticScorer::read(&mut Cursor::new(bytes), args).unwrap_or_else(|error| {
-        tracing::warn!(?error, "the stored scorer cannot be decoded; learning starts anew");
-        fresh()
-    })))
+    Ok(Scorer::new(ProbabilisticScorer::read(&mut Cursor::new(bytes), args).unwrap_or_else(
+        |error| {
+            tracing::warn!(?error, "the stored scorer cannot be decoded; learning starts anew");
+            fresh()
+        },
+    )))
 }
 
 /// Reads our beliefs; ones that cannot be decoded are begun anew.
@@ -146,7 +153,9 @@ pub fn beliefs(store: &KvStore) -> Result<Beliefs, Error> {
     if let Some(bytes) = BELIEFS.read(store)? {
         match StoredBeliefs::read(&mut &bytes[..]) {
             Ok(stored) => beliefs.import(stored.0),
-            Err(error) => tracing::warn!(?error, "the stored beliefs cannot be decoded; learning starts anew"),
+            Err(error) => {
+                tracing::warn!(?error, "the stored beliefs cannot be decoded; learning starts anew")
+            }
         }
     }
     Ok(beliefs)

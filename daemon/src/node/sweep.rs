@@ -67,7 +67,12 @@ pub fn pending(node: &Node) -> Vec<Sweep> {
                     ..
                 } => (Some(latest_spending_tx.compute_txid()), Some(*confirmation_height)),
             };
-            Sweep { channel_id: output.channel_id, amount: amount(&output.descriptor), txid, confirmed_at }
+            Sweep {
+                channel_id: output.channel_id,
+                amount: amount(&output.descriptor),
+                txid,
+                confirmed_at,
+            }
         })
         .collect()
 }

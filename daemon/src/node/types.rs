@@ -7,9 +7,7 @@ use lightning::events::bump_transaction::sync::{BumpTransactionEventHandlerSync,
 use lightning::ln::peer_handler::IgnoringMessageHandler;
 use lightning::ln::{channelmanager, peer_handler};
 use lightning::onion_message::messenger;
-use lightning::routing::scoring::{
-    ProbabilisticScorer, ProbabilisticScoringFeeParameters,
-};
+use lightning::routing::scoring::{ProbabilisticScorer, ProbabilisticScoringFeeParameters};
 use lightning::routing::{gossip, router};
 use lightning::sign::InMemorySigner;
 use lightning::util::{persist, sweep};

@@ -35,3 +35,27 @@ impl Default for Config {
         }
     }
 }
+
+impl Config {
+    /// Returns what is wrong with this section, each with the option's name.
+    pub fn problems(&self) -> Vec<String> {
+        let zero = [
+            ("timeout_secs", self.timeout_secs),
+            ("max_parts", self.max_parts),
+            ("max_total_cltv_delta", self.max_total_cltv_delta),
+            ("max_in_flight", self.max_in_flight),
+        ];
+        let mut problems: Vec<String> = zero
+            .into_iter()
+            .filter(|(_, value)| *value == 0)
+            .map(|(option, _)| format!("{option}: must be at least 1"))
+            .collect();
+        if self.max_parts > 100 {
+            problems.push("max_parts: must be at most 100".to_owned());
+        }
+        if self.max_total_cltv_delta > 2_016 {
+            problems.push("max_total_cltv_delta: must be at most 2016".to_owned());
+        }
+        problems
+    }
+}

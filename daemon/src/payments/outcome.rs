@@ -80,6 +80,13 @@ pub fn decide(record: Option<PaymentRecord>, name: Name, news: News, now_ms: u64
             finished_at_ms: Some(now_ms),
             ..record
         }),
+        // The reconciliation could not know why; LDK still had the reason in its queue of events.
+        (News::Failed(reason), State::Failed)
+            if record.failure == Some(FailureReason::NotSentBeforeRestart)
+                && reason != FailureReason::NotSentBeforeRestart =>
+        {
+            Change::Quiet(PaymentRecord { failure: Some(reason), ..record })
+        }
         (News::Cancelled, State::Pending) if known && !record.cancelling => {
             Change::Told(PaymentRecord { cancelling: true, ..record })
         }
@@ -231,6 +238,9 @@ mod tests {
         let failed = after(pending(), News::Failed(FailureReason::RouteNotFound));
         let cancelling = after(pending(), News::Cancelled);
         assert!(cancelling.cancelling);
+        let unsent = after(pending(), News::Failed(FailureReason::NotSentBeforeRestart));
+        let explained = after(unsent, News::Failed(FailureReason::RecipientRejected));
+        assert_eq!(explained.failure, Some(FailureReason::RecipientRejected));
         for (from, news, expected) in [
             (pending(), sent(), Some(State::Succeeded)),
             (pending(), News::Failed(FailureReason::Cancelled), Some(State::Failed)),
@@ -284,6 +294,7 @@ mod tests {
             ),
             Just(News::Failed(FailureReason::RetriesExhausted)),
             Just(News::Failed(FailureReason::Cancelled)),
+            Just(News::Failed(FailureReason::NotSentBeforeRestart)),
             Just(News::Cancelled),
             (0..3u64).prop_map(|amount| News::PartEnded(failed_part(amount))),
             (0..3u64).prop_map(|amount| News::PartEnded(a_part(amount, PartEnd::Succeeded))),

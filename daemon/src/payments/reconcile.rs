@@ -23,8 +23,9 @@ enum Step {
 /// Decides by whether LDK knows the payment.
 ///
 /// LDK keeps a payment in its manager until the event of its end was handled, and takes those that only a
-/// channel monitor knows from there when it is restored. One that it does not know has no HTLC anywhere: the
-/// kill came between the record and the sending.
+/// channel monitor knows from there when it is restored; a fulfilled one stays in the list for minutes. One
+/// that it does not know has no HTLC anywhere: the kill came between the record and the sending, or LDK has
+/// told or is about to tell that it failed.
 fn step(cancelling: bool, known_to_ldk: bool) -> Step {
     match (known_to_ldk, cancelling) {
         (false, _) => Step::Fail,
@@ -36,8 +37,8 @@ fn step(cancelling: bool, known_to_ldk: bool) -> Step {
 impl Payments {
     /// Settles payments that had not ended when the daemon stopped; returns how many LDK still has in hand.
     ///
-    /// Call it once, after LDK is restored and the events it kept have been handled for the first time (an
-    /// event may tell the end of a payment that LDK does not list any more), and before new payments come in.
+    /// Call it once, after LDK is restored and before new payments come in. A payment whose end is in LDK's
+    /// queue of events, no longer in its list, has failed as well; the event then tells the true reason.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -12,6 +12,9 @@ use super::{Error, keys};
 /// At most so many problems are told in full.
 const TOLD_PROBLEMS: usize = 100;
 
+/// How often a row must look wrong to be told.
+const LOOKS_AT_A_DOUBT: u32 = 5;
+
 /// One of LDK's values, for whoever can decode it.
 #[derive(Clone, Copy, Debug)]
 pub struct LdkValue<'a> {
@@ -84,15 +87,23 @@ impl Check<'_> {
         for name in self.histories()? {
             self.unindexed(&name, &indexed, &mut doubts)?;
         }
-        if !doubts.is_empty() {
-            (self.settle)();
-        }
         for Doubt { key, why } in doubts {
-            if self.still_wrong(&key)? {
+            if self.remains_wrong(&key)? {
                 self.report.add(keys::place(&key), why);
             }
         }
         Ok(self.report)
+    }
+
+    /// Looks at a doubtful row again and again: one that is written all the time may be read in the middle of it.
+    fn remains_wrong(&mut self, key: &[u8]) -> Result<bool, Error> {
+        for _ in 0..LOOKS_AT_A_DOUBT {
+            (self.settle)();
+            if !self.still_wrong(key)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn rows_of(

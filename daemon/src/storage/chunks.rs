@@ -12,7 +12,7 @@ use super::group::Enqueued;
 use super::keys;
 
 /// The longest piece that a backend is given.
-pub(super) const CHUNK_BYTES: usize = 32 * 1024;
+pub(super) const CHUNK_BYTES: usize = 8 * 1024;
 
 /// Stands in the place of a long value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::backend::{Backend, Direction, Span, Write};
 use super::batch::{Batch, Op, Value};
 use super::chunks::Chunked;
-use super::group::{Commit, Enqueued, Load};
+use super::group::{Commit, Enqueued, Load, NewHead};
 use super::open::number;
 use super::overlay::Overlay;
 use super::seal::Seal;
@@ -88,8 +88,8 @@ impl Queue {
                 Op::Put(key, value) => (key, Some(value)),
                 Op::Delete(key) => (key, None),
                 Op::Append(log, value) => match self.next_in_log(&mut state, log) {
-                    Ok((key, number, head)) => {
-                        load.heads.push((head, number));
+                    Ok((key, head)) => {
+                        load.heads.push(head);
                         (key, Some(value))
                     }
                     Err(error) => {
@@ -156,16 +156,13 @@ impl Queue {
         self.work.notify_one();
     }
 
-    fn next_in_log(
-        &self,
-        state: &mut State,
-        log: Vec<u8>,
-    ) -> Result<(Vec<u8>, u64, Arc<watch::Sender<u64>>), Error> {
+    fn next_in_log(&self, state: &mut State, log: Vec<u8>) -> Result<(Vec<u8>, NewHead), Error> {
         let prefix = log.clone();
         let log = self.log_state(state, log)?;
         let number = log.next;
         log.next += 1;
-        Ok(([&prefix[..], &number.to_be_bytes()].concat(), number, log.head.clone()))
+        let head = NewHead { head: log.head.clone(), number };
+        Ok(([&prefix[..], &number.to_be_bytes()].concat(), head))
     }
 
     fn log_state<'a>(&self, state: &'a mut State, log: Vec<u8>) -> Result<&'a mut LogState, Error> {
@@ -195,8 +192,14 @@ impl Queue {
     }
 
     fn fail(&self, state: &mut State, error: Error) {
-        tracing::error!(%error, "the store failed; nothing more becomes durable");
-        self.failed.send_replace(Some(error.clone()));
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            if first {
+                tracing::error!(%error, "the store failed; nothing more becomes durable");
+                *failed = Some(error.clone());
+            }
+            first
+        });
         for load in state.groups.drain(..) {
             load.done.finish(Err(error.clone()));
         }
@@ -312,6 +315,8 @@ impl Committer {
         split.push(number(keys::meta(COMMIT_SEQ), commit));
         let written = self.queue.backend.commit(&split);
         if let Err(error) = written {
+            // Whoever is told of the failure finds the store failed.
+            self.queue.fail(&mut self.queue.lock(), error.clone());
             done.finish(Err(error.clone()));
             return Err(error);
         }
@@ -320,7 +325,7 @@ impl Committer {
         self.queue.grow(&split);
         drop(split);
         // Whoever waited for an entry finds it in its log; the overlay may be tidied after the waiters are awake.
-        for (head, number) in heads {
+        for NewHead { head, number } in heads {
             head.send_replace(number);
         }
         done.finish(Ok(()));

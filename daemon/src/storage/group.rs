@@ -23,9 +23,16 @@ pub(super) struct Enqueued {
 pub(super) struct Load {
     pub(super) writes: Vec<Enqueued>,
     pub(super) bytes: usize,
-    /// The logs that grow, with their new last number.
-    pub(super) heads: Vec<(Arc<watch::Sender<u64>>, u64)>,
+    pub(super) heads: Vec<NewHead>,
     pub(super) done: Arc<Done>,
+}
+
+/// A log that grows with a group.
+#[derive(Debug)]
+pub(super) struct NewHead {
+    pub(super) head: Arc<watch::Sender<u64>>,
+    /// Its last number once the group is durable.
+    pub(super) number: u64,
 }
 
 /// Whether a group is durable; shared with all who wait for it.

@@ -11,6 +11,9 @@ use super::{Batch, Error, Record, Store, Table, keys};
 /// A page looks at no more records than this, however few of them its filter lets through.
 const LOOKS_PER_PAGE: usize = 20_000;
 
+/// How many records retention removes at a time.
+const STEP_RECORDS: usize = 500;
+
 /// A named history of records; a constant.
 ///
 /// The record stands under its id, and an index leads from its position, which grows with each insertion, to the id.
@@ -112,10 +115,10 @@ impl<R: Record> History<R> {
         read.map(|()| page)
     }
 
-    /// Removes old records, oldest first, and returns how many: at most `limit`, never one of the newest
-    /// `keep_newest`, and only those that `may_go`.
+    /// Removes old records, oldest first, and returns them: at most `limit`, never one of the newest
+    /// `keep_newest`, and only those that `may_go`. What else the room keeps of them goes in the same batch.
     ///
-    /// Call it again while it returns `limit`.
+    /// Call it again while it returns `limit` of them.
     pub fn prune(
         &self,
         store: &Store,
@@ -123,7 +126,7 @@ impl<R: Record> History<R> {
         keep_newest: u64,
         limit: usize,
         may_go: impl Fn(&R) -> bool,
-    ) -> Result<usize, Error> {
+    ) -> Result<Vec<(Vec<u8>, R)>, Error> {
         let index = self.index();
         let span = Span::prefix(&index);
         let mut newest = None;
@@ -134,20 +137,20 @@ impl<R: Record> History<R> {
         // The newest stays in any case: positions go on from it.
         let Some(keep_from) = newest.map(|newest| (newest + 1).saturating_sub(keep_newest.max(1)))
         else {
-            return Ok(0);
+            return Ok(Vec::new());
         };
         let old =
             Span { start: span.start, end: Some([&index[..], &keep_from.to_be_bytes()].concat()) };
-        let (mut gone, mut read) = (0, Ok(()));
+        let (mut gone, mut read) = (Vec::new(), Ok(()));
         store.scan(&old, Direction::Forward, |key, id| {
-            if gone >= limit {
+            if gone.len() >= limit {
                 return ControlFlow::Break(());
             }
             match self.indexed(store, key, id) {
                 Ok(Some((id, record))) if may_go(&record) => {
                     batch.delete(self.key(&id));
                     batch.delete(key.to_vec());
-                    gone += 1;
+                    gone.push((id, record));
                 }
                 Ok(_) => (),
                 Err(error) => {
@@ -158,6 +161,32 @@ impl<R: Record> History<R> {
             ControlFlow::Continue(())
         })?;
         read.map(|()| gone)
+    }
+
+    /// Removes all old records that `may_go` but the newest `keep_newest`, in durable steps; returns how many.
+    ///
+    /// `beside` deletes what else the room keeps of a record, in the same batch. It blocks: call it off the
+    /// runtime's workers.
+    pub fn retain(
+        &self,
+        store: &Store,
+        keep_newest: u64,
+        may_go: impl Fn(&R) -> bool,
+        mut beside: impl FnMut(&mut Batch, &[u8], &R),
+    ) -> Result<u64, Error> {
+        let mut gone = 0;
+        loop {
+            let mut batch = Batch::new();
+            let removed = self.prune(store, &mut batch, keep_newest, STEP_RECORDS, &may_go)?;
+            for (id, record) in &removed {
+                beside(&mut batch, id, record);
+            }
+            if removed.is_empty() {
+                return Ok(gone);
+            }
+            gone += removed.len() as u64;
+            store.commit(batch).wait()?;
+        }
     }
 
     /// The record that an index row leads to.
@@ -254,19 +283,35 @@ mod tests {
     }
 
     #[test]
+    fn retention_removes_all_that_may_go_with_what_is_beside_it() {
+        const BESIDE: Table<Note> = Table::new("beside");
+        let store = filled(1_300);
+        let mut batch = Batch::new();
+        for id in [0u32, 1, 2] {
+            BESIDE.put(&mut batch, &id.to_be_bytes(), &Note::new("beside"));
+        }
+        drop(store.commit(batch));
+        let beside = |batch: &mut Batch, id: &[u8], _: &Note| BESIDE.delete(batch, id);
+        assert_eq!(NOTES.retain(&store, 100, |note| note.done, beside).unwrap(), 600);
+        assert_eq!(NOTES.retain(&store, 100, |note| note.done, beside).unwrap(), 0);
+        assert_eq!(BESIDE.all(&store).unwrap().len(), 1);
+        assert!(store.check(&|_| Ok(())).unwrap().is_sound());
+    }
+
+    #[test]
     fn pruning_spares_the_newest_and_those_that_may_not_go() {
         let store = filled(10);
         let mut batch = Batch::new();
-        assert_eq!(NOTES.prune(&store, &mut batch, 4, 2, |note| note.done).unwrap(), 2);
+        assert_eq!(NOTES.prune(&store, &mut batch, 4, 2, |note| note.done).unwrap().len(), 2);
         drop(store.commit(batch));
         let mut batch = Batch::new();
-        assert_eq!(NOTES.prune(&store, &mut batch, 4, 2, |note| note.done).unwrap(), 1);
+        assert_eq!(NOTES.prune(&store, &mut batch, 4, 2, |note| note.done).unwrap().len(), 1);
         drop(store.commit(batch));
         let page = NOTES.page(&store, &[], 10, |_| true).unwrap();
         assert_eq!(texts(&page), ["9", "8", "7", "6", "5", "3", "1"]);
         assert_eq!(NOTES.get(&store, &0u32.to_be_bytes()).unwrap(), None);
         let mut batch = Batch::new();
-        assert_eq!(NOTES.prune(&store, &mut batch, 0, 100, |_| true).unwrap(), 6);
+        assert_eq!(NOTES.prune(&store, &mut batch, 0, 100, |_| true).unwrap().len(), 6);
         drop(store.commit(batch));
         assert_eq!(texts(&NOTES.page(&store, &[], 10, |_| true).unwrap()), ["9"]);
         let mut batch = Batch::new();

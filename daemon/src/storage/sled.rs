@@ -36,6 +36,9 @@ impl Sled {
         let unopenable = |why| Error::Unopenable { directory: directory.to_owned(), why };
         let db = match catch_unwind(AssertUnwindSafe(|| config.open())) {
             Ok(Ok(db)) => db,
+            Ok(Err(sled::Error::Io(error))) if error.kind() == io::ErrorKind::StorageFull => {
+                return Err(Error::DiskFull { path: directory.to_owned() });
+            }
             Ok(Err(error)) => return Err(unopenable(error.to_string())),
             Err(panic) => return Err(unopenable(crate::tasks::panic_text(&*panic))),
         };

@@ -65,7 +65,7 @@ impl SpaceWatch {
         let free_mib = match rustix::fs::statvfs(directory) {
             Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) >> 20,
             Err(error) => {
-                tracing::warn!(directory = %directory.display(), %error, "cannot tell the free space");
+                tracing::debug!(directory = %directory.display(), %error, "cannot tell the free space");
                 return None;
             }
         };

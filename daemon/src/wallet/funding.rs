@@ -160,3 +160,23 @@ impl Wallet {
 fn some_funding_script() -> ScriptBuf {
     ScriptBuf::new_p2wsh(&WScriptHash::all_zeros())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Record as _;
+
+    #[test]
+    fn the_first_version_is_read_for_ever() {
+        let txid = [&[0, 32][..], &[7; 32]].concat();
+        let inputs = [&[2, 72][..], &[8; 32], &[0, 0, 0, 1], &[9; 32], &[0, 0, 1, 0]].concat();
+        let stored = [vec![108], txid, inputs].concat();
+        let input = |byte, vout| OutPoint::new(Txid::from_byte_array([byte; 32]), vout);
+        let record = FundingRecord {
+            txid: Txid::from_byte_array([7; 32]),
+            inputs: vec![input(8, 1), input(9, 256)],
+        };
+        assert_eq!(FundingRecord::decode(1, &stored).expect("reads"), record);
+        assert_eq!(record.encode(), stored);
+    }
+}

@@ -160,3 +160,26 @@ impl Wallet {
         self.journal().append(batch, Entry::WalletReceived { txid, amount_sat });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Record as _;
+
+    #[test]
+    fn the_first_version_is_read_for_ever() {
+        let txid = [&[0, 32][..], &[7; 32]].concat();
+        let rest =
+            [&[2, 6, 0, 4][..], b"rent", &[4, 8, 0, 0, 0, 0, 0, 0, 1, 0], &[6, 1, 1]].concat();
+        let length = (txid.len() + rest.len()) as u8;
+        let stored = [vec![length], txid, rest].concat();
+        let record = TransactionRecord {
+            txid: Txid::from_byte_array([7; 32]),
+            label: "rent".to_owned(),
+            seen_at: 256,
+            confirmed_before: true,
+        };
+        assert_eq!(TransactionRecord::decode(1, &stored).expect("reads"), record);
+        assert_eq!(record.encode(), stored);
+    }
+}

@@ -58,10 +58,8 @@ impl Ledger {
     /// again.
     pub(super) fn replace(&mut self, bdk: bdk_wallet::Wallet) {
         self.bdk = bdk;
-        for slot in [&self.bump_change, &self.sweep_target] {
-            if let Some((index, _)) = slot {
-                self.bdk.mark_used(KeychainKind::Internal, *index);
-            }
+        for (index, _) in [&self.bump_change, &self.sweep_target].into_iter().flatten() {
+            self.bdk.mark_used(KeychainKind::Internal, *index);
         }
     }
 
@@ -100,7 +98,7 @@ impl Wallet {
             // The money comes first: whatever is wrong with a record about it, the change is stored.
             ledger.appender.append(&mut batch, changes);
             if let Err(error) = noted {
-                let _ = self.store().commit(batch);
+                drop(self.store().commit(batch));
                 return Err(error);
             }
         }

@@ -150,3 +150,31 @@ pub(super) fn whole(bdk: &Wallet) -> ChangeSet {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::OutPoint;
+
+    use super::*;
+
+    #[test]
+    fn the_first_version_is_read_for_ever() {
+        let stored = r#"{"descriptor":null,"change_descriptor":null,"network":"regtest",
+            "local_chain":{"blocks":{
+                "7":"0000000000000000000000000000000000000000000000000000000000000007","8":null}},
+            "tx_graph":{"txs":[],"txouts":{},"anchors":[],"last_seen":{}},
+            "indexer":{"last_revealed":{
+                "0000000000000000000000000000000000000000000000000000000000000001":3}},
+            "locked_outpoints":{"outpoints":{
+                "0000000000000000000000000000000000000000000000000000000000000002:4":true}}}"#;
+        let Change(read) = Change::decode(1, stored.as_bytes()).expect("reads");
+        assert_eq!(read.network, Some(bitcoin::Network::Regtest));
+        assert!(read.local_chain.blocks[&7].is_some() && read.local_chain.blocks[&8].is_none());
+        assert_eq!(read.indexer.last_revealed.values().copied().collect::<Vec<_>>(), [3]);
+        let locked: Vec<OutPoint> = read.locked_outpoints.outpoints.keys().copied().collect();
+        assert_eq!(locked[0].vout, 4);
+        let Change(again) = Change::decode(1, &Change(read.clone()).encode()).expect("reads");
+        assert_eq!(again, read);
+        assert!(matches!(Change::decode(2, b"{}"), Err(DecodeError::UnknownVersion(2))));
+    }
+}

@@ -128,3 +128,49 @@ impl SendRecord {
         Ok(Sent { txid, amount_sat, fee_sat, vsize })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::hashes::Hash as _;
+
+    use super::*;
+    use crate::storage::Record as _;
+
+    #[test]
+    fn the_first_version_is_read_for_ever() {
+        let record = |asked_sat| SendRecord {
+            txid: Txid::from_byte_array([7; 32]),
+            amount_sat: 1,
+            fee_sat: 2,
+            vsize: 256,
+            script: ScriptBuf::from_bytes(vec![0x51, 0x52]),
+            asked_sat,
+        };
+        let txid = [&[0, 32][..], &[7; 32]].concat();
+        let number = |kind: u8, value: u64| [&[kind, 8][..], &value.to_be_bytes()].concat();
+        let numbers = [number(2, 1), number(4, 2), number(6, 256)].concat();
+        let all = [vec![70], txid.clone(), numbers.clone(), vec![8, 4, 0, 2, 0x51, 0x52]].concat();
+        assert_eq!(SendRecord::decode(1, &all).expect("reads"), record(None));
+        let some = [&[80][..], &all[1..], &number(9, 5)].concat();
+        assert_eq!(SendRecord::decode(1, &some).expect("reads"), record(Some(5)));
+        assert_eq!((record(None).encode(), record(Some(5)).encode()), (all, some));
+    }
+
+    #[test]
+    fn only_the_same_request_repeats_an_outcome() {
+        let script = ScriptBuf::from_bytes(vec![0x51]);
+        let txid = Txid::from_byte_array([7; 32]);
+        let first = SendRecord {
+            txid,
+            amount_sat: 1,
+            fee_sat: 2,
+            vsize: 3,
+            script: script.clone(),
+            asked_sat: Some(1),
+        };
+        let sent = Sent { txid, amount_sat: 1, fee_sat: 2, vsize: 3 };
+        assert_eq!(first.repeated(&script, Some(1)).expect("the same"), sent);
+        assert!(first.repeated(&script, None).is_err());
+        assert!(first.repeated(&ScriptBuf::new(), Some(1)).is_err());
+    }
+}

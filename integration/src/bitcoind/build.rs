@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::provision::{CRATE, CRATE_VERSION, on_path, run};
+use super::provision::{CRATE, CRATE_VERSION, beside, on_path, run};
 
 /// What Debian and Ubuntu call the tools and libraries that the build needs beside a C++ compiler.
 const PACKAGES: &[&str] =
@@ -27,14 +27,14 @@ pub(super) fn into_cache(cache: &Path) -> Result<()> {
     say(
         "bitcoind: none found; building it once from the registry (about ten minutes on two cores)",
     );
-    let work = cache.with_extension("build");
+    let work = beside(cache, "build");
     std::fs::create_dir_all(&work).with_context(|| format!("creating {}", work.display()))?;
     let sources = sources(&work)?;
     install_tools()?;
     let tree = work.join("tree");
     let bin = compile(&sources, &tree)?;
 
-    let fresh = cache.with_extension("fresh");
+    let fresh = beside(cache, "fresh");
     let _ = std::fs::remove_dir_all(&fresh);
     std::fs::create_dir_all(fresh.join("bin")).context("making room for the binaries")?;
     for program in ["bitcoind", "bitcoin-cli"] {

@@ -42,7 +42,7 @@ fn provide() -> Result<PathBuf> {
     std::fs::create_dir_all(cache.parent().unwrap_or(&cache))
         .with_context(|| format!("creating {}", cache.display()))?;
     // Test binaries may start together: one builds, the others wait here and find it built.
-    let lock_path = cache.with_extension("lock");
+    let lock_path = beside(&cache, "lock");
     let lock = File::create(&lock_path)
         .with_context(|| format!("creating the lock {}", lock_path.display()))?;
     flock(&lock, FlockOperation::LockExclusive).context("waiting for another build of bitcoind")?;
@@ -64,6 +64,14 @@ fn cache_folder() -> Result<PathBuf> {
         },
     };
     Ok(base.join(format!("bitcoind-{CRATE_VERSION}")))
+}
+
+/// `FOLDER.NAME`: `with_extension` would cut the version's last number off.
+pub(super) fn beside(folder: &Path, name: &str) -> PathBuf {
+    let mut path = folder.as_os_str().to_owned();
+    path.push(".");
+    path.push(name);
+    path.into()
 }
 
 /// Where `PATH` finds a program.

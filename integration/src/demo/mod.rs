@@ -140,8 +140,9 @@ async fn close_everything(network: &Network) -> Result<()> {
     for (number, node) in network.nodes.iter().enumerate() {
         for open in channel::all(node).await?.into_iter().filter(|channel| channel.outbound) {
             let request = channel::close_request(&open.channel_id);
-            let update = channel::follow_close(&network.nodes[number], request).await;
-            update.with_context(|| format!("{} closes", node.name()))?;
+            let closing = channel::follow_close(&network.nodes[number], request).await;
+            closing.with_context(|| format!("{} closes", node.name()))?;
+            channel::closed(node, &open.channel_id).await?;
         }
     }
     chain::sweep_everything(network).await

@@ -1,13 +1,13 @@
 //! A plan in the making: paths with wishes become exact routes that together deliver the amount.
 
-use crate::cost::Weights;
 use crate::path::dijkstra::{Limits, Workbench, cheapest};
 use crate::path::field::Field;
 
+use super::propose::Task;
 use super::refine::{Route, fit};
 
 /// Searches for what is still missing, at most.
-const REPAIRS: usize = 12;
+const REPAIRS: usize = 32;
 
 /// Routes that have their room on the field.
 #[derive(Clone, Debug, Default)]
@@ -68,22 +68,21 @@ impl Draft {
     pub(crate) fn repair(
         &mut self,
         field: &mut Field<'_>,
-        weights: &Weights,
+        task: &Task<'_>,
         mut rest_msat: u64,
-        limits: &Limits,
-        max_parts: usize,
         bench: &mut Workbench,
-        max_visits: u64,
     ) -> u64 {
+        let limits = task.limits;
         let mut piece = rest_msat;
         for _ in 0..REPAIRS {
-            if rest_msat == 0 || bench.visits >= max_visits {
+            if rest_msat == 0 || bench.visits >= task.query.max_visits {
                 break;
             }
-            if self.routes.len() >= max_parts {
+            if self.routes.len() >= task.query.max_parts {
                 return self.top_up(field, rest_msat, limits);
             }
-            let found = cheapest(field, weights, piece.min(rest_msat), limits, &[], 1.0, bench);
+            let found =
+                cheapest(field, &task.weights, piece.min(rest_msat), limits, &[], 1.0, bench);
             let added = found.map_or(0, |edges| self.add(field, &edges, rest_msat, limits));
             rest_msat -= added;
             if added == 0 {
@@ -154,8 +153,9 @@ impl Draft {
             let sum = route.delivered();
             let before = self.routes.len();
             let mut rest = sum;
-            for piece in 0..pieces as u64 {
-                let want = rest.div_ceil(pieces as u64 - piece);
+            for piece in 1..=pieces {
+                // Halves of what is left, largest first: n parts find out the balance to 1 in 2^(n - 1).
+                let want = if piece == pieces { rest } else { rest.div_ceil(2) };
                 rest -= self.add(field, &route.edges, want, limits);
             }
             if rest > 0 {

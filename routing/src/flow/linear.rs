@@ -12,7 +12,7 @@
 //! what the exact stage after the flow, which sees whole paths, puts right.
 
 use crate::amount::fee_msat;
-use crate::cost::Weights;
+use crate::cost::{Weights, tune};
 use crate::path::field::{Field, hopeless};
 
 use super::quanta::Quanta;
@@ -39,10 +39,12 @@ pub(crate) fn risk(
     edge: u32,
     link: u32,
     capacity_msat: u64,
+    htlc_max_msat: u64,
 ) -> Option<f32> {
     let carried = u64::from(quanta.on(edge));
     let total = (carried + 1).checked_mul(quanta.size_msat)?;
-    if total > field.room(link, capacity_msat) {
+    if total > field.room(link, capacity_msat) || total > htlc_max_msat.saturating_mul(quanta.htlcs)
+    {
         return None;
     }
     let after = field.nats(link, capacity_msat, total);
@@ -51,6 +53,9 @@ pub(crate) fn risk(
     }
     if carried == 0 {
         return Some(after);
+    }
+    if carried + 1 > quanta.spread && after > tune::UNSURE_NATS {
+        return None;
     }
     let before = field.nats(link, capacity_msat, carried * quanta.size_msat);
     Some((after - before).max(0.0))

@@ -2,6 +2,7 @@
 
 pub(crate) mod draft;
 pub(crate) mod linear;
+pub(crate) mod propose;
 pub(crate) mod quanta;
 pub(crate) mod refine;
 pub(crate) mod solve;

@@ -7,6 +7,10 @@ use crate::path::field::{CARRIES, Field};
 pub(crate) struct Quanta {
     /// Size of a quantum, msat.
     pub size_msat: u64,
+    /// The most HTLCs that a plan should put on an edge: many small ones would use up the parts.
+    pub htlcs: u64,
+    /// The most quanta that a link carries which may well fail.
+    pub spread: u64,
     /// Quanta by edge number.
     on: Vec<u16>,
     /// Edges that carry something: (source, edge).
@@ -22,6 +26,8 @@ impl Quanta {
         self.carrying.clear();
         self.on.resize(edges, 0);
         self.size_msat = size_msat;
+        self.spread = u64::MAX;
+        self.htlcs = u64::MAX;
     }
 
     /// Cuts every quantum into `pieces`.
@@ -31,6 +37,7 @@ impl Quanta {
             *on = on.saturating_mul(pieces);
         }
         self.size_msat /= u64::from(pieces);
+        self.spread = self.spread.saturating_mul(u64::from(pieces));
     }
 
     #[inline]

@@ -128,7 +128,7 @@ fn augment(
         pushed += 1;
         let (Some(first), true) = (first, pushed < most) else { return pushed };
         match next_cost(field, terms.weights, quanta, &path) {
-            Some(next) if next <= first * (1.0 + tune::env("T_SLACK", 0.1)) => {}
+            Some(next) if next <= first * (1.0 + tune::SLACK) => {}
             _ => return pushed,
         }
     }
@@ -139,7 +139,7 @@ fn next_cost(field: &Field<'_>, weights: &Weights, quanta: &Quanta, path: &[u32]
     let mut sum = 0.0;
     for &place in path {
         let edge = field.edge(place);
-        let risk = risk(field, quanta, place, edge.link, edge.capacity_msat)?;
+        let risk = risk(field, quanta, place, edge.link, edge.capacity_msat, edge.htlc_max_msat)?;
         let sure = sure_cost(weights, quanta.size_msat, 0, edge.ppm, edge.cltv_delta);
         sum += sure + weights.lambda * risk;
     }
@@ -182,16 +182,19 @@ fn search(
             if cltv > limits.max_cltv {
                 return;
             }
-            let best = labels
-                .get(edge.from)
-                .map_or(f32::INFINITY, |l| if l.settled { 0.0 } else { l.cost });
+            let best = labels.to_beat(edge.from).min(labels.to_beat(field.payer));
+            if label.cost >= best {
+                return;
+            }
             let step = edge.cost + potentials[edge.from as usize] - here;
             if edge.link.is_some() && label.cost + step >= best {
                 return;
             }
             let risk = match edge.link {
                 None => Some(0.0),
-                Some((link, capacity)) => risk(field, quanta, edge.via, link, capacity),
+                Some((link, capacity)) => {
+                    risk(field, quanta, edge.via, link, capacity, edge.htlc_max_msat)
+                }
             };
             let Some(risk) = risk else { return };
             let cost = label.cost + (step + weights.lambda * risk).max(0.0);
@@ -222,7 +225,15 @@ fn search(
                 let cltv_delta = u32::from(slot.cltv_delta);
                 let cost = sure_cost(weights, quantum, base, slot.ppm, cltv_delta);
                 let link = Some((slot.link, field.view.capacity_msat(slot.link >> 1)));
-                relax(&Offer { from: slot.source, via: place, cost, cltv_delta, link });
+                let htlc_max_msat = slot.htlc_max_msat;
+                relax(&Offer {
+                    from: slot.source,
+                    via: place,
+                    cost,
+                    cltv_delta,
+                    link,
+                    htlc_max_msat,
+                });
             }
         }
         for place in field.extras_to(node) {
@@ -244,13 +255,21 @@ fn search(
                 cost,
                 cltv_delta: edge.cltv_delta,
                 link,
+                htlc_max_msat: edge.htlc_max_msat,
             });
         }
         if field.scratch.flags[node as usize] & CARRIES != 0 {
             for place in quanta.out_of(node) {
                 let from = field.edge(place).target;
                 let cost = -refund(field, weights, quanta, place);
-                relax(&Offer { from, via: place | BACKWARD, cost, cltv_delta: 0, link: None });
+                relax(&Offer {
+                    from,
+                    via: place | BACKWARD,
+                    cost,
+                    cltv_delta: 0,
+                    link: None,
+                    htlc_max_msat: u64::MAX,
+                });
             }
         }
     }
@@ -267,4 +286,5 @@ struct Offer {
     cltv_delta: u32,
     /// Where its risk is looked up: link and capacity.
     link: Option<(u32, u64)>,
+    htlc_max_msat: u64,
 }

@@ -62,30 +62,7 @@ impl Router for Ours<'_> {
             ..Query::new(payer, payee, ask.amount_msat)
         };
         let found = self.planner.plan(self.view, &overlay, &self.beliefs, 0, &query);
-        if std::env::var("T_DEBUG").is_ok() {
-            match &found {
-                Err(e) => eprintln!(
-                    "round {} rest {} of {} parts {}: {e}",
-                    ask.round,
-                    ask.amount_msat,
-                    ask.payment.amount_msat,
-                    ask.locked.len()
-                ),
-                Ok(p) => eprintln!(
-                    "round {} rest {} parts {:?} fee {} chance {}",
-                    ask.round,
-                    ask.amount_msat,
-                    p.parts
-                        .iter()
-                        .map(|p| (p.amount_msat / 1000, p.hops.len(), p.chance))
-                        .collect::<Vec<_>>(),
-                    p.fee_msat,
-                    p.chance
-                ),
-            }
-        }
-        let plan = found.ok()?;
-        Some(plan.parts)
+        found.ok().map(|plan| plan.parts)
     }
 
     fn arrived(&mut self, part: &Part) {

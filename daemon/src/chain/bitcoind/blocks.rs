@@ -11,9 +11,11 @@ use super::answers;
 use super::rpc::Rpc;
 use crate::chain::{Error, KnownBlock, SourceTip};
 
-/// How long to wait for a pruned block, and how often to look whether it has come.
-const FETCH_LOOKS: u32 = 100;
-const FETCH_LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// How often to look whether a pruned block has come back, how many times, and after how many
+/// looks to ask more peers: a minute in all, because a bitcoind that has just started has no peers.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+const LOOKS: u32 = 300;
+const LOOKS_PER_REQUEST: u32 = 25;
 
 pub(super) async fn tip(rpc: &Arc<Rpc>) -> Result<SourceTip, Error> {
     let method = "getblockchaininfo";
@@ -69,38 +71,33 @@ pub(super) async fn with_pruned<T, F>(
 where
     F: Future<Output = Result<T, Error>>,
 {
-    match ask().await.map_err(|error| about_block(hash, error)) {
-        Err(Error::Pruned { .. }) => fetch_back(rpc, hash).await?,
-        outcome => return outcome,
-    }
-    for _ in 0..FETCH_LOOKS {
-        tokio::time::sleep(FETCH_LOOK_INTERVAL).await;
+    for look in 0..LOOKS {
         match ask().await.map_err(|error| about_block(hash, error)) {
+            Err(Error::Pruned { .. }) if look % LOOKS_PER_REQUEST == 0 => {
+                request_from_peers(rpc, hash).await?;
+            }
             Err(Error::Pruned { .. }) => (),
             outcome => return outcome,
         }
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
     Err(Error::Pruned { hash })
 }
 
 /// Has bitcoind ask a few of its peers for a block (`getblockfrompeer`).
-async fn fetch_back(rpc: &Arc<Rpc>, hash: BlockHash) -> Result<(), Error> {
+async fn request_from_peers(rpc: &Arc<Rpc>, hash: BlockHash) -> Result<(), Error> {
     const ASKED_AT_MOST: usize = 3;
     tracing::debug!(%hash, "bitcoind has pruned a block that is needed: fetching it from peers");
     let peers = rpc.call::<Vec<answers::Peer>>("getpeerinfo", vec![]).await?;
-    let mut whole = peers.into_iter().filter(|peer| has_all_blocks(&peer.servicesnames));
-    let mut asked = 0;
-    while let Some(peer) = whole.next().filter(|_| asked < ASKED_AT_MOST) {
+    let whole = peers.into_iter().filter(|peer| has_all_blocks(&peer.servicesnames));
+    for peer in whole.take(ASKED_AT_MOST) {
         let params: Vec<Value> = vec![json!(hash), json!(peer.id)];
-        match rpc.call::<Value>("getblockfrompeer", params).await {
-            Ok(_) => asked += 1,
-            Err(Error::Refused { message, .. }) if message.contains("already downloaded") => {
-                return Ok(());
-            }
-            Err(error) => tracing::debug!(%error, peer = peer.id, "a peer cannot be asked"),
+        if let Err(error) = rpc.call::<Value>("getblockfrompeer", params).await {
+            // It may be under way already, or have come meanwhile: the next look tells.
+            tracing::debug!(%error, peer = peer.id, "a peer was not asked for a block");
         }
     }
-    if asked == 0 { Err(Error::Pruned { hash }) } else { Ok(()) }
+    Ok(())
 }
 
 fn has_all_blocks(services: &[String]) -> bool {

@@ -44,6 +44,7 @@ impl Source {
         };
         let rpc = Rpc::new(config.url(network), login, config.rpc_connections);
         let version = greet_patiently(&rpc, network).await?;
+        rpc.set_greeted();
         tracing::info!(url = rpc.url(), version, %network, "connected to bitcoind");
         let hints = tip::watch(&rpc, version);
         Ok(Source { rpc, hints })

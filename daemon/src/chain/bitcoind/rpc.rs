@@ -1,6 +1,7 @@
 //! Calls to bitcoind: a few connections, credentials that may change, errors with a meaning.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -31,6 +32,7 @@ pub(super) struct Rpc {
     slots: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
     health: watch::Sender<Health>,
+    greeted: AtomicBool,
 }
 
 /// One connection that is kept alive, used by one call at a time.
@@ -44,6 +46,7 @@ impl Rpc {
             slots: Arc::new(Semaphore::new(connections.max(1))),
             idle: Mutex::new(Vec::new()),
             health: watch::Sender::new(Health::Well),
+            greeted: AtomicBool::new(false),
         })
     }
 
@@ -57,6 +60,12 @@ impl Rpc {
 
     pub(super) fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
+    }
+
+    /// Notes that this is the right bitcoind; before that, wrong credentials are for the caller
+    /// to tell, who gives up on them.
+    pub(super) fn set_greeted(&self) {
+        self.greeted.store(true, Ordering::Relaxed);
     }
 
     /// Calls a method once, waiting for a free connection.
@@ -191,7 +200,10 @@ impl Rpc {
         let away = error.filter(|error| error.is_away());
         self.health.send_if_modified(|health| match (&*health, away) {
             (Health::Well, Some(error)) => {
-                tracing::warn!("{error}; trying again until it answers");
+                let told = self.greeted.load(Ordering::Relaxed) || error.heals_at_start();
+                if told {
+                    tracing::warn!("{error}; trying again until it answers");
+                }
                 *health = Health::Away { since: SystemTime::now(), why: error.clone() };
                 true
             }

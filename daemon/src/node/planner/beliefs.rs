@@ -30,7 +30,8 @@ pub struct Lesson {
 /// Learns hop by hop; our own channel teaches nothing that we do not know exactly.
 pub(super) fn learn(beliefs: &mut Beliefs, lesson: &Lesson, now: u64) {
     let amounts = amounts_msat(&lesson.path);
-    let sources = std::iter::once(&lesson.payer).chain(lesson.path.hops.iter().map(|hop| &hop.pubkey));
+    let sources =
+        std::iter::once(&lesson.payer).chain(lesson.path.hops.iter().map(|hop| &hop.pubkey));
     for (index, ((source, hop), amount_msat)) in
         sources.zip(&lesson.path.hops).zip(amounts).enumerate()
     {

@@ -143,7 +143,11 @@ mod tests {
         in_flight.process_path(&path, key(1));
         let mut rows = in_flight_rows(&in_flight);
         rows.sort_unstable();
-        let (a, b, c) = (NodeId::from_pubkey(&key(1)), NodeId::from_pubkey(&key(2)), NodeId::from_pubkey(&key(3)));
+        let (a, b, c) = (
+            NodeId::from_pubkey(&key(1)),
+            NodeId::from_pubkey(&key(2)),
+            NodeId::from_pubkey(&key(3)),
+        );
         assert_eq!(rows, [(7, a < b, 510), (8, b < c, 500)]);
     }
 }

@@ -16,7 +16,8 @@ pub(super) fn of_plan(
     first_hops: Option<&[&ChannelDetails]>,
     plan: &Plan,
 ) -> Option<Route> {
-    let paths = plan.parts.iter().map(|part| path(graph, first_hops, part)).collect::<Option<_>>()?;
+    let paths =
+        plan.parts.iter().map(|part| path(graph, first_hops, part)).collect::<Option<_>>()?;
     Some(Route { paths, route_params: Some(asked.clone()) })
 }
 
@@ -50,8 +51,7 @@ fn path(graph: &Graph, first_hops: Option<&[&ChannelDetails]>, part: &Part) -> O
 
 /// A peer tells its features in `init`, which a private peer may never announce; the bits are the same.
 fn first_hop_features(first_hops: Option<&[&ChannelDetails]>, scid: u64) -> Option<NodeFeatures> {
-    first_hops?
-        .iter()
-        .find(|channel| channel.get_outbound_payment_scid() == Some(scid))
-        .map(|channel| NodeFeatures::from_le_bytes(channel.counterparty.features.le_flags().to_vec()))
+    first_hops?.iter().find(|channel| channel.get_outbound_payment_scid() == Some(scid)).map(
+        |channel| NodeFeatures::from_le_bytes(channel.counterparty.features.le_flags().to_vec()),
+    )
 }

@@ -33,12 +33,13 @@ fn an_export_taken_while_writing_is_one_instant_of_the_store() {
                 round += 1;
             }
         });
-        for _ in 0..5 {
-            store.export(&file).unwrap();
-            let report = store.check(&decodes).unwrap();
+        let seen = (0..5).map(|_| (store.export(&file), store.check(&decodes))).collect::<Vec<_>>();
+        stop.store(true, Ordering::SeqCst);
+        for (exported, checked) in seen {
+            exported.unwrap();
+            let report = checked.unwrap();
             assert!(report.is_sound(), "{report:?}");
         }
-        stop.store(true, Ordering::SeqCst);
     });
     let exported = store.export(&file).unwrap();
     let expected = contents(&store);
