@@ -148,6 +148,12 @@ impl Channels {
         }
     }
 
+    /// Whether a closed channel was closed in agreement with the peer.
+    pub fn closed_in_agreement(&self, channel_id: &ChannelId) -> bool {
+        let closed = record::CLOSED.get(&self.0.store, &channel_id.0);
+        matches!(closed, Ok(Some(closed)) if closed.kind == reason::COOPERATIVE)
+    }
+
     /// Returns a page of closed channels with the transactions that closed them, newest first.
     ///
     /// # Errors
