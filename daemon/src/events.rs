@@ -162,10 +162,10 @@ impl Rooms {
                 ..
             } => self.invoices.claimed(
                 payment_hash,
+                onion_fields.as_ref(),
                 amount_msat,
                 &purpose,
                 &htlcs,
-                onion_fields.as_ref(),
                 payment_id,
             ),
             Event::PaymentSent {
