@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use bdk_wallet::ChangeSet;
 use bitcoin::hashes::Hash as _;
-use bitcoin::{FeeRate, OutPoint, ScriptBuf, Transaction, Txid, WScriptHash};
+use bitcoin::{FeeRate, ScriptBuf, Transaction, Txid, WScriptHash};
 use lightning::impl_writeable_tlv_based;
 
 use super::Wallet;
@@ -17,16 +17,14 @@ const FUNDINGS: Table<FundingRecord> = Table::new("wallet-fundings");
 /// How transactions that fund channels are called in the list.
 const LABEL: &str = "channel funding";
 
-/// A funding that is neither confirmed nor discarded, and what it would spend.
+/// A funding that is neither confirmed nor discarded; it stands under its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct FundingRecord {
-    txid: Txid,
-    inputs: Vec<OutPoint>,
+    transaction: Transaction,
 }
 
 impl_writeable_tlv_based!(FundingRecord, {
-    (0, txid, required),
-    (2, inputs, required_vec),
+    (0, transaction, required),
 });
 record!(FundingRecord, kind = 73, version = 1);
 
@@ -47,11 +45,10 @@ impl Wallet {
             let draft = draft::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat)?;
             draft::take_change(&mut ledger.bdk, &draft);
             let tx = self.sign_whole(&ledger.bdk, draft.psbt)?;
-            let inputs: Vec<_> = tx.input.iter().map(|input| input.previous_output).collect();
-            inputs.iter().for_each(|input| ledger.bdk.lock_outpoint(*input));
-            let record = FundingRecord { txid: tx.compute_txid(), inputs };
+            tx.input.iter().for_each(|input| ledger.bdk.lock_outpoint(input.previous_output));
+            let record = FundingRecord { transaction: tx.clone() };
             let mut batch = Batch::new();
-            FUNDINGS.put(&mut batch, &record.txid.to_byte_array(), &record);
+            FUNDINGS.put(&mut batch, &tx.compute_txid().to_byte_array(), &record);
             (tx, self.keep(ledger, batch, &[])?)
         };
         commit.await?;
@@ -111,7 +108,8 @@ impl Wallet {
         };
         let mut batch = Batch::new();
         FUNDINGS.delete(&mut batch, &txid.to_byte_array());
-        record.inputs.iter().for_each(|input| ledger.bdk.unlock_outpoint(*input));
+        let inputs = record.transaction.input.iter();
+        inputs.for_each(|input| ledger.bdk.unlock_outpoint(input.previous_output));
         if ledger.bdk.tx_graph().get_tx(txid).is_some() {
             ledger.evict(BTreeSet::from([txid]), self.now());
         }
@@ -121,12 +119,21 @@ impl Wallet {
         Ok(())
     }
 
-    /// Discards fundings of which LDK knows nothing after a restart: it forgets channels whose funding it has
-    /// not broadcast, without a word. `known` are the funding transactions of all its channels and monitors.
+    /// Settles fundings after a restart; `known` are those of all of LDK's channels and monitors.
+    ///
+    /// LDK forgets, without a word, a channel whose funding it had not broadcast yet: its inputs become
+    /// free. Where it has a monitor but we saw no broadcast, the funding goes out now: the channel, or the
+    /// commitment that closes it, is worth nothing without it, and its inputs would stay locked for ever.
     pub fn discard_fundings_except(&self, known: &HashSet<Txid>) -> Result<(), Error> {
-        for (_, record) in FUNDINGS.all(self.store())? {
-            if !known.contains(&record.txid) {
-                self.discard_funding(record.txid)?;
+        let broadcast = self.outside()?.broadcast.clone();
+        for (_, FundingRecord { transaction }) in FUNDINGS.all(self.store())? {
+            let txid = transaction.compute_txid();
+            if !known.contains(&txid) {
+                self.discard_funding(txid)?;
+            } else if self.ledger().bdk.tx_graph().get_tx(txid).is_none() {
+                tracing::info!(%txid, "broadcasting the funding of a channel that LDK knows");
+                self.announce(&[&transaction])?;
+                broadcast(vec![transaction]);
             }
         }
         Ok(())
@@ -168,14 +175,13 @@ mod tests {
 
     #[test]
     fn the_first_version_is_read_for_ever() {
-        let txid = [&[0, 32][..], &[7; 32]].concat();
-        let inputs = [&[2, 72][..], &[8; 32], &[0, 0, 0, 1], &[9; 32], &[0, 0, 1, 0]].concat();
-        let stored = [vec![108], txid, inputs].concat();
-        let input = |byte, vout| OutPoint::new(Txid::from_byte_array([byte; 32]), vout);
-        let record = FundingRecord {
-            txid: Txid::from_byte_array([7; 32]),
-            inputs: vec![input(8, 1), input(9, 256)],
-        };
+        let input = [&[8; 32][..], &[0, 1, 0, 0], &[0], &[0xff; 4]].concat();
+        let output = [&500u64.to_le_bytes()[..], &[1, 0x51]].concat();
+        let body = [&[2, 0, 0, 0, 1][..], &input, &[1], &output, &[0; 4]].concat();
+        let stored = [&[body.len() as u8 + 2, 0, body.len() as u8][..], &body].concat();
+        let transaction = bitcoin::consensus::deserialize(&body).expect("a transaction");
+        let record = FundingRecord { transaction };
+        assert_eq!(record.transaction.output[0].value.to_sat(), 500);
         assert_eq!(FundingRecord::decode(1, &stored).expect("reads"), record);
         assert_eq!(record.encode(), stored);
     }

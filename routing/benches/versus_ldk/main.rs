@@ -25,12 +25,12 @@ use report::Report;
 const SINGLE_MSAT: u64 = 100_000_000;
 const SINGLES: usize = 200;
 
-fn main() {
+fn main() -> std::process::ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {
             eprintln!("{problem}");
-            std::process::exit(2);
+            return std::process::ExitCode::from(2);
         }
     };
     let (view, source) = data::load(options.graph.as_deref());
@@ -95,4 +95,5 @@ fn main() {
         Err(fault) => eprintln!("the plot could not be written to {}: {fault}", place.display()),
     }
     println!("{}", report::json(&report));
+    std::process::ExitCode::SUCCESS
 }

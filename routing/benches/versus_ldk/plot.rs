@@ -8,11 +8,13 @@ use crate::sets::Row;
 const WIDTH: f64 = 300.0;
 const HEIGHT: f64 = 220.0;
 
+/// A panel's title, whether its scale is logarithmic, and what it shows of a row (LDK's side or ours).
+type Panel = (&'static str, bool, fn(&Row, bool) -> f64);
 type Series = (&'static str, bool, Vec<f64>);
 
 /// Returns the plot as SVG text.
 pub fn svg(report: &Report) -> String {
-    let panels: [(&str, bool, fn(&Row, bool) -> f64); 4] = [
+    let panels: [Panel; 4] = [
         ("delivered, % of feasible", false, |r, l| {
             if l { r.ldk.delivered_pct } else { r.ours.delivered_pct }
         }),
