@@ -189,7 +189,7 @@ async fn start(
     });
     let node = catch_up(assembled, &spends, &mut sync).await?;
     let waker = node.clone();
-    utxo_check.attach(&node.gossip, move || waker.wake());
+    utxo_check.attach(&node.gossip, node.resolving.clone(), move || waker.wake());
     if let Err(error) = wallet.rebroadcast() {
         tracing::warn!(%error, "could not rebroadcast the wallet's transactions");
     }
