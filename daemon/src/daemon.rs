@@ -190,10 +190,6 @@ async fn start(
     let node = catch_up(assembled, &spends, &mut sync).await?;
     let waker = node.clone();
     utxo_check.attach(&node.gossip, node.resolving.clone(), move || waker.wake());
-    if let Err(error) = wallet.rebroadcast() {
-        tracing::warn!(%error, "could not rebroadcast the wallet's transactions");
-    }
-
     let synced = synced(tip.clone());
     let parts = channels::Parts {
         config: config.channels.clone(),
@@ -236,6 +232,14 @@ async fn start(
     });
     let followers = following(&node, &wallet, &spends);
     tasks.spawn(Stage::Chain, "follow the chain", |stopping| sync.run(followers, stopping));
+    let (kept_unconfirmed, forgetful, asked) = (wallet.clone(), wallet.clone(), source.clone());
+    let (tips, more_tips) = (tip.clone(), tip.clone());
+    tasks.spawn(Stage::Chain, "broadcast the wallet's transactions again", |stopping| {
+        kept_unconfirmed.keep_broadcasting(tips, stopping)
+    });
+    tasks.spawn(Stage::Chain, "forget displaced transactions", |stopping| {
+        forgetful.keep_forgetting(asked, more_tips, stopping)
+    });
     let refreshed = feerates.clone();
     let asked = source.clone();
     tasks.spawn(Stage::Work, "refresh feerates", |stopping| refreshed.run(asked, stopping));
