@@ -190,6 +190,15 @@ async fn start(
     let node = catch_up(assembled, &spends, &mut sync).await?;
     let waker = node.clone();
     utxo_check.attach(&node.gossip, node.resolving.clone(), move || waker.wake());
+    let (rebroadcast, forgetful, asked) = (wallet.clone(), wallet.clone(), source.clone());
+    let (tips, more_tips) = (tip.clone(), tip.clone());
+    tasks.spawn(Stage::Work, "rebroadcast the wallet's transactions", |stopping| {
+        rebroadcast.keep_broadcasting(tips, stopping)
+    });
+    tasks.spawn(Stage::Work, "forget displaced transactions", |stopping| {
+        forgetful.keep_forgetting(asked, more_tips, stopping)
+    });
+
     let synced = synced(tip.clone());
     let parts = channels::Parts {
         config: config.channels.clone(),
@@ -232,14 +241,6 @@ async fn start(
     });
     let followers = following(&node, &wallet, &spends);
     tasks.spawn(Stage::Chain, "follow the chain", |stopping| sync.run(followers, stopping));
-    let (kept_unconfirmed, forgetful, asked) = (wallet.clone(), wallet.clone(), source.clone());
-    let (tips, more_tips) = (tip.clone(), tip.clone());
-    tasks.spawn(Stage::Chain, "broadcast the wallet's transactions again", |stopping| {
-        kept_unconfirmed.keep_broadcasting(tips, stopping)
-    });
-    tasks.spawn(Stage::Chain, "forget displaced transactions", |stopping| {
-        forgetful.keep_forgetting(asked, more_tips, stopping)
-    });
     let refreshed = feerates.clone();
     let asked = source.clone();
     tasks.spawn(Stage::Work, "refresh feerates", |stopping| refreshed.run(asked, stopping));
@@ -322,9 +323,10 @@ async fn catch_up(
 /// Everyone who is told of each block, in the order in which they are told.
 fn following(node: &Arc<Node>, wallet: &Wallet, spends: &Arc<FundingSpends>) -> Vec<Listener> {
     let best = node.channel_manager.current_best_block();
+    // Who closed a channel is known before the wallet, or LDK's next bump, meets the block.
     let mut listeners = vec![
-        wallet_listener(wallet),
         Listener { name: "funding spends", best, listen: spends.clone() },
+        wallet_listener(wallet),
     ];
     listeners.extend(assemble::following(node).into_iter().map(|(name, best, listen)| Listener {
         name,

@@ -11,11 +11,10 @@ use bitcoin::{OutPoint, Transaction, Txid};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::error::Error;
 use super::ledger::Ledger;
 use super::{Wallet, coins};
 use crate::chain::{self, ChainSource};
-use crate::storage::Batch;
+use crate::storage::{self, Batch};
 use crate::tasks::Outcome;
 
 impl Wallet {
@@ -76,8 +75,8 @@ impl Wallet {
 enum DisplacedError {
     #[error("bitcoind could not be asked: {0}")]
     Chain(#[from] chain::Error),
-    #[error(transparent)]
-    Wallet(#[from] Error),
+    #[error("could not be stored: {0}")]
+    Store(#[from] storage::Error),
 }
 
 impl Ledger {
