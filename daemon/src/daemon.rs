@@ -240,6 +240,14 @@ async fn start(
     let asked = source.clone();
     tasks.spawn(Stage::Work, "refresh feerates", |stopping| refreshed.run(asked, stopping));
 
+    let (kept, old_entries, old_forwards) = (config.storage, journal.clone(), forwards.clone());
+    tasks.spawn(Stage::Work, "forget old history", |stopping| {
+        storage::every_day(stopping, move |now| {
+            let entries = old_entries.retain(kept.forget_journal_before(now))?;
+            Ok(entries + old_forwards.retain(kept.forget_forwards_before(now))?)
+        })
+    });
+
     let listening = addresses(&listeners);
     net::listen(&node, tasks, listeners);
     let reconnecting = peers.clone();

@@ -162,10 +162,10 @@ impl Rooms {
                 ..
             } => self.invoices.claimed(
                 payment_hash,
+                onion_fields.as_ref(),
                 amount_msat,
                 &purpose,
                 &htlcs,
-                onion_fields.as_ref(),
                 payment_id,
             ),
             Event::PaymentSent {
@@ -276,7 +276,7 @@ impl Rooms {
 
     /// The sweeper hides why the store refused it; the store knows.
     fn store_failure(&self) -> storage::Error {
-        self.store.failed().borrow().clone().unwrap_or_else(|| storage::Error::Closed)
+        self.store.failed().borrow().clone().unwrap_or(storage::Error::Closed)
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) mod tune {
     /// Parts are only split while so many would be left for later rounds, as a share.
     pub(crate) const SPLIT_PARTS: f32 = 0.4;
     /// Share of the parts left that a plan begins with.
-    pub(crate) const FIRST_PARTS: f32 = 0.4;
+    pub(crate) const FIRST_PARTS: f32 = 0.5;
     /// With fewer parts left than this the flow is not spread.
     pub(crate) const SPREAD_PARTS: usize = 24;
     /// Quanta that the amount is cut into.

@@ -14,6 +14,7 @@ use crate::graph::view::View;
 use crate::liquidity::Beliefs;
 use crate::path::dijkstra::{Limits, Workbench};
 use crate::path::field::{Field, Scratch};
+use crate::path::kept::Shelf;
 use crate::path::lay::lay;
 use crate::query::{MAX_HOPS, Query};
 
@@ -78,12 +79,18 @@ pub struct Planner {
     scratch: Scratch,
     bench: Workbench,
     quanta: Quanta,
+    shelf: Shelf,
 }
 
 impl Planner {
     /// Starts with no memory.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Returns how many nodes the last plan visited.
+    pub fn visits(&self) -> u64 {
+        self.bench.visits
     }
 
     /// Plans a payment at the time `now`, in seconds of the clock that the beliefs were learnt by.
@@ -103,7 +110,7 @@ impl Planner {
         }
         let mut field = lay(std::mem::take(&mut self.scratch), view, overlay, beliefs, now, query);
         self.bench.visits = 0;
-        let found = search(&mut field, query, &mut self.bench, &mut self.quanta);
+        let found = search(&mut field, query, &mut self.bench, &mut self.quanta, &mut self.shelf);
         self.scratch = field.into_scratch();
         let plan = found?;
         check(view, overlay, query, &plan).map_err(NoRoute::Unsound)?;
@@ -116,6 +123,7 @@ fn search(
     query: &Query,
     bench: &mut Workbench,
     quanta: &mut Quanta,
+    shelf: &mut Shelf,
 ) -> Result<Plan, NoRoute> {
     let limits = Limits {
         max_fee_msat: query.max_fee_msat.min(MAX_MSAT),
@@ -130,6 +138,12 @@ fn search(
     // The cheapest complete plan that is within the limit but not within an attempt's share of it.
     let mut spare: Option<(u64, Draft)> = None;
     let mut dear = false;
+    let mut kept = None;
+    if query.round == 0 {
+        let weights = Weights::of(query, 1.0);
+        let (heap, visits) = (&mut bench.heap, &mut bench.visits);
+        kept = shelf.bounds(field, &query.payer, &weights, query.amount_msat, heap, visits);
+    }
     for attempt in tune::ATTEMPTS {
         if attempt.caution > 0.0 && !dear && progress.deliverable_msat > 0 {
             // Fees were not in the way, so thrift will not help.
@@ -144,6 +158,7 @@ fn search(
             limits: &limits,
             weights: Weights::of(query, attempt.lambda),
             spread: attempt.spread,
+            kept: kept.take(),
         };
         let drafts = match propose(field, &task, bench, quanta) {
             Ok(drafts) => drafts,

@@ -21,8 +21,8 @@ pub enum Error {
         /// What bitcoind is doing.
         reason: String,
     },
-    /// bitcoind's work queue is full (HTTP 503).
-    #[error("bitcoind at {url} is busy: its work queue is full (see its option rpcworkqueue)")]
+    /// bitcoind is stopping, or its work queue is full (HTTP 503).
+    #[error("bitcoind at {url} is stopping, or too busy (see its option rpcworkqueue)")]
     Busy {
         /// Where it was tried.
         url: String,

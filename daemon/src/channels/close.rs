@@ -1,15 +1,21 @@
 //! Closes channels, in agreement with the peer or by force, and follows the close to the chain.
 
+use std::time::Duration;
+
 use bitcoin::{FeeRate, ScriptBuf, Txid};
 use lightning::ln::channel_state::{ChannelDetails, ChannelShutdownState};
 use lightning::ln::script::ShutdownScript;
 use lightning::ln::types::ChannelId;
+use lightning::util::errors::APIError;
 use tokio::sync::watch;
 
 use super::record::{self, CHANNELS, CLOSED, Stage};
 use super::{ChannelRef, Channels, Error};
 use crate::storage;
 
+/// Tries to begin a cooperative close while an update of the channel is under way: 5 seconds in all.
+const TRIES: u32 = 50;
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 /// What the peer is told when we close by force.
 const FORCE_WORDS: &str = "closed by the operator of this node";
 
@@ -62,7 +68,7 @@ impl Channels {
     /// # Errors
     /// [`Error::Unknown`], [`Error::AlreadyClosed`], [`Error::NotConnected`], [`Error::Argument`],
     /// [`Error::AddressFixed`], [`Error::Busy`], [`Error::Ldk`].
-    pub fn close(&self, request: Close) -> Result<CloseFollower, Error> {
+    pub async fn close(&self, request: Close) -> Result<CloseFollower, Error> {
         if request.force && (request.feerate.is_some() || request.script.is_some()) {
             let why = "a close by force takes neither a feerate nor an address".to_owned();
             return Err(Error::Argument("force", why));
@@ -83,14 +89,36 @@ impl Channels {
                 if script.is_some() && self.0.config.fix_close_address {
                     return Err(Error::AddressFixed);
                 }
-                let feerate = request.feerate.map(sat_per_1000_weight);
-                manager
-                    .close_channel_with_feerate_and_script(id, peer, feerate, script)
-                    .map_err(Error::from_ldk)?;
+                self.agree(&details, request.feerate.map(sat_per_1000_weight), script).await?;
             }
         }
         self.0.node.wake();
         Ok(follower)
+    }
+
+    /// Sends our `shutdown`; waits a moment for what has to end before.
+    async fn agree(
+        &self,
+        details: &ChannelDetails,
+        feerate: Option<u32>,
+        script: Option<ShutdownScript>,
+    ) -> Result<(), Error> {
+        let (id, peer) = (&details.channel_id, &details.counterparty.node_id);
+        let manager = &self.0.node.channel_manager;
+        for _ in 0..TRIES {
+            let script = script.clone();
+            let Err(error) =
+                manager.close_channel_with_feerate_and_script(id, peer, feerate, script)
+            else {
+                return Ok(());
+            };
+            match judge(&error) {
+                Obstacle::Passing => tokio::time::sleep(BETWEEN_TRIES).await,
+                Obstacle::ClosingAlready => return Ok(()),
+                Obstacle::Lasting => return Err(Error::from_ldk(error)),
+            }
+        }
+        Err(Error::Busy)
     }
 
     fn follow_close(&self, details: &ChannelDetails) -> CloseFollower {
@@ -101,6 +129,37 @@ impl Channels {
             changes: self.0.spends.changes.follow(),
             told: Told::Nothing,
         }
+    }
+}
+
+/// What keeps LDK from sending our `shutdown`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obstacle {
+    /// An update of the channel is under way, or the peer has connected a moment ago.
+    Passing,
+    /// The peer was faster.
+    ClosingAlready,
+    /// Waiting does not help.
+    Lasting,
+}
+
+/// LDK tells these apart only by its words.
+fn judge(error: &APIError) -> Obstacle {
+    let words = match error {
+        APIError::MonitorUpdateInProgress => return Obstacle::Passing,
+        APIError::APIMisuseError { err } | APIError::ChannelUnavailable { err } => err,
+        APIError::FeeRateTooHigh { .. }
+        | APIError::InvalidRoute { .. }
+        | APIError::IncompatibleShutdownScript { .. } => return Obstacle::Lasting,
+    };
+    let passing =
+        ["Process pending events first", "waiting on a monitor update", "while quiescent"];
+    if words.contains("already in progress") {
+        Obstacle::ClosingAlready
+    } else if passing.iter().any(|sign| words.contains(sign)) {
+        Obstacle::Passing
+    } else {
+        Obstacle::Lasting
     }
 }
 
@@ -212,5 +271,35 @@ impl CloseFollower {
         };
         self.told = Told::Confirmed;
         Ok(Some(CloseUpdate::Confirmed { txid: None, reason }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_is_waited_for() {
+        let misuse = |err: &str| APIError::APIMisuseError { err: err.to_owned() };
+        let gone = |err: &str| APIError::ChannelUnavailable { err: err.to_owned() };
+        let table = [
+            (APIError::MonitorUpdateInProgress, Obstacle::Passing),
+            (
+                misuse("Cannot begin shutdown with pending HTLCs. Process pending events first"),
+                Obstacle::Passing,
+            ),
+            (
+                gone(
+                    "Cannot begin shutdown while peer is disconnected or we're waiting on a monitor update, maybe force-close instead?",
+                ),
+                Obstacle::Passing,
+            ),
+            (misuse("Cannot begin shutdown while quiescent"), Obstacle::Passing),
+            (gone("Shutdown already in progress by remote"), Obstacle::ClosingAlready),
+            (gone("Channel with id 00 not found"), Obstacle::Lasting),
+        ];
+        for (error, expected) in table {
+            assert_eq!(judge(&error), expected, "{error:?}");
+        }
     }
 }

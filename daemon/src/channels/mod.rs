@@ -97,7 +97,7 @@ pub enum Found {
     /// LDK runs it.
     Open(Box<ChannelDetails>),
     /// It is history.
-    Closed(ClosedChannel, Option<Spend>),
+    Closed(Box<ClosedChannel>, Option<Spend>),
 }
 
 impl Channels {
@@ -142,10 +142,16 @@ impl Channels {
             Ok(details) => Ok(Found::Open(Box::new(details))),
             Err(Error::AlreadyClosed { closed }) => {
                 let spend = self.0.spends.of(&closed.channel_id)?;
-                Ok(Found::Closed(*closed, spend))
+                Ok(Found::Closed(closed, spend))
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a closed channel was closed in agreement with the peer.
+    pub fn closed_in_agreement(&self, channel_id: &ChannelId) -> bool {
+        let closed = record::CLOSED.get(&self.0.store, &channel_id.0);
+        matches!(closed, Ok(Some(closed)) if closed.kind == reason::COOPERATIVE)
     }
 
     /// Returns a page of closed channels with the transactions that closed them, newest first.

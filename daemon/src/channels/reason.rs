@@ -2,6 +2,9 @@
 
 use lightning::events::ClosureReason;
 
+/// The kind of a close that both sides agreed on.
+pub const COOPERATIVE: &str = "cooperative";
+
 /// Why a channel closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
@@ -30,13 +33,13 @@ pub fn describe(reason: &ClosureReason) -> Reason {
             ("holder_force_closed", format!("we closed it by force ({message}); {published}"))
         }
         ClosureReason::LegacyCooperativeClosure => {
-            ("cooperative", "both sides agreed to close".to_owned())
+            (COOPERATIVE, "both sides agreed to close".to_owned())
         }
         ClosureReason::CounterpartyInitiatedCooperativeClosure => {
-            ("cooperative", "the peer asked to close and both sides agreed".to_owned())
+            (COOPERATIVE, "the peer asked to close and both sides agreed".to_owned())
         }
         ClosureReason::LocallyInitiatedCooperativeClosure => {
-            ("cooperative", "we asked to close and both sides agreed".to_owned())
+            (COOPERATIVE, "we asked to close and both sides agreed".to_owned())
         }
         ClosureReason::CommitmentTxConfirmed => {
             ("commitment_confirmed", "a commitment transaction was confirmed on chain".to_owned())

@@ -47,6 +47,16 @@ impl Forwards {
         self.0.ledger.settled(settled, now())
     }
 
+    /// Forgets forwards that settled before a time in seconds since 1970; the totals stay, and so do the newest,
+    /// by which a forward that LDK tells again is known. Returns how many.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn retain(&self, before: u64) -> Result<u64, storage::Error> {
+        let old = |record: &ForwardRecord| record.settled_at < before;
+        FORWARDS.retain(&self.0.ledger.store, NEWEST_COMPARED as u64, old, |_, _, _| ())
+    }
+
     /// Takes in LDK's `HTLCHandlingFailed`; a failed receipt is none of this room's business.
     ///
     /// LDK may tell it again after a kill, and it has no id: the count of failed forwards may then be too

@@ -75,7 +75,7 @@ impl v1::channels_server::Channels for ChannelsService {
             feerate: convert::feerate("feerate_msat_per_vb", request.feerate_msat_per_vb)?,
             script,
         };
-        let follower = self.channels.close(close).map_err(refusal)?;
+        let follower = self.channels.close(close).await.map_err(refusal)?;
         let steps = CloseSteps { follower, wait_confirmed: request.wait_confirmed, told: 0 };
         Ok(Response::new(stream(steps, self.stopping.clone())))
     }
@@ -102,7 +102,7 @@ impl v1::channels_server::Channels for ChannelsService {
             Found::Open(details) => {
                 Channel::Open(view::open(&details, &self.channels.connected_peers()))
             }
-            Found::Closed(closed, spend) => Channel::Closed(view::closed(closed, spend)),
+            Found::Closed(closed, spend) => Channel::Closed(view::closed(*closed, spend)),
         };
         Ok(Response::new(v1::GetChannelResponse { channel: Some(channel) }))
     }

@@ -21,12 +21,18 @@ pub struct Closing {
     pub balances: Vec<v1::ClosingBalance>,
 }
 
-/// Collects what monitors and sweeper tell of channels that are not `open`.
-pub fn closing_balances(node: &Node, open: &[ChannelDetails]) -> Closing {
+/// Collects what monitors and sweeper tell of channels that are not `open`; `agreed` tells which of
+/// them were closed in agreement with the peer.
+pub fn closing_balances(
+    node: &Node,
+    open: &[ChannelDetails],
+    agreed: impl Fn(ChannelId) -> bool,
+) -> Closing {
     let open: HashSet<ChannelId> = open.iter().map(|channel| channel.channel_id).collect();
     let mut closing = Closing::default();
     for channel_id in node.chain_monitor.list_monitors() {
-        if open.contains(&channel_id) {
+        // An agreed close pays the wallet, which counts it from the moment it is broadcast.
+        if open.contains(&channel_id) || agreed(channel_id) {
             continue;
         }
         // The monitor may be archived between the two calls.
@@ -82,7 +88,7 @@ fn describe(balance: &Balance) -> Option<(&'static str, u32)> {
         Balance::ClaimableOnChannelClose { .. } => Some(("awaiting_confirmations", 0)),
         Balance::ClaimableAwaitingConfirmations { confirmation_height, source, .. } => {
             match source {
-                // It pays the wallet, which sees it in the same block.
+                // It pays the wallet, which counts it.
                 BalanceSource::CoopClose => None,
                 BalanceSource::HolderForceClosed => Some(("timelocked", *confirmation_height)),
                 BalanceSource::CounterpartyForceClosed | BalanceSource::Htlc => {

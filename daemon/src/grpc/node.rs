@@ -90,7 +90,8 @@ impl v1::node_server::Node for NodeService {
     ) -> Result<Response<v1::GetBalancesResponse>, Status> {
         let onchain = self.node.wallet.balance();
         let channels = self.channels.list(None);
-        let closing = closing_balances(&self.node, &channels);
+        let agreed = |id| self.channels.closed_in_agreement(&id);
+        let closing = closing_balances(&self.node, &channels, agreed);
         let mut response = v1::GetBalancesResponse {
             onchain_confirmed_sat: onchain.confirmed_sat,
             onchain_unconfirmed_sat: onchain.unconfirmed_sat,

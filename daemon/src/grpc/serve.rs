@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fulmen_proto::v1;
 use tokio_util::sync::CancellationToken;
+use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
@@ -135,38 +136,23 @@ impl Bound {
     /// When the certificate cannot be used or accepting connections fails for good.
     pub async fn serve(self, services: Services, stopping: CancellationToken) -> Outcome {
         let limit = self.config.max_request_bytes;
+        self.serve_routes(services.into_routes(limit), stopping).await
+    }
+
+    async fn serve_routes(self, mut routes: RoutesBuilder, stopping: CancellationToken) -> Outcome {
         let (health, health_service) = tonic_health::server::health_reporter();
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
-        let mut server = Server::builder()
+        routes
+            .add_service(health_service)
+            .add_service(reflection().build_v1().map_err(Error::Reflection)?)
+            .add_service(reflection().build_v1alpha().map_err(Error::Reflection)?);
+        let router = Server::builder()
             .tls_config(ServerTlsConfig::new().identity(self.identity))
             .map_err(Error::Identity)?
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(self.config.max_concurrent_calls)
-            .layer(AuthLayer::new(self.key));
-        macro_rules! limited {
-            ($server:path, $service:expr) => {{
-                type Service<T> = $server;
-                Service::new($service).max_decoding_message_size(limit)
-            }};
-        }
-        let router = server
-            .add_service(health_service)
-            .add_service(reflection().build_v1().map_err(Error::Reflection)?)
-            .add_service(reflection().build_v1alpha().map_err(Error::Reflection)?)
-            .add_service(limited!(v1::node_server::NodeServer<T>, services.node))
-            .add_service(limited!(v1::wallet_server::WalletServer<T>, services.wallet))
-            .add_service(limited!(v1::peers_server::PeersServer<T>, services.peers))
-            .add_service(limited!(v1::channels_server::ChannelsServer<T>, services.channels))
-            .add_service(limited!(v1::invoices_server::InvoicesServer<T>, services.invoices))
-            .add_service(limited!(v1::payments_server::PaymentsServer<T>, services.payments))
-            .add_service(limited!(v1::forwards_server::ForwardsServer<T>, services.forwards))
-            .add_service(limited!(v1::graph_server::GraphServer<T>, services.graph))
-            .add_service(limited!(v1::events_server::EventsServer<T>, services.events));
+            .layer(AuthLayer::new(self.key))
+            .add_routes(routes.routes());
         health.set_service_status("", tonic_health::ServingStatus::Serving).await;
         tracing::info!(address = %self.address, "serving gRPC");
         let stop = stopping.clone();
@@ -182,11 +168,41 @@ impl Bound {
         tokio::select! {
             served = serving => Ok(served?),
             () = too_long => {
-                tracing::warn!("calls under way did not end in time and are cut off");
+                tracing::info!("calls under way did not end in time and are cut off");
                 Ok(())
             }
         }
     }
+}
+
+impl Services {
+    fn into_routes(self, limit: usize) -> RoutesBuilder {
+        use v1::{
+            channels_server::ChannelsServer, events_server::EventsServer,
+            forwards_server::ForwardsServer, graph_server::GraphServer,
+            invoices_server::InvoicesServer, node_server::NodeServer,
+            payments_server::PaymentsServer, peers_server::PeersServer,
+            wallet_server::WalletServer,
+        };
+        let mut routes = Routes::builder();
+        routes
+            .add_service(NodeServer::new(self.node).max_decoding_message_size(limit))
+            .add_service(WalletServer::new(self.wallet).max_decoding_message_size(limit))
+            .add_service(PeersServer::new(self.peers).max_decoding_message_size(limit))
+            .add_service(ChannelsServer::new(self.channels).max_decoding_message_size(limit))
+            .add_service(InvoicesServer::new(self.invoices).max_decoding_message_size(limit))
+            .add_service(PaymentsServer::new(self.payments).max_decoding_message_size(limit))
+            .add_service(ForwardsServer::new(self.forwards).max_decoding_message_size(limit))
+            .add_service(GraphServer::new(self.graph).max_decoding_message_size(limit))
+            .add_service(EventsServer::new(self.events).max_decoding_message_size(limit));
+        routes
+    }
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
 /// Where a client on this machine reaches a server that listens on `address`.
@@ -217,6 +233,56 @@ mod tests {
         let error = bind(&taken, dir.path()).err().expect("the port is in use").to_string();
         assert!(error.contains(&bound.address().to_string()), "{error}");
         assert!(error.contains("grpc.listen"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn calls_come_in_over_tls_and_through_the_door_until_the_stop() {
+        use tonic_health::pb::HealthCheckRequest;
+        use tonic_health::pb::health_client::HealthClient;
+
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let bound = bind(&on_any_port(), dir.path()).expect("a free port");
+        let address = bound.address();
+        let stopping = CancellationToken::new();
+        let tasks = crate::tasks::Tasks::new();
+        let stop = stopping.clone();
+        let (ended, end) = tokio::sync::oneshot::channel();
+        tasks.spawn_once(crate::tasks::Stage::Api, "serve", async move {
+            let served = bound.serve_routes(Routes::builder(), stop).await;
+            let _ = ended.send(served.is_ok());
+        });
+
+        let cert = std::fs::read(dir.path().join(tls::CERT_FILE)).expect("made");
+        let trusted = tonic::transport::ClientTlsConfig::new()
+            .ca_certificate(tonic::transport::Certificate::from_pem(cert))
+            .domain_name("localhost");
+        let channel = tonic::transport::Endpoint::from_shared(format!("https://{address}"))
+            .and_then(|endpoint| endpoint.tls_config(trusted))
+            .expect("a sound endpoint")
+            .connect()
+            .await
+            .expect("the certificate is trusted");
+        let mut health = HealthClient::new(channel.clone());
+        let checked = health.check(HealthCheckRequest::default()).await.expect("public");
+        assert_eq!(checked.into_inner().status, 1, "serving");
+
+        let mut node = v1::node_client::NodeClient::new(channel);
+        let refused = node.get_info(v1::GetInfoRequest {}).await.expect_err("no macaroon");
+        assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+        let macaroon = std::fs::read(dir.path().join("readonly.macaroon")).expect("made");
+        let hex = bitcoin::hex::DisplayHex::to_lower_hex_string(macaroon.as_slice());
+        let with_macaroon = |hex: &str| hex.parse().expect("hex is ASCII");
+        let mut stop_call = tonic::Request::new(v1::StopRequest {});
+        stop_call.metadata_mut().insert("macaroon", with_macaroon(&hex));
+        let refused = node.stop(stop_call).await.expect_err("a reader may not stop the daemon");
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+        let mut info = tonic::Request::new(v1::GetInfoRequest {});
+        info.metadata_mut().insert("macaroon", with_macaroon(&hex));
+        let refused = node.get_info(info).await.expect_err("no such service in this test");
+        assert_eq!(refused.code(), tonic::Code::Unimplemented, "it was let in");
+
+        stopping.cancel();
+        assert!(end.await.expect("told"), "it ends well although a client is connected");
     }
 
     #[test]

@@ -80,13 +80,13 @@ impl Journal {
         self.head.clone()
     }
 
-    /// Removes all entries that happened before `before` (seconds since 1970) but the newest `keep_newest`, in durable
-    /// steps; returns how many. It blocks: call it off the runtime's workers.
-    pub fn retain(&self, keep_newest: u64, before: u64) -> Result<u64, storage::Error> {
+    /// Removes all entries that happened before `before` (seconds since 1970) but the newest, from which numbers go on;
+    /// returns how many.
+    pub fn retain(&self, before: u64) -> Result<u64, storage::Error> {
         let mut gone = 0;
         loop {
             let mut batch = Batch::new();
-            match self.prune(&mut batch, keep_newest, before, STEP_ENTRIES)? {
+            match self.prune(&mut batch, before, STEP_ENTRIES)? {
                 0 => return Ok(gone),
                 removed => gone += removed as u64,
             }
@@ -94,17 +94,9 @@ impl Journal {
         }
     }
 
-    /// Removes up to `limit` entries that happened before `before` (seconds since 1970), oldest first, but never
-    /// one of the newest `keep_newest`; returns how many.
-    fn prune(
-        &self,
-        batch: &mut Batch,
-        keep_newest: u64,
-        before: u64,
-        limit: usize,
-    ) -> Result<usize, storage::Error> {
-        let keep_from = (self.head() + 1).saturating_sub(keep_newest.max(1));
-        ENTRIES.prune(&self.store, batch, keep_from, limit, |stamped| stamped.happened_at < before)
+    fn prune(&self, batch: &mut Batch, before: u64, limit: usize) -> Result<usize, storage::Error> {
+        let old = |stamped: &Stamped| stamped.happened_at < before;
+        ENTRIES.prune(&self.store, batch, self.head(), limit, old)
     }
 }
 
@@ -153,8 +145,8 @@ mod tests {
             append(&journal, 1).await.unwrap();
             append(&journal, 2).await.unwrap();
             assert_eq!(journal.head(), round * 2 + 2);
-            assert_eq!(journal.retain(1, 0).unwrap(), 0);
-            let gone = journal.retain(1, u64::MAX).unwrap();
+            assert_eq!(journal.retain(0).unwrap(), 0);
+            let gone = journal.retain(u64::MAX).unwrap();
             assert_eq!(gone, if round == 0 { 1 } else { 2 });
             assert_eq!(journal.read(0, 10).unwrap().len(), 1);
         }

@@ -283,7 +283,7 @@ mod tests {
         let ledger = ledger();
         let record = admitted(&ledger, draft(90, 1, None));
         let mut watch = ledger.watch(record.payment_id);
-        assert_eq!(ledger.pending().expect("readable"), [record.clone()]);
+        assert_eq!(ledger.pending().expect("readable"), std::slice::from_ref(&record));
         assert!(news(&ledger, &record, News::Cancelled).expect("it is new").cancelling);
         assert!(watch.changed().await.expect("the store works").cancelling);
         assert!(news(&ledger, &record, sent()).is_some());

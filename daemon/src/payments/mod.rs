@@ -4,6 +4,7 @@
 //! its end is durable. So at a kill between any two steps a payment is either unknown to LDK and then was never
 //! sent ([`Payments::reconcile`] fails it), or LDK knows it and will tell its end.
 
+mod carry;
 mod check;
 mod config;
 mod error;
@@ -21,7 +22,7 @@ use lightning::events::{PathFailure, PaymentFailureReason};
 use lightning::ln::channelmanager::PaymentId;
 use lightning::routing::router::Path;
 use lightning::types::payment::{PaymentHash, PaymentPreimage};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 
 pub use check::AskedLimits;
 pub use config::Config;
@@ -33,6 +34,7 @@ use crate::journal::Journal;
 use crate::node::Node;
 use crate::storage::{self, Page, Store, Watch};
 use crate::tasks::Tasks;
+use carry::UnderWay;
 use ledger::Ledger;
 use outcome::{Name, News};
 
@@ -48,8 +50,8 @@ struct Inner {
     ledger: Ledger,
     /// One for each payment that may be under way at once.
     slots: Arc<Semaphore>,
-    /// The slots of the payments that are under way.
-    taken: Mutex<HashMap<[u8; 32], OwnedSemaphorePermit>>,
+    /// The payments of this run that have a slot.
+    under_way: Mutex<HashMap<[u8; 32], UnderWay>>,
     /// A payment has ended: another one may find its way now.
     freed: Notify,
     /// Payments that wait for their turn.
@@ -76,7 +78,7 @@ impl Payments {
             gate,
             ledger: Ledger::new(store, journal),
             slots,
-            taken: Mutex::default(),
+            under_way: Mutex::default(),
             freed: Notify::new(),
             waiting: Default::default(),
         }))
@@ -176,7 +178,18 @@ impl Payments {
         reason: Option<PaymentFailureReason>,
     ) -> Result<(), storage::Error> {
         let name = named(payment_id, payment_hash);
-        self.take_in(name, News::Failed(outcome::failure_reason(reason)))
+        let reason = outcome::failure_reason(reason);
+        if self.in_hand(payment_id) || self.try_again(name, reason) {
+            return Ok(());
+        }
+        self.take_in(name, News::Failed(reason))
+    }
+
+    /// Whether LDK has the payment in hand although it tells that it failed: then this is the failure of an
+    /// earlier round, told again after a kill, and the end of this round will be told as well.
+    fn in_hand(&self, payment_id: PaymentId) -> bool {
+        let recent = self.0.node.channel_manager.list_recent_payments();
+        recent.iter().any(|payment| reconcile::id_of(payment) == payment_id)
     }
 
     /// Takes in LDK's `PaymentPathSuccessful`.
@@ -225,9 +238,10 @@ impl Payments {
         if !record.state.is_final() {
             return;
         }
-        let slot = self.0.taken.lock().expect("no panic while held").remove(&record.payment_id);
-        if slot.is_some() {
-            drop(slot);
+        let ended =
+            self.0.under_way.lock().expect("no panic while held").remove(&record.payment_id);
+        if ended.is_some() {
+            drop(ended);
             self.0.freed.notify_one();
         }
     }

@@ -277,7 +277,7 @@ mod tests {
         let mut record = after(pending(), News::PartEnded(arrived.clone()));
         assert_eq!(
             after(record.clone(), News::PartEnded(arrived.clone())).parts,
-            [arrived.clone()]
+            std::slice::from_ref(&arrived)
         );
         for amount in 0..100 {
             record = after(record, News::PartEnded(failed_part(amount)));

@@ -67,21 +67,29 @@ impl Payments {
     }
 
     fn never_sent(&self, record: &PaymentRecord) -> Result<(), storage::Error> {
+        let reason = why_failed(record.cancelling, !record.parts.is_empty());
         tracing::info!(
             payment_id = %ledger::hex(&record.payment_id),
-            "a payment was recorded but not sent before the daemon stopped"
+            reason = reason.word(),
+            "a payment was not under way when the daemon stopped"
         );
         let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
-        let reason = if record.cancelling {
-            FailureReason::Cancelled
-        } else {
-            FailureReason::NotSentBeforeRestart
-        };
-        self.0.ledger.take_in(name, News::Failed(reason), now_ms()).map(|_| ())
+        self.0.ledger.take_in(name, News::Failed(reason), now_ms()).map(drop)
     }
 }
 
-fn id_of(payment: &RecentPaymentDetails) -> PaymentId {
+/// Why a payment failed that LDK does not know.
+fn why_failed(cancelling: bool, parts_failed: bool) -> FailureReason {
+    match (cancelling, parts_failed) {
+        (true, _) => FailureReason::Cancelled,
+        // The kill came while it waited for its next round.
+        (false, true) => FailureReason::RetriesExhausted,
+        (false, false) => FailureReason::NotSentBeforeRestart,
+    }
+}
+
+/// What LDK knows a payment by.
+pub(super) fn id_of(payment: &RecentPaymentDetails) -> PaymentId {
     match payment {
         RecentPaymentDetails::AwaitingInvoice { payment_id }
         | RecentPaymentDetails::Pending { payment_id, .. }
@@ -93,6 +101,13 @@ fn id_of(payment: &RecentPaymentDetails) -> PaymentId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_tells_whether_anything_was_tried() {
+        assert_eq!(why_failed(true, true), FailureReason::Cancelled);
+        assert_eq!(why_failed(false, true), FailureReason::RetriesExhausted);
+        assert_eq!(why_failed(false, false), FailureReason::NotSentBeforeRestart);
+    }
 
     #[test]
     fn only_what_ldk_does_not_know_has_failed() {

@@ -1,27 +1,21 @@
-//! The deed of paying: check, record, wait until the record is durable, hand to LDK.
+//! Asking for a payment: checked, recorded, and on its way once the record is durable.
 
 use std::str::FromStr as _;
 use std::sync::atomic::Ordering;
 
 use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::secp256k1::PublicKey;
-use lightning::ln::channelmanager::{
-    Bolt11PaymentError, MIN_FINAL_CLTV_EXPIRY_DELTA, PaymentId, RecipientOnionFields, Retry,
-    RetryableSendFailure,
-};
-use lightning::routing::router::{PaymentParameters, RouteParameters, RouteParametersConfig};
+use lightning::ln::channelmanager::{MIN_FINAL_CLTV_EXPIRY_DELTA, RecipientOnionFields};
+use lightning::routing::router::{PaymentParameters, RouteParameters};
 use lightning::sign::EntropySource as _;
 use lightning::types::payment::PaymentPreimage;
 use lightning_invoice::Bolt11Invoice;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
 
+use super::carry::{Order, Turn};
 use super::check::{self, Admission, AskedLimits, Facts, Limits, Purse};
-use super::ledger::{Admitted, Draft, hex};
-use super::outcome::{Name, News};
-use super::record::{FailureReason, Kind, PaymentRecord, State};
+use super::ledger::{Admitted, Draft};
+use super::record::{Kind, PaymentRecord, State};
 use super::{Error, Following, Payments, now_ms, since_epoch};
-use crate::storage::Commit;
 use crate::tasks::Stage;
 
 /// The blocks that the last node has left to claim a keysend; a few blocks may pass on the way.
@@ -57,12 +51,6 @@ pub struct Keysend {
     pub idempotency_key: Option<String>,
     /// The payer's own words.
     pub label: String,
-}
-
-/// What LDK is to be told once the record is durable.
-enum Order {
-    Bolt11 { invoice: Box<Bolt11Invoice>, amount_msat: u64 },
-    Keysend { route: Box<RouteParameters>, onion: RecipientOnionFields, preimage: PaymentPreimage },
 }
 
 impl Payments {
@@ -147,126 +135,14 @@ impl Payments {
             Admitted::Follow(payment_id) => return self.follow(payment_id),
         };
         let following = self.follow(record.payment_id);
-        let payments = self.clone();
-        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        let turn = Turn::wait(self.clone());
         self.0.tasks.spawn_once(Stage::Work, "payment", async move {
-            payments.carry_out(&record, order, limits, recorded).await;
-            payments.0.waiting.fetch_sub(1, Ordering::Relaxed);
+            // Not durable means that the store has failed: the daemon is ending, and nothing is sent.
+            if recorded.await.is_ok() {
+                turn.carry_out(&record, order, limits).await;
+            }
         });
         following
-    }
-
-    async fn carry_out(
-        &self,
-        record: &PaymentRecord,
-        order: Order,
-        limits: Limits,
-        recorded: Commit,
-    ) {
-        let deadline = Instant::now() + limits.timeout;
-        let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
-        // Not durable means that the store has failed: the daemon is ending, and nothing was sent.
-        if recorded.await.is_err() {
-            return;
-        }
-        let stopping = self.0.tasks.stopping(Stage::Api);
-        let sent = tokio::select! {
-            biased;
-            () = stopping.cancelled() => Err(FailureReason::NotSentBeforeRestart),
-            () = self.until_given_up(name.payment_id) => Err(FailureReason::Cancelled),
-            sent = self.send_in_turn(name, &order, limits, deadline) => sent,
-        };
-        if let Err(reason) = sent {
-            // Nothing of it is in LDK's hands. Should the store refuse, the next start finds that out too.
-            if let Err(error) = self.take_in(name, News::Failed(reason)) {
-                tracing::warn!(payment_id = %hex(&name.payment_id), %error, "cannot record a failure");
-            }
-        }
-    }
-
-    /// Waits for a slot, and for others to end where this one finds no way beside them. An error means that
-    /// LDK does not have the payment.
-    async fn send_in_turn(
-        &self,
-        name: Name,
-        order: &Order,
-        limits: Limits,
-        deadline: Instant,
-    ) -> Result<(), FailureReason> {
-        let slot = timeout_at(deadline, self.0.slots.clone().acquire_owned()).await;
-        let Ok(Ok(slot)) = slot else { return Err(FailureReason::TooManyInFlight) };
-        let others = self.take_slot(name.payment_id, slot);
-        let mut beside_others = others > 0;
-        loop {
-            let limits =
-                Limits { timeout: deadline.saturating_duration_since(Instant::now()), ..limits };
-            match self.hand_over(name, order, limits) {
-                Err(FailureReason::RouteNotFound) if beside_others && self.is_crowded(order) => {
-                    if timeout_at(deadline, self.0.freed.notified()).await.is_err() {
-                        return Err(FailureReason::RouteNotFound);
-                    }
-                    beside_others = self.others_under_way();
-                }
-                ended => return ended,
-            }
-        }
-    }
-
-    /// Calls LDK; on a thread of its own kind, since it looks for a route and may write a monitor.
-    fn hand_over(&self, name: Name, order: &Order, limits: Limits) -> Result<(), FailureReason> {
-        let payment_id = PaymentId(name.payment_id);
-        let manager = &self.0.node.channel_manager;
-        let retry = Retry::Timeout(limits.timeout);
-        let sent = blocking(|| match order {
-            Order::Bolt11 { invoice, amount_msat } => manager
-                .pay_for_bolt11_invoice(
-                    invoice,
-                    payment_id,
-                    Some(*amount_msat),
-                    RouteParametersConfig {
-                        max_total_routing_fee_msat: Some(limits.max_fee_msat),
-                        max_total_cltv_expiry_delta: limits.max_total_cltv_delta,
-                        max_path_count: limits.max_parts,
-                        ..RouteParametersConfig::default()
-                    },
-                    retry,
-                )
-                .map_err(|error| match error {
-                    Bolt11PaymentError::SendingFailed(failure) => Some(failure),
-                    Bolt11PaymentError::InvalidAmount => None,
-                }),
-            Order::Keysend { route, onion, preimage } => manager
-                .send_spontaneous_payment(
-                    Some(*preimage),
-                    onion.clone(),
-                    payment_id,
-                    (**route).clone(),
-                    retry,
-                )
-                .map(|_| ())
-                .map_err(Some),
-        });
-        match sent {
-            Ok(()) => {
-                // See `cancel`: it may have told LDK before LDK knew of the payment.
-                if self.given_up(&name.payment_id) {
-                    manager.abandon_payment(payment_id);
-                }
-                self.0.node.wake();
-                Ok(())
-            }
-            Err(Some(RetryableSendFailure::DuplicatePayment)) => {
-                // LDK has this very payment in hand, so it will tell its end: never call it failed.
-                tracing::warn!(payment_id = %hex(&name.payment_id), "LDK has this payment already");
-                Ok(())
-            }
-            Err(Some(RetryableSendFailure::RouteNotFound)) => Err(FailureReason::RouteNotFound),
-            Err(Some(RetryableSendFailure::PaymentExpired)) => Err(FailureReason::PaymentExpired),
-            Err(Some(RetryableSendFailure::OnionPacketSizeExceeded)) => {
-                Err(FailureReason::OnionTooLarge)
-            }
-            Err(None) => Err(FailureReason::Unexpected),
-        }
     }
 
     /// Refuses what cannot be sent at the moment.
@@ -277,48 +153,6 @@ impl Payments {
             .iter()
             .fold(0u64, |sum, channel| sum.saturating_add(channel.outbound_capacity_msat));
         check::affordable(amount_msat, Purse { channels: channels.len(), outbound_msat })
-    }
-
-    fn is_crowded(&self, order: &Order) -> bool {
-        let (amount_msat, splittable) = match order {
-            Order::Bolt11 { amount_msat, .. } => (*amount_msat, true),
-            Order::Keysend { route, .. } => (route.final_value_msat, false),
-        };
-        let channels = self.0.node.channel_manager.list_usable_channels();
-        let next: Vec<u64> =
-            channels.iter().map(|channel| channel.next_outbound_htlc_limit_msat).collect();
-        check::crowded(amount_msat, &next, splittable)
-    }
-
-    /// Keeps the slot until the payment ends; returns how many others are under way.
-    fn take_slot(&self, payment_id: [u8; 32], slot: OwnedSemaphorePermit) -> usize {
-        let mut taken = self.0.taken.lock().expect("no panic while held");
-        let others = taken.len();
-        taken.insert(payment_id, slot);
-        others
-    }
-
-    fn others_under_way(&self) -> bool {
-        self.0.taken.lock().expect("no panic while held").len() > 1
-    }
-
-    /// Completes once the user has cancelled it.
-    async fn until_given_up(&self, payment_id: [u8; 32]) {
-        let mut watch = self.0.ledger.watch(payment_id);
-        while !self.given_up(&payment_id) {
-            if watch.changed().await.is_err() {
-                // The store has failed: the daemon ends, and nobody is told anything any more.
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-
-    /// Whether the user has cancelled it; a store that cannot be read is no reason to send.
-    fn given_up(&self, payment_id: &[u8; 32]) -> bool {
-        match self.0.ledger.get(payment_id) {
-            Ok(Some(record)) => record.cancelling || record.state == State::Failed,
-            Ok(None) | Err(_) => true,
-        }
     }
 
     fn facts(&self) -> Facts {
@@ -349,15 +183,4 @@ impl Payments {
 
 fn said(text: String) -> Option<String> {
     if text.is_empty() { None } else { Some(text) }
-}
-
-/// Runs what may block without holding up the other tasks of this worker.
-fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    use tokio::runtime::{Handle, RuntimeFlavor};
-    match Handle::try_current() {
-        Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread => {
-            tokio::task::block_in_place(work)
-        }
-        _ => work(),
-    }
 }

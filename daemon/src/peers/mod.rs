@@ -125,6 +125,21 @@ impl Peers {
         Err(last)
     }
 
+    /// Connects for the moment, as an onion message needs it: the peer is not remembered.
+    ///
+    /// # Errors
+    /// As [`Peers::connect`].
+    pub async fn visit(&self, node_id: PublicKey, addresses: &[String]) -> Result<(), Error> {
+        let mut last = Error::NoAddress(node_id);
+        for address in addresses {
+            match net::connect(&self.0.node, &self.0.tasks, node_id, address).await {
+                Ok(()) => return Ok(()),
+                Err(error) => last = Error::Unreachable(error),
+            }
+        }
+        Err(last)
+    }
+
     /// Disconnects, and forgets the peer unless there are channels with it.
     ///
     /// # Errors
@@ -254,6 +269,9 @@ fn is_reachable(address: &SocketAddress) -> bool {
 fn with_port(text: &str) -> Result<String, Error> {
     let text = text.trim();
     let port = net::DEFAULT_PORT;
+    if text.is_empty() || text.starts_with(':') {
+        return Err(Error::Address(text.to_owned()));
+    }
     let whole = if text.parse::<std::net::Ipv6Addr>().is_ok() {
         format!("[{text}]:{port}")
     } else if text.contains(':') {
@@ -280,6 +298,7 @@ mod tests {
             ("::1", Some("[::1]:9735")),
             ("[::1]:1000", Some("[::1]:1000")),
             ("", None),
+            (":9735", None),
             ("host:port", None),
             ("host:99999", None),
             ("two words", None),

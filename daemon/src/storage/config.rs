@@ -20,14 +20,26 @@ pub struct Config {
     pub keep_journal_days: u32,
     /// Settled forwards older than so many days are removed, their totals stay; 0 keeps them for ever.
     pub keep_forwards_days: u32,
-    /// Failed payments older than so many days are removed; 0 keeps them for ever. Payments that succeeded stay.
-    pub keep_failed_payments_days: u32,
-    /// Invoices that expired or were cancelled longer ago are removed; 0 keeps them for ever. Paid ones stay.
-    pub keep_unpaid_invoices_days: u32,
     /// Memory for recently used records, in MiB.
     pub cache_mib: u64,
     /// New channels and payments are refused while the disk has less free space than this, in MiB.
     pub min_free_mib: u64,
+}
+
+impl Config {
+    /// Before which time, in seconds since 1970, journal entries may go.
+    pub fn forget_journal_before(&self, now: u64) -> u64 {
+        days_before(now, self.keep_journal_days)
+    }
+
+    /// Before which time, in seconds since 1970, settled forwards may go.
+    pub fn forget_forwards_before(&self, now: u64) -> u64 {
+        days_before(now, self.keep_forwards_days)
+    }
+}
+
+fn days_before(now: u64, days: u32) -> u64 {
+    if days == 0 { 0 } else { now.saturating_sub(u64::from(days) * 24 * 3600) }
 }
 
 impl Default for Config {
@@ -38,8 +50,6 @@ impl Default for Config {
             async_persistence: false,
             keep_journal_days: 0,
             keep_forwards_days: 0,
-            keep_failed_payments_days: 0,
-            keep_unpaid_invoices_days: 0,
             cache_mib: 64,
             min_free_mib: 1024,
         }

@@ -10,19 +10,27 @@ mod clock;
 mod data;
 mod ldk;
 mod options;
+mod plot;
+mod report;
 mod sets;
+mod single;
 
 use fulmen_routing::simulator::balances::{Balances, Model};
 use fulmen_routing::simulator::payments::{pairs, payments};
+use ldk::Ldk;
 use options::Options;
-use sets::Row;
+use report::Report;
 
-fn main() {
+/// What the searches for one path are for.
+const SINGLE_MSAT: u64 = 100_000_000;
+const SINGLES: usize = 200;
+
+fn main() -> std::process::ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {
             eprintln!("{problem}");
-            std::process::exit(2);
+            return std::process::ExitCode::from(2);
         }
     };
     let (view, source) = data::load(options.graph.as_deref());
@@ -37,64 +45,55 @@ fn main() {
         options.max_parts
     );
     let graph = (!options.alone).then(|| ldk::graph(&view));
+    let mut report =
+        Report { graph_mib: view.memory_bytes() as f64 / 1_048_576.0, ..Report::default() };
+    if let Some(graph) = &graph {
+        let ldk = Ldk::new(&view, graph);
+        report.single = single::cold(&view, &ldk, SINGLE_MSAT, SINGLES, options.seed ^ 0x51);
+        report.kept = single::kept(&view, &ldk, SINGLE_MSAT, SINGLES, options.seed ^ 0x52);
+        println!(
+            "\none path, {} sat, {SINGLES} pairs, median CPU ms (LDK / ours)",
+            SINGLE_MSAT / 1_000
+        );
+        for (name, pair) in
+            [("without potentials", report.single), ("with potentials", report.kept)]
+        {
+            println!(
+                "{name:>20}: {:.2} / {:.4} = {:.1}x; found {} / {}",
+                pair.ldk_ms,
+                pair.ours_ms,
+                pair.ratio(),
+                pair.found.0,
+                pair.found.1
+            );
+        }
+    }
     let models =
         [("uniform", Model::Uniform), ("bimodal", Model::Bimodal { scale: options.scale })];
     for (name, model) in models {
         let balances = Balances::draw(&view, model, options.seed ^ 0xba1a);
-        println!("\n{name}: ours / LDK");
-        println!(
-            "{:>9} {:>5} {:>13} {:>13} {:>13} {:>9} {:>11} {:>6} {:>11} {:>6} {:>13} {:>6}",
-            "sat",
-            "feas%",
-            "delivered %",
-            "3 rounds %",
-            "1st round %",
-            "rounds",
-            "parts",
-            "tried",
-            "fee ppm",
-            "ratio",
-            "cpu ms",
-            "ratio"
-        );
+        println!("\n{name}: ours / LDK\n{}", report::head());
+        let mut rows = Vec::new();
         for &amount_sat in &options.amounts_sat {
             let amount = amount_sat * 1_000;
-            let pairs = pairs(
-                &view,
-                5,
-                options.ends_hold * amount,
-                options.payments,
-                options.seed ^ amount_sat,
-            );
+            let seed = options.seed ^ amount_sat;
+            let pairs = pairs(&view, 5, options.ends_hold * amount, options.payments, seed);
             let max_fee = amount / 1_000_000 * options.fee_ppm + 50_000;
             let set = payments(&pairs, amount, max_fee, options.max_parts);
-            print_row(&sets::run(&view, graph.as_ref(), &balances, &set));
+            let row = sets::run(&view, graph.as_ref(), &balances, &set);
+            println!("{}", report::row(&row));
+            rows.push(row);
         }
+        report.models.push((name, rows));
     }
-}
-
-fn print_row(row: &Row) {
-    let (o, l) = (&row.ours, &row.ldk);
-    println!(
-        "{:>9} {:>5.1} {:>6.1}/{:>6.1} {:>6.1}/{:>6.1} {:>6.1}/{:>6.1} {:>4.2}/{:>4.2} {:>5.1}/{:>5.1} {:>6.1} {:>5.0}/{:>5.0} {:>6.2} {:>6.2}/{:>6.1} {:>6.1}",
-        row.amount_sat,
-        row.feasible_pct,
-        o.delivered_pct,
-        l.delivered_pct,
-        o.in_3_rounds_pct,
-        l.in_3_rounds_pct,
-        o.first_round_pct,
-        l.first_round_pct,
-        o.rounds,
-        l.rounds,
-        o.parts,
-        l.parts,
-        o.tried,
-        row.fee_ppm.0,
-        row.fee_ppm.1,
-        row.fee_ratio,
-        o.cpu_ms,
-        l.cpu_ms,
-        row.cpu_ratio
+    let place = options.plot.map_or_else(
+        || std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("versus_ldk.svg"),
+        std::path::PathBuf::from,
     );
+    match std::fs::write(&place, plot::svg(&report)) {
+        Ok(()) => println!("\nplot: {}", place.display()),
+        Err(fault) => eprintln!("the plot could not be written to {}: {fault}", place.display()),
+    }
+    println!("{}", report::json(&report));
+    std::process::ExitCode::SUCCESS
 }

@@ -56,10 +56,6 @@ pub fn run(view: &View, graph: Option<&Graph>, balances: &Balances, payments: &[
     for payment in payments {
         // Interleaved, so that noise of the machine meets both.
         ours_tally.outcomes.push(pay(view, balances, payment, &mut ours));
-        if std::env::var("T_DEBUG").is_ok() {
-            let n = ours_tally.outcomes.len();
-            eprintln!("== feasible {} {:?}", feasible[n - 1], ours_tally.outcomes[n - 1]);
-        }
         if let Some(ldk) = &mut ldk {
             ldk_tally.outcomes.push(pay(view, balances, payment, ldk));
         }

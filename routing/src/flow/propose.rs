@@ -18,6 +18,8 @@ pub(crate) struct Task<'q> {
     pub weights: Weights,
     /// Whether the flow is first spread over many channels.
     pub spread: bool,
+    /// Bounds kept for the whole amount, if there are any.
+    pub kept: Option<&'q [f32]>,
 }
 
 /// Returns drafts to choose from, none of them on the field; or a proof that no more than so many msat can
@@ -29,24 +31,30 @@ pub(crate) fn propose(
     quanta: &mut Quanta,
 ) -> Result<Vec<Draft>, u64> {
     let query = task.query;
+    if let Some(kept) = task.kept
+        && let Some(edges) =
+            cheapest(field, &task.weights, query.amount_msat, task.limits, kept, 1.0, bench)
+        && let Some(draft) = whole(field, task, &edges)
+    {
+        return Ok(vec![draft]);
+    }
+    if query.max_parts < 2 {
+        let edges = cheapest(field, &task.weights, query.amount_msat, task.limits, &[], 1.0, bench);
+        return Ok(edges.and_then(|edges| whole(field, task, &edges)).into_iter().collect());
+    }
     let mut drafts = Vec::new();
     let count = tune::QUANTA.min((query.max_parts as f32 * tune::FIRST_PARTS).ceil() as u64).max(1);
     let quantum = query.amount_msat.div_ceil(count);
     let bounds =
         potentials::build(field, &task.weights, quantum, &mut bench.heap, &mut bench.visits);
     if let Some(edges) = single(field, task, bounds.as_deref(), quantum, bench) {
+        if let Some(draft) = whole(field, task, &edges) {
+            return Ok(vec![draft]);
+        }
         let mut draft = Draft::default();
         draft.add(field, &edges, query.amount_msat, task.limits);
         draft.lift(field);
-        let (_, nats) = draft.judge(field);
-        let safe = nats < tune::SAFE_NATS && draft.delivered() == query.amount_msat;
         drafts.push(draft);
-        if safe {
-            return Ok(drafts);
-        }
-    }
-    if query.max_parts < 2 {
-        return Ok(drafts);
     }
     // First spread over many channels, so that one round tries many; then as it has to be.
     let mut spread = false;
@@ -67,6 +75,18 @@ pub(crate) fn propose(
     let paths = quanta.cut(field);
     drafts.push(parts(field, task, bench, paths, quantum));
     Ok(drafts)
+}
+
+/// Returns the path as a plan of one part where that need not be compared with any other.
+fn whole(field: &mut Field<'_>, task: &Task<'_>, edges: &[u32]) -> Option<Draft> {
+    let mut draft = Draft::default();
+    let delivered = draft.add(field, edges, task.query.amount_msat, task.limits);
+    draft.lift(field);
+    if delivered < task.query.amount_msat {
+        return None;
+    }
+    let (_, nats) = draft.judge(field);
+    (nats < tune::SAFE_NATS || task.query.max_parts < 2).then_some(draft)
 }
 
 fn begin(field: &Field<'_>, query: &Query, quantum: u64, quanta: &mut Quanta) {

@@ -182,9 +182,10 @@ fn search(
             if cltv > limits.max_cltv {
                 return;
             }
-            let best = labels
-                .get(edge.from)
-                .map_or(f32::INFINITY, |l| if l.settled { 0.0 } else { l.cost });
+            let best = labels.to_beat(edge.from).min(labels.to_beat(field.payer));
+            if label.cost >= best {
+                return;
+            }
             let step = edge.cost + potentials[edge.from as usize] - here;
             if edge.link.is_some() && label.cost + step >= best {
                 return;

@@ -12,7 +12,7 @@ pub mod snapshot;
 
 use std::collections::BTreeMap;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use evidence::Family;
 
@@ -63,13 +63,17 @@ impl Default for Beliefs {
 impl Beliefs {
     /// Starts with no knowledge, the default family of priors and [`HALF_LIFE_SECS`].
     pub fn new() -> Self {
-        Self::with(Family::default(), HALF_LIFE_SECS)
+        static FAMILY: LazyLock<Arc<Family>> = LazyLock::new(Arc::default);
+        Self::with_family(Arc::clone(&FAMILY), HALF_LIFE_SECS)
     }
 
     /// Starts with no knowledge, a family of priors and a half-life of knowledge in seconds.
     pub fn with(family: Family, half_life_secs: u64) -> Self {
-        let half_life_secs = half_life_secs.max(1);
-        Self { channels: BTreeMap::new(), family: Arc::new(family), half_life_secs }
+        Self::with_family(Arc::new(family), half_life_secs)
+    }
+
+    fn with_family(family: Arc<Family>, half_life_secs: u64) -> Self {
+        Self { channels: BTreeMap::new(), family, half_life_secs: half_life_secs.max(1) }
     }
 
     /// Returns how many channels something is known of.

@@ -62,45 +62,38 @@ pub(crate) fn cheapest(
             continue;
         }
         let amount = label.amount_msat;
-        let mut relax =
-            |source: u32, edge: u32, link: u32, capacity: u64, fee: u64, cltv_delta: u32| {
-                let total = amount + fee;
-                let cltv = label.cltv.saturating_add(cltv_delta);
-                if total > most_msat || cltv > limits.max_cltv {
-                    return;
-                }
-                let sure = label.cost + weights.cost(fee, 0.0, amount, cltv_delta);
-                let best = labels
-                    .get(source)
-                    .map_or(f32::INFINITY, |l| if l.settled { 0.0 } else { l.cost });
-                if sure >= best {
-                    return;
-                }
-                let nats = field.nats(link, capacity, amount);
-                let cost = sure + weights.lambda * nats;
-                if cost >= best || hopeless(nats) {
-                    return;
-                }
-                let bound = potentials.get(source as usize).map_or(0.0, |&bound| bound * scale);
-                if !(cost + bound).is_finite() {
-                    return;
-                }
-                let hops = label.hops + 1;
-                labels.set(
-                    source,
-                    Label {
-                        stamp: 0,
-                        cost,
-                        amount_msat: total,
-                        via: edge,
-                        next: node,
-                        cltv,
-                        hops,
-                        settled: false,
-                    },
-                );
-                heap.push(cost + bound, source);
-            };
+        let mut relax = |source: u32, edge: u32, terms: &Terms| {
+            // The cheapest tests first: most neighbours lead nowhere better, are settled or reached.
+            let bound = potentials.get(source as usize).map_or(0.0, |&bound| bound * scale);
+            if label.cost + bound >= labels.to_beat(field.payer) {
+                return;
+            }
+            let best = labels.to_beat(source);
+            if label.cost >= best {
+                return;
+            }
+            let Some(fee) = checked_fee(amount, terms.base_msat, terms.ppm) else { return };
+            let total = amount + fee;
+            let cltv = label.cltv.saturating_add(terms.cltv_delta);
+            let sure = label.cost + weights.cost(fee, 0.0, amount, terms.cltv_delta);
+            if sure >= best || total > most_msat || cltv > limits.max_cltv {
+                return;
+            }
+            let capacity =
+                terms.capacity_msat.unwrap_or_else(|| field.view.capacity_msat(terms.link >> 1));
+            let nats = field.nats(terms.link, capacity, amount);
+            let cost = sure + weights.lambda * nats;
+            if cost >= best || hopeless(nats) {
+                return;
+            }
+            if !(cost + bound).is_finite() {
+                return;
+            }
+            let (via, hops) = (edge, label.hops + 1);
+            let way = Label { cost, amount_msat: total, via, next: node, cltv, hops, ..label };
+            labels.set(source, Label { settled: false, ..way });
+            heap.push(cost + bound, source);
+        };
         let at_payee = node == field.payee;
         if (node as usize) < field.view.node_count() {
             for place in field.view.row(node) {
@@ -114,9 +107,14 @@ pub(crate) fn cheapest(
                 {
                     continue;
                 }
-                let Some(fee) = checked_fee(amount, slot.base_msat, slot.ppm) else { continue };
-                let capacity = field.view.capacity_msat(slot.link >> 1);
-                relax(slot.source, place, slot.link, capacity, fee, u32::from(slot.cltv_delta));
+                let terms = Terms {
+                    base_msat: slot.base_msat,
+                    ppm: slot.ppm,
+                    cltv_delta: u32::from(slot.cltv_delta),
+                    link: slot.link,
+                    capacity_msat: None,
+                };
+                relax(slot.source, place, &terms);
             }
         }
         for place in field.extras_to(node) {
@@ -129,11 +127,27 @@ pub(crate) fn cheapest(
             {
                 continue;
             }
-            let Some(fee) = checked_fee(amount, edge.base_msat, edge.ppm) else { continue };
-            relax(edge.source, place, edge.link, edge.capacity_msat, fee, edge.cltv_delta);
+            let terms = Terms {
+                base_msat: edge.base_msat,
+                ppm: edge.ppm,
+                cltv_delta: edge.cltv_delta,
+                link: edge.link,
+                capacity_msat: Some(edge.capacity_msat),
+            };
+            relax(edge.source, place, &terms);
         }
     }
     None
+}
+
+/// What an edge asks, and where its risk is looked up.
+struct Terms {
+    base_msat: u32,
+    ppm: u32,
+    cltv_delta: u32,
+    link: u32,
+    /// `None` for a channel of the graph.
+    capacity_msat: Option<u64>,
 }
 
 fn trace(field: &Field<'_>, labels: &Labels) -> Vec<u32> {

@@ -47,6 +47,17 @@ impl Labels {
         (label.stamp == self.stamp).then_some(label)
     }
 
+    /// Returns the cost that a way from the node has to beat: nothing beats a settled one.
+    #[inline]
+    pub(crate) fn to_beat(&self, node: u32) -> f32 {
+        let label = &self.all[node as usize];
+        match (label.stamp == self.stamp, label.settled) {
+            (false, _) => f32::INFINITY,
+            (true, false) => label.cost,
+            (true, true) => 0.0,
+        }
+    }
+
     #[inline]
     pub(crate) fn set(&mut self, node: u32, label: Label) {
         self.all[node as usize] = Label { stamp: self.stamp, ..label };

@@ -3,6 +3,7 @@
 pub(crate) mod dijkstra;
 pub(crate) mod field;
 pub(crate) mod heap;
+pub(crate) mod kept;
 pub(crate) mod labels;
 pub(crate) mod lay;
 pub(crate) mod potentials;

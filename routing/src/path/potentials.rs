@@ -15,6 +15,17 @@ use crate::cost::Weights;
 use super::field::{Field, hopeless};
 use super::heap::Heap;
 
+/// What potentials are for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scope {
+    /// The least amount, which sets the costs.
+    pub least_msat: u64,
+    /// The greatest amount, which sets what is too small a minimum.
+    pub most_msat: u64,
+    /// Whether they are to be kept: then for all nodes, and nothing that may change bars an edge.
+    pub keep: bool,
+}
+
 /// Returns the bounds for one quantum, or `None` where it finds no way to the payee.
 pub(crate) fn build(
     field: &Field<'_>,
@@ -26,48 +37,49 @@ pub(crate) fn build(
     let mut bounds = vec![f32::INFINITY; field.nodes];
     bounds[field.payer as usize] = 0.0;
     heap.clear();
-    let mut by_source: Vec<(u32, u32)> = Vec::new();
-    let slots = field.view.slots.len() as u32;
-    for (place, edge) in field.scratch.extra.iter().enumerate() {
-        if edge.source == field.payer {
-            let fits = edge.htlc_max_msat >= quantum_msat
-                && edge.htlc_min_msat <= quantum_msat
-                && field.room(edge.link, edge.capacity_msat) >= quantum_msat;
-            let cost = weights.certain(quantum_msat, edge.cltv_delta)
-                + weights.lambda * field.nats(edge.link, edge.capacity_msat, quantum_msat);
-            if fits && cost < bounds[edge.target as usize] {
-                bounds[edge.target as usize] = cost;
-                heap.push(cost, edge.target);
-            }
-        } else {
-            by_source.push((edge.source, slots + place as u32));
+    for edge in field.scratch.extra.iter().filter(|edge| edge.source == field.payer) {
+        let fits = edge.htlc_max_msat >= quantum_msat
+            && edge.htlc_min_msat <= quantum_msat
+            && field.room(edge.link, edge.capacity_msat) >= quantum_msat;
+        let cost = weights.certain(quantum_msat, edge.cltv_delta)
+            + weights.lambda * field.nats(edge.link, edge.capacity_msat, quantum_msat);
+        if fits && cost < bounds[edge.target as usize] {
+            bounds[edge.target as usize] = cost;
+            heap.push(cost, edge.target);
         }
     }
-    by_source.sort_unstable();
-    let reached = spread(field, weights, quantum_msat, &by_source, &mut bounds, heap, visits);
+    let scope = Scope { least_msat: quantum_msat, most_msat: quantum_msat, keep: false };
+    spread(field, weights, &scope, &mut bounds, heap, visits);
     let payee = bounds[field.payee as usize];
     bounds.iter_mut().for_each(|bound| *bound = bound.min(payee));
-    reached.then_some(bounds)
+    payee.is_finite().then_some(bounds)
 }
 
-fn spread(
+/// Spreads what is on the heap: a search from the payer forwards, which only ever lowers bounds.
+pub(crate) fn spread(
     field: &Field<'_>,
     weights: &Weights,
-    quantum_msat: u64,
-    by_source: &[(u32, u32)],
+    scope: &Scope,
     bounds: &mut [f32],
     heap: &mut Heap,
     visits: &mut u64,
-) -> bool {
+) {
+    let slots = field.view.slots.len() as u32;
+    let hints =
+        field.scratch.extra.iter().enumerate().filter(|(_, edge)| edge.source != field.payer);
+    let mut hints: Vec<(u32, u32)> =
+        hints.map(|(place, edge)| (edge.source, slots + place as u32)).collect();
+    hints.sort_unstable();
+    let amount = scope.least_msat;
     while let Some((cost, node)) = heap.pop() {
         if cost > bounds[node as usize] {
             continue;
         }
-        if node == field.payee {
-            return true;
+        if node == field.payee && !scope.keep {
+            return;
         }
         *visits += 1;
-        if field.closed(node) {
+        if field.closed(node) && !scope.keep {
             continue;
         }
         if (node as usize) < field.view.node_count() && node != field.payer_in_view {
@@ -78,35 +90,37 @@ fn spread(
                     continue;
                 }
                 let twin = &field.view.slots[field.view.twin(place) as usize];
-                if twin.htlc_max_msat < quantum_msat || u64::from(twin.htlc_min_msat) > quantum_msat
-                {
+                if twin.htlc_max_msat < amount || u64::from(twin.htlc_min_msat) > scope.most_msat {
                     continue;
                 }
-                let fee = fee_msat(quantum_msat, twin.base_msat, twin.ppm).unwrap_or(u64::MAX);
-                let sure = cost + weights.cost(fee, 0.0, quantum_msat, u32::from(twin.cltv_delta));
+                let fee = fee_msat(amount, twin.base_msat, twin.ppm).unwrap_or(u64::MAX);
+                let sure = cost + weights.cost(fee, 0.0, amount, u32::from(twin.cltv_delta));
                 if sure >= best {
                     continue;
                 }
                 let capacity = field.view.capacity_msat(twin.link >> 1);
-                let nats = field.nats(twin.link, capacity, quantum_msat);
+                let mut nats = field.nats(twin.link, capacity, amount);
+                if scope.keep {
+                    nats = nats.min(field.prior.nats_unknown(amount as f32 / capacity as f32));
+                } else if hopeless(nats) || field.room(twin.link, capacity) < amount {
+                    continue;
+                }
                 let through = sure + weights.lambda * nats;
-                let fits = !hopeless(nats) && field.room(twin.link, capacity) >= quantum_msat;
-                if through < best && fits {
+                if through < best {
                     bounds[target as usize] = through;
                     heap.push(through, target);
                 }
             }
         }
-        let from = by_source.partition_point(|&(source, _)| source < node);
-        for &(_, place) in by_source[from..].iter().take_while(|&&(source, _)| source == node) {
+        let from = hints.partition_point(|&(source, _)| source < node);
+        for &(_, place) in hints[from..].iter().take_while(|&&(source, _)| source == node) {
             let edge = field.edge(place);
-            let fee = fee_msat(quantum_msat, edge.base_msat, edge.ppm).unwrap_or(u64::MAX);
-            let through = cost + weights.cost(fee, 0.0, quantum_msat, edge.cltv_delta);
+            let fee = fee_msat(amount, edge.base_msat, edge.ppm).unwrap_or(u64::MAX);
+            let through = cost + weights.cost(fee, 0.0, amount, edge.cltv_delta);
             if through < bounds[edge.target as usize] {
                 bounds[edge.target as usize] = through;
                 heap.push(through, edge.target);
             }
         }
     }
-    false
 }

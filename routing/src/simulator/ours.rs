@@ -62,30 +62,7 @@ impl Router for Ours<'_> {
             ..Query::new(payer, payee, ask.amount_msat)
         };
         let found = self.planner.plan(self.view, &overlay, &self.beliefs, 0, &query);
-        if std::env::var("T_DEBUG").is_ok() {
-            match &found {
-                Err(e) => eprintln!(
-                    "round {} rest {} of {} parts {}: {e}",
-                    ask.round,
-                    ask.amount_msat,
-                    ask.payment.amount_msat,
-                    ask.locked.len()
-                ),
-                Ok(p) => eprintln!(
-                    "round {} rest {} parts {:?} fee {} chance {}",
-                    ask.round,
-                    ask.amount_msat,
-                    p.parts
-                        .iter()
-                        .map(|p| (p.amount_msat / 1000, p.hops.len(), p.chance))
-                        .collect::<Vec<_>>(),
-                    p.fee_msat,
-                    p.chance
-                ),
-            }
-        }
-        let plan = found.ok()?;
-        Some(plan.parts)
+        found.ok().map(|plan| plan.parts)
     }
 
     fn arrived(&mut self, part: &Part) {
@@ -95,18 +72,6 @@ impl Router for Ours<'_> {
     }
 
     fn failed(&mut self, part: &Part, place: usize) {
-        if std::env::var("T_DEBUG").is_ok() {
-            let h = &part.hops[place];
-            let c = self.view.channel(h.scid).map_or(0, |c| c.capacity_sat);
-            eprintln!(
-                "  failed at {} of {} amount {} cap {} known {:?}",
-                place,
-                part.hops.len(),
-                h.amount_msat / 1000,
-                c,
-                self.beliefs.range(h.scid, h.direction, c as u64 * 1000, 0)
-            );
-        }
         self.passed(part, place);
         let hop = &part.hops[place];
         let total = hop.amount_msat + self.in_flight(hop.scid, hop.direction);

@@ -1,0 +1,129 @@
+//! Potentials that are kept between payments: a daemon always pays from the same node.
+//!
+//! Kept for a class of amounts (an eighth of an octave), at the least cost any amount of the class
+//! can have and for all nodes, they are lower bounds for every payment of the class as long as costs only
+//! rise. What lowers a cost since then (an HTLC that passed, a channel of our own that opened) is repaired
+//! before use; what raises one leaves them valid, only less sharp.
+
+use crate::amount::fee_msat;
+use crate::cost::Weights;
+use crate::graph::NodeKey;
+
+use super::field::{Edge, Field};
+use super::heap::Heap;
+use super::potentials::{Scope, spread};
+
+/// Classes that are kept at most.
+const MOST: usize = 16;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Class {
+    fingerprint: u64,
+    payer: NodeKey,
+    least_msat: u64,
+}
+
+/// The potentials kept for a payer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shelf {
+    kept: Vec<(Class, Weights, Vec<f32>)>,
+    /// The class asked for last: only who asks twice is served.
+    last: Option<Class>,
+}
+
+impl Shelf {
+    /// Returns bounds for the field, an amount and prices, if they are worth keeping.
+    pub(crate) fn bounds(
+        &mut self,
+        field: &Field<'_>,
+        payer: &NodeKey,
+        weights: &Weights,
+        amount_msat: u64,
+        heap: &mut Heap,
+        visits: &mut u64,
+    ) -> Option<&[f32]> {
+        if amount_msat < 8 {
+            return None;
+        }
+        // An eighth of an octave: the least amount of a class is at most a ninth below any other of it.
+        let octave = 1u64 << amount_msat.ilog2();
+        let eighth = octave / 8;
+        let least_msat = octave + eighth * ((amount_msat - octave) / eighth);
+        let class = Class { fingerprint: field.view.fingerprint(), payer: *payer, least_msat };
+        let scope = Scope { least_msat, most_msat: least_msat + eighth, keep: true };
+        // The price of risk follows the amount.
+        let share = least_msat as f32 / (least_msat + eighth) as f32;
+        self.kept.retain(|(kept, _, bounds)| {
+            kept.fingerprint == class.fingerprint && bounds.len() == field.nodes
+        });
+        let place =
+            self.kept.iter().position(|(kept, floor, _)| *kept == class && serves(floor, weights));
+        let Some(place) = place else {
+            let again = self.last.replace(class) == Some(class);
+            if !again {
+                return None;
+            }
+            let floor = Weights { lambda: weights.lambda * share * share, ..*weights };
+            let mut bounds = vec![f32::INFINITY; field.nodes];
+            begin(field, &floor, &scope, &mut bounds, heap);
+            spread(field, &floor, &scope, &mut bounds, heap, visits);
+            if self.kept.len() >= MOST {
+                self.kept.remove(0);
+            }
+            self.kept.push((class, floor, bounds));
+            return self.kept.last().map(|(_, _, bounds)| bounds.as_slice());
+        };
+        let (_, floor, bounds) = &mut self.kept[place];
+        begin(field, floor, &scope, bounds, heap);
+        lower(field, floor, &scope, bounds, heap);
+        spread(field, floor, &scope, bounds, heap, visits);
+        Some(bounds)
+    }
+}
+
+/// Returns whether bounds at the prices `floor` hold, and are not too dull, for `weights`.
+fn serves(floor: &Weights, weights: &Weights) -> bool {
+    floor.lambda <= weights.lambda
+        && weights.lambda <= floor.lambda * 1.6
+        && (floor.time, floor.hop) == (weights.time, weights.hop)
+}
+
+/// Offers the payer's own channels. Its balances change with every payment: they are taken as enough.
+fn begin(field: &Field<'_>, floor: &Weights, scope: &Scope, bounds: &mut [f32], heap: &mut Heap) {
+    heap.clear();
+    bounds[field.payer as usize] = 0.0;
+    for edge in field.scratch.extra.iter().filter(|edge| edge.source == field.payer) {
+        let announced = (edge.link as usize) < field.view.slots.len();
+        let risk = if announced { least_nats(field, edge, scope.least_msat) } else { 0.0 };
+        let cost = floor.cost(0, risk, scope.least_msat, edge.cltv_delta);
+        if cost < bounds[edge.target as usize] {
+            bounds[edge.target as usize] = cost;
+            heap.push(cost, edge.target);
+        }
+    }
+}
+
+/// Returns the least risk of an edge: what is known may lower the prior's, never raise it.
+fn least_nats(field: &Field<'_>, edge: &Edge, amount_msat: u64) -> f32 {
+    let unknown = field.prior.nats_unknown(amount_msat as f32 / edge.capacity_msat.max(1) as f32);
+    unknown.min(field.nats(edge.link, edge.capacity_msat, amount_msat))
+}
+
+/// Offers the edges whose risk is known to be less than the prior's.
+fn lower(field: &Field<'_>, floor: &Weights, scope: &Scope, bounds: &mut [f32], heap: &mut Heap) {
+    let slots = field.view.slots.len() as u32;
+    for (&link, known) in field.scratch.links.iter().zip(&field.scratch.known) {
+        if link >= slots || known.least_msat == 0 {
+            continue;
+        }
+        let edge = field.edge(field.view.slot_of_link(link));
+        let from = bounds[edge.source as usize];
+        let fee = fee_msat(scope.least_msat, edge.base_msat, edge.ppm).unwrap_or(u64::MAX);
+        let nats = known.nats(field.prior, scope.least_msat);
+        let through = from + floor.cost(fee, nats, scope.least_msat, edge.cltv_delta);
+        if edge.htlc_max_msat >= scope.least_msat && through < bounds[edge.target as usize] {
+            bounds[edge.target as usize] = through;
+            heap.push(through, edge.target);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Small graphs where the right answer is known: what a plan must look like, and why there is none.
+
+use fulmen_routing::{
+    Beliefs, Builder, HintChannel, NoRoute, NodeKey, Overlay, OwnChannel, Plan, Policy, Query,
+    View, plan,
+};
+
+fn key(n: u8) -> NodeKey {
+    [n; 33]
+}
+
+fn policy(base_msat: u32, ppm: u32) -> Policy {
+    Policy { base_msat, ppm, cltv_delta: 40, htlc_min_msat: 1, htlc_max_msat: u64::MAX }
+}
+
+/// Channels as (scid, from, to, capacity in sat, base fee), enabled both ways.
+fn graph(channels: &[(u64, u8, u8, u64, u32)]) -> View {
+    let mut builder = Builder::new();
+    for &(scid, a, b, capacity_sat, base) in channels {
+        let policy = policy(base, 100);
+        builder.channel(scid, [key(a), key(b)], capacity_sat, [Some(policy), Some(policy)]);
+    }
+    builder.build()
+}
+
+fn own(channels: &[(u64, u8, u64)]) -> Overlay {
+    let mut overlay = Overlay::new();
+    for &(scid, peer, spendable_sat) in channels {
+        overlay.own_channel(OwnChannel {
+            scid,
+            peer: key(peer),
+            htlc_min_msat: 1,
+            htlc_max_msat: spendable_sat * 1_000,
+            spendable_msat: spendable_sat * 1_000,
+        });
+    }
+    overlay
+}
+
+fn ask(view: &View, overlay: &Overlay, query: &Query) -> Result<Plan, NoRoute> {
+    plan(view, overlay, &Beliefs::new(), 0, query)
+}
+
+fn scids(plan: &Plan) -> Vec<Vec<u64>> {
+    plan.parts.iter().map(|part| part.hops.iter().map(|hop| hop.scid).collect()).collect()
+}
+
+#[test]
+fn amounts_and_locks_are_exact() {
+    let view =
+        graph(&[(1, 1, 2, 100_000, 0), (2, 2, 3, 100_000, 1_000), (3, 3, 4, 100_000, 2_000)]);
+    let query = Query { final_cltv: 9, ..Query::new(key(1), key(4), 1_000_000) };
+    let plan = ask(&view, &own(&[(1, 2, 90_000)]), &query).expect("a line");
+    let hops: Vec<(u64, u32)> =
+        plan.parts[0].hops.iter().map(|h| (h.amount_msat, h.cltv)).collect();
+    // 3 charges 2,000 + 100 for a million; 2 charges 1,000 + 100 for what 3 has to get.
+    assert_eq!(hops, [(1_003_200, 89), (1_002_100, 49), (1_000_000, 9)]);
+    assert_eq!(plan.fee_msat, 3_200);
+}
+
+#[test]
+fn a_large_payment_takes_both_ways() {
+    let view = graph(&[
+        (1, 1, 2, 100_000, 0),
+        (2, 1, 3, 100_000, 0),
+        (3, 2, 4, 100_000, 0),
+        (4, 3, 4, 100_000, 0),
+    ]);
+    let query = Query::new(key(1), key(4), 120_000_000);
+    let plan = ask(&view, &own(&[(1, 2, 90_000), (2, 3, 90_000)]), &query).expect("two ways");
+    assert_eq!(plan.amount_msat, 120_000_000);
+    let ways = scids(&plan);
+    assert!(ways.contains(&vec![1, 3]) && ways.contains(&vec![2, 4]));
+}
+
+#[test]
+fn earlier_parts_are_rerouted_for_later_ones() {
+    // The cheap way 1-2-3-5 blocks both 1-2-4-5 and 1-6-3-5; only a flow that reroutes uses both.
+    let view = graph(&[
+        (1, 1, 2, 100_000, 0),
+        (2, 2, 3, 100_000, 0),
+        (3, 3, 5, 100_000, 0),
+        (4, 2, 4, 100_000, 5_000),
+        (5, 4, 5, 100_000, 5_000),
+        (6, 1, 6, 100_000, 5_000),
+        (7, 6, 3, 100_000, 5_000),
+    ]);
+    let query = Query { max_parts: 2, ..Query::new(key(1), key(5), 140_000_000) };
+    let plan = ask(&view, &own(&[(1, 2, 80_000), (6, 6, 80_000)]), &query).expect("two ways");
+    assert_eq!(plan.amount_msat, 140_000_000);
+}
+
+#[test]
+fn circular_payments_leave_by_one_channel_and_return_by_another() {
+    let view = graph(&[(1, 1, 2, 100_000, 0), (2, 2, 3, 100_000, 0), (3, 3, 1, 100_000, 0)]);
+    let overlay = own(&[(1, 2, 90_000), (3, 3, 90_000)]);
+    let query = Query {
+        out_through: vec![1],
+        in_through: vec![3],
+        ..Query::new(key(1), key(1), 10_000_000)
+    };
+    let plan = ask(&view, &overlay, &query).expect("a circle");
+    assert!(scids(&plan).iter().all(|way| *way == [1, 2, 3]));
+}
+
+#[test]
+fn hints_lead_to_a_payee_nobody_announced() {
+    let view = graph(&[(1, 1, 2, 100_000, 0), (2, 2, 3, 100_000, 0)]);
+    let mut overlay = own(&[(1, 2, 90_000)]);
+    let query = Query::new(key(1), key(9), 1_000_000);
+    assert_eq!(ask(&view, &overlay, &query), Err(NoRoute::UnknownPayee));
+    overlay.hint(HintChannel { scid: 77, from: key(3), to: key(9), policy: policy(500, 0) });
+    let plan = ask(&view, &overlay, &query).expect("through the hint");
+    assert_eq!(scids(&plan), [[1, 2, 77]]);
+}
+
+#[test]
+fn what_is_avoided_or_in_flight_is_not_used() {
+    let view = graph(&[
+        (1, 1, 2, 100_000, 0),
+        (2, 2, 4, 100_000, 0),
+        (3, 1, 3, 100_000, 0),
+        (4, 3, 4, 100_000, 9_000),
+    ]);
+    let overlay = own(&[(1, 2, 90_000), (3, 3, 90_000)]);
+    let query = Query::new(key(1), key(4), 1_000_000);
+    assert_eq!(scids(&ask(&view, &overlay, &query).expect("cheap")), [[1, 2]]);
+    for other in [
+        Query { avoid_nodes: vec![key(2)], ..query.clone() },
+        Query { avoid_channels: vec![2], ..query.clone() },
+        Query { out_through: vec![3], ..query.clone() },
+        Query { last_hop: Some(key(3)), ..query.clone() },
+        Query { in_through: vec![4], ..query.clone() },
+    ] {
+        assert_eq!(scids(&ask(&view, &overlay, &other).expect("dear")), [[3, 4]]);
+    }
+    let mut busy = overlay.clone();
+    busy.reserve(2, 0, 99_900_000);
+    assert_eq!(scids(&ask(&view, &busy, &query).expect("dear")), [[3, 4]]);
+}
+
+#[test]
+fn a_failure_bars_only_what_is_greater() {
+    let view = graph(&[(1, 1, 2, 100_000, 0), (2, 2, 3, 100_000, 0)]);
+    let mut beliefs = Beliefs::new();
+    beliefs.failed(2, 0, 50_000_000, 100);
+    let overlay = own(&[(1, 2, 90_000)]);
+    let ask = |amount| plan(&view, &overlay, &beliefs, 100, &Query::new(key(1), key(3), amount));
+    assert!(ask(20_000_000).is_ok());
+    let reason = ask(60_000_000).expect_err("known to fail");
+    assert_eq!(
+        reason,
+        NoRoute::PayeeInbound { receivable_msat: 49_999_999, amount_msat: 60_000_000 }
+    );
+}
+
+#[test]
+fn reasons_name_what_the_payer_can_change() {
+    let view = graph(&[(1, 1, 2, 100_000, 0), (2, 2, 3, 100_000, 50_000), (3, 7, 8, 9, 0)]);
+    let overlay = own(&[(1, 2, 90_000)]);
+    let query = Query::new(key(1), key(3), 1_000_000);
+    let reason =
+        |query: &Query, overlay: &Overlay| ask(&view, overlay, query).expect_err("cannot be");
+    let amount_msat = 95_000_000;
+    assert_eq!(
+        reason(&Query::new(key(1), key(3), amount_msat), &overlay),
+        NoRoute::OwnBalance { spendable_msat: 90_000_000, amount_msat }
+    );
+    assert_eq!(reason(&Query::new(key(1), key(8), 1), &overlay), NoRoute::NoPath);
+    assert_eq!(
+        reason(&Query { max_cltv: 50, ..query.clone() }, &overlay),
+        NoRoute::CltvLimit { cltv: 58, max_cltv: 50 }
+    );
+    assert!(matches!(
+        reason(&Query { max_fee_msat: 10, ..query.clone() }, &overlay),
+        NoRoute::FeeLimit { fee_msat: 50_100, max_fee_msat: 10 }
+    ));
+    assert!(matches!(
+        reason(&Query { amount_msat: 0, ..query.clone() }, &overlay),
+        NoRoute::Malformed(_)
+    ));
+    let none = Query { out_through: vec![99], ..query };
+    assert_eq!(reason(&none, &overlay), NoRoute::NoOwnChannel);
+}

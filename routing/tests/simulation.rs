@@ -1,0 +1,71 @@
+//! The simulator on a made-up graph: what is feasible is delivered, within budget, by our planner.
+
+use fulmen_routing::View;
+use fulmen_routing::fixture::synthetic::generate;
+use fulmen_routing::simulator::balances::{Balances, Model};
+use fulmen_routing::simulator::ours::Ours;
+use fulmen_routing::simulator::payments::{pairs, payments};
+use fulmen_routing::simulator::{MAX_ROUNDS, oracle, pay};
+
+/// Returns how many payments were feasible, and how many of those were delivered.
+fn run(view: &View, model: Model, amount_sat: u64, seed: u64) -> (usize, usize) {
+    let amount = amount_sat * 1_000;
+    let balances = Balances::draw(view, model, seed);
+    let pairs = pairs(view, 5, 3 * amount, 30, seed);
+    let mut router = Ours::new(view);
+    let (mut feasible, mut delivered) = (0, 0);
+    for payment in payments(&pairs, amount, amount / 100 + 50_000, 100) {
+        let most = oracle::deliverable_msat(view, &balances, payment.payer, payment.payee, amount);
+        let outcome = pay(view, &balances, &payment, &mut router);
+        assert!(outcome.fee_msat <= payment.max_fee_msat, "seed {seed}: over budget");
+        assert!(outcome.parts <= payment.max_parts && outcome.rounds <= MAX_ROUNDS);
+        assert!(!outcome.delivered || most >= amount, "seed {seed}: more than is there");
+        feasible += usize::from(most >= amount);
+        delivered += usize::from(outcome.delivered);
+    }
+    (feasible, delivered)
+}
+
+#[test]
+fn nearly_all_that_is_feasible_is_delivered() {
+    let view = generate(5, 800, 4_500);
+    for (model, seed) in [(Model::Uniform, 1), (Model::Bimodal { scale: 0.1 }, 2)] {
+        for amount_sat in [100_000, 1_000_000, 5_000_000] {
+            let (feasible, delivered) = run(&view, model, amount_sat, seed);
+            assert!(feasible > 15, "{amount_sat} sat, seed {seed}: only {feasible} feasible");
+            assert!(
+                delivered * 100 >= feasible * 90,
+                "{amount_sat} sat, seed {seed}: {delivered} of {feasible} delivered"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_outcome() {
+    let view = generate(6, 300, 1_500);
+    let balances = Balances::draw(&view, Model::Uniform, 3);
+    let set = payments(&pairs(&view, 5, 0, 10, 4), 1_000_000_000, 20_000_000, 16);
+    let outcomes = || {
+        let mut router = Ours::new(&view);
+        set.iter().map(|p| pay(&view, &balances, p, &mut router)).collect::<Vec<_>>()
+    };
+    assert_eq!(outcomes(), outcomes());
+}
+
+#[test]
+fn the_oracle_counts_every_way() {
+    let view = generate(7, 50, 200);
+    let balances = Balances::draw(&view, Model::Uniform, 1);
+    let key = *view.key(0);
+    let payee_holds: u64 = view
+        .channels_of(0)
+        .map(|channel| {
+            let direction = u8::from(channel.nodes[1] != key);
+            let enabled = channel.policies[usize::from(direction)].is_some();
+            if enabled { balances.of(&view, channel.scid, direction) } else { 0 }
+        })
+        .sum();
+    let most = oracle::deliverable_msat(&view, &balances, 1, 0, u64::MAX / 4);
+    assert!(most > 0 && most <= payee_holds);
+}
