@@ -15,6 +15,8 @@ mod report;
 mod sets;
 mod single;
 
+use std::process::ExitCode;
+
 use fulmen_routing::simulator::balances::{Balances, Model};
 use fulmen_routing::simulator::payments::{pairs, payments};
 use ldk::Ldk;
@@ -25,12 +27,12 @@ use report::Report;
 const SINGLE_MSAT: u64 = 100_000_000;
 const SINGLES: usize = 200;
 
-fn main() {
+fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {
             eprintln!("{problem}");
-            std::process::exit(2);
+            return ExitCode::from(2);
         }
     };
     let (view, source) = data::load(options.graph.as_deref());
@@ -95,4 +97,5 @@ fn main() {
         Err(fault) => eprintln!("the plot could not be written to {}: {fault}", place.display()),
     }
     println!("{}", report::json(&report));
+    ExitCode::SUCCESS
 }
