@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bitcoin::Network;
+use lightning::chain::chainmonitor::Persist;
 use lightning::chain::{BestBlock, Listen};
 use lightning::events::bump_transaction::sync::WalletSync;
 use lightning::ln::channelmanager::ChainParameters;
 use lightning::ln::peer_handler::{IgnoringMessageHandler, MessageHandler};
-use lightning::sign::{EntropySource, NodeSigner};
+use lightning::sign::{EntropySource, InMemorySigner, NodeSigner};
 use lightning::util::config::UserConfig;
 use tokio::sync::Notify;
 
 use super::keys::Keys;
 use super::logger::Logger;
 use super::router::NodeRouter;
+use super::together::{HeldStore, Together};
 use super::types::{
     Broadcaster, Bumper, ChainMonitor, ChannelManager, ChannelManagerReadArgs, GossipSync,
     MessageRouter, MonitorPersister, OnionMessenger, PeerManager, RestoredMonitor, Sweeper,
@@ -47,6 +49,8 @@ pub struct Materials {
     pub utxo_check: Arc<UtxoCheck>,
     /// Where a node that has no state yet begins.
     pub tip: BestBlock,
+    /// Write monitor updates together with the manager; see [`super::together`].
+    pub async_persistence: bool,
 }
 
 /// A node whose parts have not seen the newest blocks yet.
@@ -74,6 +78,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         wallet,
         utxo_check,
         tip,
+        async_persistence,
     } = materials;
     let logger = Arc::new(Logger);
     let kv = Arc::new(KvStore::new(store));
@@ -91,6 +96,22 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         feerates.clone(),
     ));
     let monitors = restore::monitors(&persister)?;
+    let held = async_persistence.then(|| Arc::new(HeldStore::new(kv.clone())));
+    let persister: Arc<dyn Persist<InMemorySigner> + Send + Sync> = match &held {
+        None => persister,
+        Some(held) => {
+            let persister = HeldPersister::new(
+                held.clone(),
+                logger.clone(),
+                config.monitor_updates_before_rewrite,
+                keys.clone(),
+                keys.clone(),
+                broadcaster.clone(),
+                feerates.clone(),
+            );
+            Arc::new(Together::new(persister, held.clone()))
+        }
+    };
     let chain_monitor = Arc::new(ChainMonitor::new(
         None,
         broadcaster.clone(),
@@ -229,6 +250,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         wallet,
         network,
         config,
+        held,
         kv,
         wake: Notify::new(),
     });
