@@ -19,7 +19,8 @@ use super::router::NodeRouter;
 use super::together::{HeldStore, Together};
 use super::types::{
     Broadcaster, Bumper, ChainMonitor, ChannelManager, ChannelManagerReadArgs, GossipSync,
-    MessageRouter, MonitorPersister, OnionMessenger, PeerManager, RestoredMonitor, Sweeper,
+    HeldPersister, MessageRouter, MonitorPersister, OnionMessenger, PeerManager, RestoredMonitor,
+    Sweeper,
 };
 use super::{Config, Node, restore};
 use crate::chain::{Listener, UtxoCheck};

@@ -172,7 +172,7 @@ impl Persist<InMemorySigner> for Together {
     }
 
     fn archive_persisted_channel(&self, name: MonitorName) {
-        self.persister.archive_persisted_channel(name);
+        Persist::<InMemorySigner>::archive_persisted_channel(&self.persister, name);
     }
 }
 
