@@ -13,6 +13,7 @@ use lightning::sign::{EntropySource, InMemorySigner, NodeSigner};
 use lightning::util::config::UserConfig;
 use tokio::sync::Notify;
 
+use super::gossip_order::{OrderedGossip, Resolving};
 use super::keys::Keys;
 use super::logger::Logger;
 use super::router::NodeRouter;
@@ -198,6 +199,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
     });
 
     let gossip = Arc::new(GossipSync::new(graph.clone(), Some(utxo_check), logger.clone()));
+    let resolving = Resolving::default();
     let onion_messenger = Arc::new(OnionMessenger::new(
         keys.clone(),
         keys.clone(),
@@ -212,7 +214,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
     let peer_manager = Arc::new(PeerManager::new(
         MessageHandler {
             chan_handler: channel_manager.clone(),
-            route_handler: gossip.clone(),
+            route_handler: Arc::new(OrderedGossip::new(gossip.clone(), resolving.clone())),
             onion_message_handler: onion_messenger.clone(),
             custom_message_handler: Arc::new(IgnoringMessageHandler {}),
             send_only_message_handler: chain_monitor.clone(),
@@ -241,6 +243,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         chain_monitor,
         graph,
         gossip,
+        resolving,
         keys,
         sweeper: Arc::new(sweeper),
         scorer,

@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod config;
 pub mod decode;
 pub mod gossip;
+pub mod gossip_order;
 pub mod keys;
 pub mod logger;
 pub mod net;
@@ -39,6 +40,8 @@ pub struct Node {
     pub graph: Arc<types::Graph>,
     /// Verifies and takes in gossip.
     pub gossip: Arc<types::GossipSync>,
+    /// Held for writing while the proof of a channel goes into the graph.
+    pub resolving: gossip_order::Resolving,
     /// The node's secrets.
     pub keys: Arc<keys::Keys>,
     /// Brings the money of closed channels back to the wallet.

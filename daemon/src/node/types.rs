@@ -12,6 +12,7 @@ use lightning::routing::{gossip, router};
 use lightning::sign::InMemorySigner;
 use lightning::util::{persist, sweep};
 
+use super::gossip_order::OrderedGossip;
 use super::keys::Keys;
 use super::logger::Logger;
 use super::router::NodeRouter;
@@ -126,7 +127,7 @@ pub type OnionMessenger = messenger::OnionMessenger<
 pub type PeerManager = peer_handler::PeerManager<
     lightning_net_tokio::SocketDescriptor,
     Arc<ChannelManager>,
-    Arc<GossipSync>,
+    Arc<OrderedGossip>,
     Arc<OnionMessenger>,
     Arc<Logger>,
     Arc<IgnoringMessageHandler>,
