@@ -173,6 +173,7 @@ async fn start(
         wallet: wallet.clone(),
         utxo_check: utxo_check.clone(),
         tip: best,
+        async_persistence: config.storage.async_persistence,
     })?;
     let spends = FundingSpends::load(store)?;
     wallet.attach(Outside {
@@ -189,11 +190,14 @@ async fn start(
     });
     let node = catch_up(assembled, &spends, &mut sync).await?;
     let waker = node.clone();
-    utxo_check.attach(&node.gossip, move || waker.wake());
-    let rebroadcast = wallet.clone();
-    let tips = tip.clone();
+    utxo_check.attach(&node.gossip, node.resolving.clone(), move || waker.wake());
+    let (rebroadcast, forgetful, asked) = (wallet.clone(), wallet.clone(), source.clone());
+    let (tips, more_tips) = (tip.clone(), tip.clone());
     tasks.spawn(Stage::Work, "rebroadcast the wallet's transactions", |stopping| {
         rebroadcast.keep_broadcasting(tips, stopping)
+    });
+    tasks.spawn(Stage::Work, "forget displaced transactions", |stopping| {
+        forgetful.keep_forgetting(asked, more_tips, stopping)
     });
 
     let synced = synced(tip.clone());
