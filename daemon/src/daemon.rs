@@ -1,1 +1,418 @@
-//! The composition root: starts, joins and stops the rooms.
+//! The composition root: starts the rooms in order, waits, and stops them in stages.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bitcoin::constants::ChainHash;
+use bitcoin::secp256k1::PublicKey;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::chain::{self, Broadcaster, Listener, Source, Sync, Tip, UtxoCheck};
+use crate::channels::{self, Channels, FundingSpends};
+use crate::config::{Config, Places};
+use crate::feerates::Feerates;
+use crate::forwards::Forwards;
+use crate::grpc::{self, serve};
+use crate::invoices::Invoices;
+use crate::journal::Journal;
+use crate::node::assemble::{self, Assembled, Materials};
+use crate::node::{Node, net, process, restore};
+use crate::payments::{self, NotReady, Payments};
+use crate::peers::Peers;
+use crate::storage::{self, Store};
+use crate::tasks::{Stage, Stop, Tasks};
+use crate::wallet::{self, Announcer, Outside, Seed, SeedError, Wallet, reserve};
+use crate::{events, offline};
+
+/// How long each stage may take to end.
+const STAGE_DEADLINE: Duration = Duration::from_secs(20);
+/// bitcoind is asked for its tip every few seconds; without an answer for so long, time locks that we
+/// cannot see may be running out, so nothing new is taken on.
+const OLDEST_TIP: Duration = Duration::from_secs(120);
+/// Checks of announced channels that run at once; each is a call or two to bitcoind.
+const PARALLEL_UTXO_CHECKS: usize = 4;
+
+/// Why the daemon did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No seed.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// No store.
+    #[error(transparent)]
+    Store(#[from] storage::Error),
+    /// bitcoind is the wrong one, or its blocks are not to be had.
+    #[error(transparent)]
+    Chain(#[from] chain::Error),
+    /// The wallet cannot be opened.
+    #[error("could not open the on-chain wallet: {0}")]
+    Wallet(#[from] wallet::Error),
+    /// LDK's state cannot be read.
+    #[error(transparent)]
+    Restore(#[from] restore::Error),
+    /// A port for peers.
+    #[error(transparent)]
+    Listen(#[from] net::ListenError),
+    /// The port for gRPC.
+    #[error(transparent)]
+    Grpc(#[from] serve::Error),
+    /// Records of payments do not fit LDK's.
+    #[error("could not reconcile payments: {0}")]
+    Payments(#[from] payments::Error),
+    /// Records of channels do not fit LDK's.
+    #[error("could not reconcile channels: {0}")]
+    Channels(#[from] channels::Error),
+    /// The operating system's signals.
+    #[error("could not listen for signals: {0}")]
+    Signals(#[source] std::io::Error),
+    /// A part of the running daemon failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Runs the daemon until it is asked to stop or something that it cannot live without fails.
+///
+/// # Errors
+/// See [`Error`]; each is one line for an operator.
+pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
+    let tasks = Tasks::new();
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    let signals = tasks.clone();
+    tasks.spawn(Stage::Chain, "signals", move |stopping| async move {
+        tokio::select! {
+            _ = terminate.recv() => signals.stop("SIGTERM"),
+            _ = interrupt.recv() => signals.stop("SIGINT"),
+            () = stopping.cancelled() => (),
+        }
+        stopping.cancelled().await;
+        Ok(())
+    });
+
+    let seed = Seed::load(&offline::seed_file(places))?;
+    let store = Store::open(&places.data, &config.storage)?;
+    watch_store(&tasks, &store);
+    let started = tokio::select! {
+        started = start(&tasks, &store, &seed, places, config) => started,
+        _ = tasks.stopped() => Ok(()),
+    };
+    let stop = match started {
+        Ok(()) => tasks.stopped().await,
+        Err(error) => {
+            end(&tasks, &store).await;
+            return Err(error);
+        }
+    };
+    match &stop {
+        Stop::Asked(why) => tracing::info!(why, "stopping"),
+        Stop::Failed(why) => tracing::error!(why, "stopping"),
+    }
+    end(&tasks, &store).await;
+    tracing::info!("stopped");
+    match stop {
+        Stop::Asked(_) => Ok(()),
+        Stop::Failed(why) => Err(Error::Failed(why)),
+    }
+}
+
+/// API, peers, work and chain end in this order; the store last, with all that they wrote.
+async fn end(tasks: &Tasks, store: &Store) {
+    for name in tasks.shutdown(STAGE_DEADLINE).await {
+        tracing::warn!(task = name, "did not end in time");
+    }
+    tokio::task::block_in_place(|| store.close());
+}
+
+/// Storage, restore, chain, events, and only then peers and users.
+async fn start(
+    tasks: &Tasks,
+    store: &Store,
+    seed: &Seed,
+    places: &Places,
+    config: Config,
+) -> Result<(), Error> {
+    let started_at =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let listeners = net::bind(&config.node.listen).await?;
+    let bound = serve::bind(&config.grpc, &places.data)?;
+    let journal = Journal::open(store)?;
+
+    let source = Source::connect(&config.bitcoind, config.network).await?;
+    let feerates = Feerates::new(config.feerates.clone());
+    if let Err(error) = feerates.refresh(&source).await {
+        tracing::warn!(%error, "no fee estimates yet: the configured fallbacks are used");
+    }
+    let (broadcaster, outbox) = Broadcaster::new();
+    let to_bitcoind = source.clone();
+    tasks.spawn(Stage::Chain, "broadcast", |stopping| outbox.run(to_bitcoind, stopping));
+
+    let keys = wallet::Keys::new(seed, config.network);
+    let node_seed = keys.node_seed();
+    let wallet = open_wallet(store, &journal, keys, &source, places).await?;
+    let mut caught_up = [wallet_listener(&wallet)];
+    let mut sync = Sync::catch_up(source.clone(), store, &config.bitcoind, &mut caught_up).await?;
+    let tip = sync.tip();
+    let announcer = Arc::new(Announcer::new(wallet.clone(), Arc::new(broadcaster.clone())));
+    let utxo_check = Arc::new(UtxoCheck::new(
+        source.clone(),
+        ChainHash::using_genesis_block(config.network),
+        PARALLEL_UTXO_CHECKS,
+        tasks.clone(),
+    ));
+    let best = tip.borrow().best_block();
+    let assembled = assemble::assemble(Materials {
+        config: config.node.clone(),
+        user_config: config.channels.user_config(config.network),
+        network: config.network,
+        seed: node_seed,
+        store: store.clone(),
+        broadcaster: announcer,
+        feerates: Arc::new(feerates.clone()),
+        wallet: wallet.clone(),
+        utxo_check: utxo_check.clone(),
+        tip: best,
+        async_persistence: config.storage.async_persistence,
+    })?;
+    let spends = FundingSpends::load(store)?;
+    wallet.attach(Outside {
+        reserve_sat: anchor_reserve(&assembled.node),
+        broadcast: Arc::new(move |transactions| {
+            let singly: Vec<_> = transactions.iter().collect();
+            for transaction in singly {
+                lightning::chain::chaininterface::BroadcasterInterface::broadcast_transactions(
+                    &broadcaster,
+                    &[transaction],
+                );
+            }
+        }),
+    });
+    let node = catch_up(assembled, &spends, &mut sync).await?;
+    let waker = node.clone();
+    utxo_check.attach(&node.gossip, node.resolving.clone(), move || waker.wake());
+    let (rebroadcast, forgetful, asked) = (wallet.clone(), wallet.clone(), source.clone());
+    let (tips, more_tips) = (tip.clone(), tip.clone());
+    tasks.spawn(Stage::Work, "rebroadcast the wallet's transactions", |stopping| {
+        rebroadcast.keep_broadcasting(tips, stopping)
+    });
+    tasks.spawn(Stage::Work, "forget displaced transactions", |stopping| {
+        forgetful.keep_forgetting(asked, more_tips, stopping)
+    });
+
+    let synced = synced(tip.clone());
+    let parts = channels::Parts {
+        config: config.channels.clone(),
+        node: node.clone(),
+        feerates: Arc::new(feerates.clone()),
+        store: store.clone(),
+        journal: journal.clone(),
+        spends: spends.clone(),
+        gate: channel_gate(&synced, store),
+    };
+    let channels = Channels::new(parts);
+    let payments = Payments::new(
+        config.payments.clone(),
+        node.clone(),
+        store.clone(),
+        journal.clone(),
+        tasks.clone(),
+        payment_gate(&synced, store),
+    );
+    let invoices =
+        Invoices::new(config.invoices.clone(), node.clone(), store.clone(), journal.clone());
+    let forwards = Forwards::new(node.clone(), store.clone(), journal.clone())?;
+    let peers = Peers::new(config.peers.clone(), node.clone(), tasks.clone(), store.clone());
+    channels.reconcile().await?;
+    payments.reconcile()?;
+
+    let outlet = events::outlet(events::Rooms {
+        node: node.clone(),
+        channels: channels.clone(),
+        invoices: invoices.clone(),
+        payments: payments.clone(),
+        forwards: forwards.clone(),
+        peers: peers.clone(),
+        store: store.clone(),
+        tasks: tasks.clone(),
+    });
+    let processed = node.clone();
+    tasks.spawn(Stage::Work, "process LDK's events", |stopping| {
+        process::run(processed, outlet, stopping)
+    });
+    let followers = following(&node, &wallet, &spends);
+    tasks.spawn(Stage::Chain, "follow the chain", |stopping| sync.run(followers, stopping));
+    let refreshed = feerates.clone();
+    let asked = source.clone();
+    tasks.spawn(Stage::Work, "refresh feerates", |stopping| refreshed.run(asked, stopping));
+
+    let (kept, old_entries, old_forwards) = (config.storage, journal.clone(), forwards.clone());
+    tasks.spawn(Stage::Work, "forget old history", |stopping| {
+        storage::every_day(stopping, move |now| {
+            let entries = old_entries.retain(kept.forget_journal_before(now))?;
+            Ok(entries + old_forwards.retain(kept.forget_forwards_before(now))?)
+        })
+    });
+
+    let listening = addresses(&listeners);
+    net::listen(&node, tasks, listeners);
+    let reconnecting = peers.clone();
+    tasks.spawn(Stage::Peers, "reconnect peers", |stopping| reconnecting.run(stopping));
+    let leaving = node.clone();
+    tasks.spawn(Stage::Peers, "disconnect peers at the end", |stopping| async move {
+        stopping.cancelled().await;
+        leaving.peer_manager.disconnect_all_peers();
+        Ok(())
+    });
+
+    let stopping = tasks.stopping(Stage::Api);
+    let services = serve::Services {
+        node: grpc::node::NodeService {
+            node: node.clone(),
+            channels: channels.clone(),
+            feerates: Arc::new(feerates.clone()),
+            tip,
+            synced,
+            tasks: tasks.clone(),
+            listening: listening.clone(),
+            started_at,
+        },
+        wallet: grpc::wallet::WalletService { wallet, feerates },
+        peers: grpc::peers::PeersService { peers: peers.clone() },
+        channels: grpc::channels::ChannelsService { channels, peers, stopping: stopping.clone() },
+        invoices: grpc::invoices::InvoicesService { invoices, stopping: stopping.clone() },
+        payments: grpc::payments::PaymentsService { payments, stopping: stopping.clone() },
+        forwards: grpc::forwards::ForwardsService { forwards: forwards.clone() },
+        graph: grpc::graph::GraphService { graph: node.graph.clone() },
+        events: grpc::events::EventsService { journal, forwards, stopping },
+    };
+    let address = bound.address();
+    tasks.spawn(Stage::Api, "serve gRPC", |stopping| bound.serve(services, stopping));
+    announce_start(&node.id(), &listening, address);
+    Ok(())
+}
+
+/// A seed that was made here has never received anything before now; a restored one may have.
+async fn open_wallet(
+    store: &Store,
+    journal: &Journal,
+    keys: wallet::Keys,
+    source: &Source,
+    places: &Places,
+) -> Result<Wallet, Error> {
+    let birthday = match offline::is_new_seed(places) {
+        true => Some(chain::patient_tip(source).await?.best_block()),
+        false => None,
+    };
+    Ok(Wallet::open(store, journal, keys, birthday)?)
+}
+
+/// Brings LDK to the tip before anything else of it runs.
+async fn catch_up(
+    assembled: Assembled,
+    spends: &Arc<FundingSpends>,
+    sync: &mut Sync,
+) -> Result<Arc<Node>, chain::Error> {
+    let mut listeners = assembled.catching_up();
+    let best = assembled.node.channel_manager.current_best_block();
+    listeners.insert(0, Listener { name: "funding spends", best, listen: spends.clone() });
+    sync.catch_up_more(&mut listeners).await?;
+    drop(listeners);
+    Ok(assembled.finish())
+}
+
+/// Everyone who is told of each block, in the order in which they are told.
+fn following(node: &Arc<Node>, wallet: &Wallet, spends: &Arc<FundingSpends>) -> Vec<Listener> {
+    let best = node.channel_manager.current_best_block();
+    // Who closed a channel is known before the wallet, or LDK's next bump, meets the block.
+    let mut listeners = vec![
+        Listener { name: "funding spends", best, listen: spends.clone() },
+        wallet_listener(wallet),
+    ];
+    listeners.extend(assemble::following(node).into_iter().map(|(name, best, listen)| Listener {
+        name,
+        best,
+        listen,
+    }));
+    listeners
+}
+
+fn wallet_listener(wallet: &Wallet) -> Listener {
+    Listener { name: "wallet", best: wallet.best_block(), listen: Arc::new(wallet.clone()) }
+}
+
+fn anchor_reserve(node: &Arc<Node>) -> Arc<dyn Fn() -> u64 + Send + std::marker::Sync> {
+    // Weak, because the node owns the wallet that owns this.
+    let node = Arc::downgrade(node);
+    Arc::new(move || {
+        let channels = node.upgrade().map_or(0, |node| node.channel_manager.list_channels().len());
+        reserve::reserve_sat(channels)
+    })
+}
+
+type Synced = Arc<dyn Fn() -> bool + Send + std::marker::Sync>;
+
+fn synced(tip: watch::Receiver<Tip>) -> Synced {
+    Arc::new(move || {
+        let confirmed_at = tip.borrow().confirmed_at;
+        confirmed_at.elapsed().map_or(true, |age| age <= OLDEST_TIP)
+    })
+}
+
+/// Why nothing new may be taken on now, if anything.
+fn not_ready(synced: &Synced, store: &Store) -> Option<String> {
+    if let Some(failure) = store.failed().borrow().as_ref() {
+        return Some(failure.to_string());
+    }
+    if let Some(low) = store.low_space().borrow().as_ref() {
+        return Some(low.to_string());
+    }
+    match synced() {
+        true => None,
+        false => Some(format!(
+            "not synced: bitcoind has not confirmed the tip for {} s",
+            OLDEST_TIP.as_secs()
+        )),
+    }
+}
+
+fn channel_gate(synced: &Synced, store: &Store) -> channels::Gate {
+    let (synced, store) = (synced.clone(), store.clone());
+    Arc::new(move || not_ready(&synced, &store).map_or(Ok(()), Err))
+}
+
+fn payment_gate(synced: &Synced, store: &Store) -> payments::Gate {
+    let (synced, store) = (synced.clone(), store.clone());
+    Arc::new(move || match not_ready(&synced, &store) {
+        None => Ok(()),
+        Some(reason) => Err(NotReady { reason }),
+    })
+}
+
+/// A store that takes no more writes is the daemon's end: LDK may not go on without it.
+fn watch_store(tasks: &Tasks, store: &Store) {
+    let mut failed = store.failed();
+    tasks.spawn(Stage::Chain, "watch the store", move |stopping| async move {
+        let failure = tokio::select! {
+            failure = failed.wait_for(Option::is_some) => failure,
+            () = stopping.cancelled() => return Ok(()),
+        };
+        match failure.ok().and_then(|failure| failure.clone()) {
+            Some(failure) => Err(failure.into()),
+            None => Ok(()),
+        }
+    });
+}
+
+fn addresses(listeners: &[TcpListener]) -> Vec<std::net::SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+}
+
+fn announce_start(
+    node_id: &PublicKey,
+    listening: &[std::net::SocketAddr],
+    grpc: std::net::SocketAddr,
+) {
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, %node_id, ?listening, %grpc, "started");
+}

@@ -4,6 +4,7 @@ pub mod config;
 pub mod daemon;
 pub mod events;
 pub mod grpc;
+pub mod offline;
 
 pub mod channels;
 pub mod forwards;
@@ -18,8 +19,6 @@ pub mod wallet;
 pub mod feerates;
 
 pub mod chain;
-
-pub mod metrics;
 
 pub mod journal;
 

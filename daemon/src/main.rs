@@ -1,2 +1,58 @@
-//! The process entry of `fulmend`.
-fn main() {}
+//! The process entry of `fulmend`: arguments, logging, runtime, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use fulmen_daemon::config::{self, Args, Config, LogFormat};
+use fulmen_daemon::{daemon, offline};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = config::load(&args, std::env::vars()).map_err(anyhow::Error::new).and_then(
+        |(places, config)| match &args.command {
+            None => run(&places, config),
+            Some(command) => {
+                let said = offline::run(command, &places, &config)?;
+                write_out(&said)
+            }
+        },
+    );
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = write_err(&format!("fulmend: {error:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(places: &config::Places, config: Config) -> anyhow::Result<()> {
+    start_logging(&config)?;
+    // LDK stores a channel's new state before it answers the peer, and the thread that does so waits for
+    // the disk; more threads than cores let updates of different peers share one write.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(4, usize::from).max(4))
+        .enable_all()
+        .build()?;
+    let ended = runtime.block_on(daemon::run(places, config));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    Ok(ended?)
+}
+
+fn start_logging(config: &Config) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.filter)?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+fn write_out(text: &str) -> anyhow::Result<()> {
+    Ok(std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())?)
+}
+
+fn write_err(text: &str) -> std::io::Result<()> {
+    std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes())
+}

@@ -30,13 +30,22 @@ impl Stage {
     const IN_ORDER: [Stage; 4] = [Stage::Api, Stage::Peers, Stage::Work, Stage::Chain];
 }
 
+/// Why the daemon stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody asked for it.
+    Asked(String),
+    /// Something failed that it cannot live without.
+    Failed(String),
+}
+
 /// All tasks of the daemon.
 #[derive(Clone)]
 pub struct Tasks(Arc<Inner>);
 
 struct Inner {
     stages: HashMap<Stage, (CancellationToken, TaskTracker)>,
-    stop_reason: watch::Sender<Option<String>>,
+    stop: watch::Sender<Option<Stop>>,
     running: Mutex<Vec<&'static str>>,
 }
 
@@ -55,7 +64,7 @@ impl Tasks {
             .collect();
         Self(Arc::new(Inner {
             stages,
-            stop_reason: watch::Sender::new(None),
+            stop: watch::Sender::new(None),
             running: Mutex::new(Vec::new()),
         }))
     }
@@ -73,8 +82,8 @@ impl Tasks {
         let tasks = self.clone();
         self.track(stage, name, async move {
             match running.await {
-                Err(error) => tasks.stop(format!("{name} failed: {}", chain_of(&*error))),
-                Ok(()) if !stopping.is_cancelled() => tasks.stop(format!("{name} ended by itself")),
+                Err(error) => tasks.fail(format!("{name} failed: {}", chain_of(&*error))),
+                Ok(()) if !stopping.is_cancelled() => tasks.fail(format!("{name} ended by itself")),
                 Ok(()) => (),
             }
         });
@@ -92,23 +101,29 @@ impl Tasks {
 
     /// Asks the daemon to stop; the first reason given is the one that is told.
     pub fn stop(&self, why: impl Into<String>) {
-        let why = why.into();
-        self.0.stop_reason.send_if_modified(|reason| {
-            let first = reason.is_none();
+        self.end(Stop::Asked(why.into()));
+    }
+
+    /// Says that the daemon cannot go on.
+    pub fn fail(&self, why: impl Into<String>) {
+        self.end(Stop::Failed(why.into()));
+    }
+
+    fn end(&self, why: Stop) {
+        self.0.stop.send_if_modified(|stop| {
+            let first = stop.is_none();
             if first {
-                *reason = Some(why);
+                *stop = Some(why);
             }
             first
         });
     }
 
-    /// Completes with the reason once somebody has asked the daemon to stop.
-    pub async fn stopped(&self) -> String {
-        let mut reason = self.0.stop_reason.subscribe();
-        match reason.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            Err(_) => "the tasks were dropped".to_owned(),
-        }
+    /// Completes with the reason once the daemon is to stop.
+    pub async fn stopped(&self) -> Stop {
+        let mut stop = self.0.stop.subscribe();
+        let reason = stop.wait_for(Option::is_some).await.ok().and_then(|stop| stop.clone());
+        reason.unwrap_or_else(|| Stop::Failed("the tasks were dropped".to_owned()))
     }
 
     /// Returns the token that is cancelled when `stage` is to end.
@@ -150,7 +165,7 @@ impl Tasks {
             drop(running);
             if let Err(panic) = ended {
                 tracing::error!(task = name, %panic, "task panicked");
-                tasks.stop(format!("{name} panicked: {panic}"));
+                tasks.fail(format!("{name} panicked: {panic}"));
             }
         });
     }
@@ -195,7 +210,8 @@ impl<F: Future<Output = ()>> Future for CatchUnwind<F> {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
@@ -227,10 +243,10 @@ mod tests {
     async fn an_error_and_a_panic_stop_the_daemon_with_the_name() {
         let tasks = Tasks::new();
         tasks.spawn(Stage::Work, "baker", |_| async { Err("no flour".into()) });
-        assert_eq!(tasks.stopped().await, "baker failed: no flour");
+        assert_eq!(tasks.stopped().await, Stop::Failed("baker failed: no flour".to_owned()));
 
         let tasks = Tasks::new();
         tasks.spawn_once(Stage::Work, "miller", async { panic!("no wind") });
-        assert_eq!(tasks.stopped().await, "miller panicked: no wind");
+        assert_eq!(tasks.stopped().await, Stop::Failed("miller panicked: no wind".to_owned()));
     }
 }

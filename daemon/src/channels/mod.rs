@@ -1,1 +1,246 @@
 //! Opening, accepting, closing and pricing channels.
+//!
+//! A channel that we open is recorded before it is offered; its funding is recorded before LDK gets
+//! it, and LDK broadcasts it only when the peer has signed our first commitment. So after a kill at
+//! any line LDK either knows the channel, or its funding was never broadcast: then
+//! [`Channels::reconcile`] fails the record and frees the wallet's inputs.
+
+mod accept;
+pub mod balance;
+mod changes;
+mod close;
+pub mod config;
+mod error;
+mod lifecycle;
+mod open;
+mod policy;
+mod reason;
+mod reconcile;
+mod record;
+mod spends;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bitcoin::secp256k1::PublicKey;
+use bitcoin::{Network, Txid};
+use lightning::ln::channel_state::ChannelDetails;
+use lightning::ln::types::ChannelId;
+
+pub use close::{Close, CloseFollower, CloseUpdate};
+pub use config::Config;
+pub use error::Error;
+pub use lifecycle::{Closing, OpenRequest};
+pub use open::{Amount, Open, OpenFollower};
+pub use policy::{Policy, PolicyChange, Which};
+pub use record::{ChannelRecord, ClosedChannel, Spend, Stage};
+pub use spends::FundingSpends;
+
+use crate::feerates::Feerates;
+use crate::journal::Journal;
+use crate::node::Node;
+use crate::storage::{self, Page, Store};
+use crate::wallet::reserve::reserve_sat;
+
+/// Asks whether new channels may be taken on now; the error tells why not.
+pub type Gate = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// How a caller names a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelRef {
+    /// By its 32-byte id.
+    Id(ChannelId),
+    /// By its announced short id or by an alias (BOLT 7).
+    Short(u64),
+    /// By its funding output.
+    Funding(bitcoin::OutPoint),
+}
+
+/// What the room is built from.
+pub struct Parts {
+    /// Section `[channels]`.
+    pub config: Config,
+    /// LDK.
+    pub node: Arc<Node>,
+    /// On-chain fees.
+    pub feerates: Arc<Feerates>,
+    /// Where records are kept.
+    pub store: Store,
+    /// Where what happened is told.
+    pub journal: Journal,
+    /// Knows which transactions closed channels; it listens to blocks before the manager does.
+    pub spends: Arc<FundingSpends>,
+    /// Asked before a channel is opened or accepted.
+    pub gate: Gate,
+}
+
+/// The room of channels; a handle.
+#[derive(Clone)]
+pub struct Channels(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    node: Arc<Node>,
+    feerates: Arc<Feerates>,
+    store: Store,
+    journal: Journal,
+    spends: Arc<FundingSpends>,
+    gate: Gate,
+    /// Held while an idempotency key is looked up and taken, so that two calls never take it both.
+    admission: Mutex<()>,
+}
+
+/// A channel, open or closed.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// LDK runs it.
+    Open(Box<ChannelDetails>),
+    /// It is history.
+    Closed(Box<ClosedChannel>, Option<Spend>),
+}
+
+impl Channels {
+    /// Makes the room; call [`Channels::reconcile`] before LDK's events are handled.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { config, node, feerates, store, journal, spends, gate } = parts;
+        let admission = Mutex::new(());
+        Self(Arc::new(Inner { config, node, feerates, store, journal, spends, gate, admission }))
+    }
+
+    /// Returns open and pending channels, with one peer or with all.
+    pub fn list(&self, with: Option<&PublicKey>) -> Vec<ChannelDetails> {
+        let manager = &self.0.node.channel_manager;
+        let mut channels = match with {
+            Some(peer) => manager.list_channels_with_counterparty(peer),
+            None => manager.list_channels(),
+        };
+        // LDK has no order; by place in the chain, new ones last.
+        channels.sort_by_key(|channel| {
+            (channel.short_channel_id.unwrap_or(u64::MAX), channel.channel_id.0)
+        });
+        channels
+    }
+
+    /// Returns who is connected.
+    pub fn connected_peers(&self) -> HashSet<PublicKey> {
+        let peers = self.0.node.peer_manager.list_peers();
+        peers.into_iter().map(|peer| peer.counterparty_node_id).collect()
+    }
+
+    /// Returns which chain this is.
+    pub fn network(&self) -> Network {
+        self.0.node.network
+    }
+
+    /// Returns one channel, open or closed.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Store`].
+    pub fn get(&self, reference: &ChannelRef) -> Result<Found, Error> {
+        match self.find(reference) {
+            Ok(details) => Ok(Found::Open(Box::new(details))),
+            Err(Error::AlreadyClosed { closed }) => {
+                let spend = self.0.spends.of(&closed.channel_id)?;
+                Ok(Found::Closed(closed, spend))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a closed channel was closed in agreement with the peer.
+    pub fn closed_in_agreement(&self, channel_id: &ChannelId) -> bool {
+        let closed = record::CLOSED.get(&self.0.store, &channel_id.0);
+        matches!(closed, Ok(Some(closed)) if closed.kind == reason::COOPERATIVE)
+    }
+
+    /// Returns a page of closed channels with the transactions that closed them, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn closed_page(
+        &self,
+        token: &[u8],
+        limit: usize,
+    ) -> Result<Page<(ClosedChannel, Option<Spend>)>, Error> {
+        let page = record::CLOSED.page(&self.0.store, token, limit, |_| true)?;
+        let mut items = Vec::with_capacity(page.items.len());
+        for (id, closed) in page.items {
+            let spend = self.0.spends.of(&closed.channel_id)?;
+            items.push((id, (closed, spend)));
+        }
+        Ok(Page { items, next_token: page.next_token })
+    }
+
+    /// Whether a block holds a transaction other than `commitment` that closed the channel.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn is_closed_otherwise(
+        &self,
+        channel_id: &ChannelId,
+        commitment: &Txid,
+    ) -> Result<bool, storage::Error> {
+        Ok(self.0.spends.of(channel_id)?.is_some_and(|spend| spend.txid != *commitment))
+    }
+
+    /// Finds an open channel.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyClosed`], [`Error::Unknown`], [`Error::Store`].
+    fn find(&self, reference: &ChannelRef) -> Result<ChannelDetails, Error> {
+        let open = self.0.node.channel_manager.list_channels();
+        if let Some(details) = open.into_iter().find(|details| is(details, reference)) {
+            return Ok(details);
+        }
+        match self.find_closed(reference)? {
+            Some(closed) => Err(Error::AlreadyClosed { closed: Box::new(closed) }),
+            None => Err(Error::Unknown),
+        }
+    }
+
+    fn find_closed(&self, reference: &ChannelRef) -> Result<Option<ClosedChannel>, storage::Error> {
+        let store = &self.0.store;
+        let wanted = |closed: &ClosedChannel| match reference {
+            ChannelRef::Id(id) => closed.channel_id == *id,
+            ChannelRef::Short(short) => closed.short_channel_id == Some(*short),
+            ChannelRef::Funding(funding) => closed.funding == Some(*funding),
+        };
+        if let ChannelRef::Id(id) = reference {
+            return record::CLOSED.get(store, &id.0);
+        }
+        let mut found = None;
+        record::CLOSED.visit(store, |_, closed| match wanted(&closed) {
+            true => {
+                found = Some(closed);
+                std::ops::ControlFlow::Break(())
+            }
+            false => std::ops::ControlFlow::Continue(()),
+        })?;
+        Ok(found)
+    }
+
+    /// What the wallet must hold for anchors with one channel more, and by how much that is more.
+    fn reserve_with_another(&self) -> (u64, u64) {
+        let channels = self.0.node.channel_manager.list_channels().len();
+        let then_sat = reserve_sat(channels + 1);
+        (then_sat, then_sat.saturating_sub(reserve_sat(channels)))
+    }
+}
+
+fn is(details: &ChannelDetails, reference: &ChannelRef) -> bool {
+    match reference {
+        ChannelRef::Id(id) => details.channel_id == *id,
+        ChannelRef::Short(short) => {
+            [details.short_channel_id, details.outbound_scid_alias, details.inbound_scid_alias]
+                .contains(&Some(*short))
+        }
+        ChannelRef::Funding(funding) => {
+            details.funding_txo.is_some_and(|ldk| record::outpoint(ldk) == *funding)
+        }
+    }
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,1 +1,288 @@
 //! Asking for money and taking it.
+
+mod book;
+mod claim;
+mod config;
+mod create;
+mod error;
+mod record;
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bitcoin::hashes::Hash as _;
+use lightning::events::{ClaimedHTLC, PaymentPurpose};
+use lightning::ln::channelmanager::{FailureCode, PaymentId, RecipientOnionFields};
+use lightning::types::payment::{PaymentHash, PaymentPreimage};
+use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
+
+pub use config::Config;
+pub use create::{Create, Describe};
+pub use error::Error;
+pub use record::{CustomRecord, InvoiceRecord, Kind, State};
+
+use crate::journal::Journal;
+use crate::node::Node;
+use crate::storage::{self, Page, Store, Watch};
+use book::Book;
+use claim::{Arrival, Decision};
+use record::Stored;
+
+/// The room of incoming payments; a handle.
+#[derive(Clone)]
+pub struct Invoices(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    node: Arc<Node>,
+    book: Book,
+}
+
+impl Invoices {
+    /// Makes the room.
+    pub fn new(config: Config, node: Arc<Node>, store: Store, journal: Journal) -> Self {
+        Self(Arc::new(Inner { config, node, book: Book::new(store, journal) }))
+    }
+
+    /// Makes an invoice; it is durable when it is returned.
+    ///
+    /// # Errors
+    /// [`Error::Bad`], [`Error::HashTaken`], [`Error::KeyReused`], [`Error::NotMade`], [`Error::Store`].
+    pub async fn create(&self, request: Create) -> Result<InvoiceRecord, Error> {
+        let parameters = request.parameters(&self.0.config)?;
+        let fingerprint = request.fingerprint();
+        let key = request.idempotency_key.map(|key| (key, fingerprint));
+        if let Some(record) = self.0.book.made_before(key.as_ref())? {
+            self.0.book.sync().await?;
+            return Ok(record);
+        }
+        let invoice = self
+            .0
+            .node
+            .channel_manager
+            .create_bolt11_invoice(parameters)
+            .map_err(|error| Error::NotMade(format!("{error:?}")))?;
+        let record = opened(&invoice, request.preimage);
+        let (record, commit) = self.0.book.open(record, key)?;
+        commit.await?;
+        Ok(record)
+    }
+
+    /// Returns one invoice.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Store`].
+    pub fn get(&self, payment_hash: &[u8; 32]) -> Result<InvoiceRecord, Error> {
+        self.0.book.get(payment_hash)?.ok_or(Error::Unknown)
+    }
+
+    /// Returns a page of invoices, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn page(
+        &self,
+        token: &[u8],
+        limit: usize,
+        state: Option<State>,
+    ) -> Result<Page<InvoiceRecord>, Error> {
+        let now = now();
+        Ok(self
+            .0
+            .book
+            .page(token, limit, |record| state.is_none_or(|state| record.state(now) == state))?)
+    }
+
+    /// Cancels an unpaid invoice: a payment for it is failed back.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::TooLate`], [`Error::Store`].
+    pub async fn cancel(&self, payment_hash: &[u8; 32]) -> Result<InvoiceRecord, Error> {
+        let (record, commit) = self.0.book.cancel(payment_hash, now())?;
+        commit.await?;
+        Ok(record)
+    }
+
+    /// Follows an invoice: its state now, then each change until it ends, also by the clock.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Store`].
+    pub fn follow(&self, payment_hash: [u8; 32]) -> Result<Following, Error> {
+        let watch = self.0.book.watch(payment_hash);
+        let record = self.get(&payment_hash)?;
+        Ok(Following { watch, last: record, told: None })
+    }
+
+    /// Takes in LDK's `PaymentClaimable`: claims what was asked for, and gives everything else back.
+    ///
+    /// # Errors
+    /// When the record cannot be read: LDK is to tell it again.
+    pub fn claimable(
+        &self,
+        payment_hash: PaymentHash,
+        onion_fields: Option<&RecipientOnionFields>,
+        amount_msat: u64,
+        purpose: &PaymentPurpose,
+        payment_id: Option<PaymentId>,
+    ) -> Result<(), storage::Error> {
+        let arrival = arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id);
+        let keysend = arrival.kind == Kind::Keysend;
+        let manager = &self.0.node.channel_manager;
+        match self.0.book.arrived(arrival, self.0.config.accept_keysend, now())? {
+            Decision::Claim(_, preimage) | Decision::ClaimAgain(preimage) if keysend => {
+                manager.claim_funds_with_known_custom_tlvs(PaymentPreimage(preimage));
+            }
+            Decision::Claim(_, preimage) | Decision::ClaimAgain(preimage) => {
+                manager.claim_funds(PaymentPreimage(preimage));
+            }
+            Decision::Refuse(refusal) => {
+                tracing::info!(%payment_hash, amount_msat, ?refusal, "gave a payment back");
+                let code = if refusal.is_about_payload() {
+                    FailureCode::InvalidOnionPayload(None)
+                } else {
+                    FailureCode::IncorrectOrUnknownPaymentDetails
+                };
+                manager.fail_htlc_backwards_with_reason(&payment_hash, code);
+            }
+        }
+        self.0.node.wake();
+        Ok(())
+    }
+
+    /// Takes in LDK's `PaymentClaimed`.
+    ///
+    /// # Errors
+    /// When the record cannot be read: LDK is to tell it again.
+    pub fn claimed(
+        &self,
+        payment_hash: PaymentHash,
+        onion_fields: Option<&RecipientOnionFields>,
+        amount_msat: u64,
+        purpose: &PaymentPurpose,
+        htlcs: &[ClaimedHTLC],
+        payment_id: Option<PaymentId>,
+    ) -> Result<(), storage::Error> {
+        let arrival = arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id);
+        let parts = u32::try_from(htlcs.len()).unwrap_or(u32::MAX);
+        self.0.book.settle(arrival, parts, now())
+    }
+
+    /// Takes in LDK's `HTLCHandlingFailed` of a receipt: what we meant to claim may have gone back.
+    ///
+    /// # Errors
+    /// When the record cannot be read: LDK is to tell it again.
+    pub fn receive_failed(&self, payment_hash: PaymentHash) -> Result<(), storage::Error> {
+        self.0.book.went_back(&payment_hash.0)
+    }
+}
+
+/// Reads any BOLT 11 text.
+///
+/// # Errors
+/// [`Error::NotAnInvoice`].
+pub fn decode(bolt11: &str) -> Result<Bolt11Invoice, Error> {
+    Bolt11Invoice::from_str(bolt11.trim()).map_err(|error| Error::NotAnInvoice(error.to_string()))
+}
+
+/// The states of one invoice as they come.
+pub struct Following {
+    watch: Watch<InvoiceRecord>,
+    last: InvoiceRecord,
+    told: Option<State>,
+}
+
+impl Following {
+    /// Returns the next state, durable; none after the final one.
+    ///
+    /// # Errors
+    /// When the store fails; nothing may be told then.
+    pub async fn next(&mut self) -> Result<Option<InvoiceRecord>, storage::Error> {
+        if self.told.is_some_and(State::is_final) {
+            return Ok(None);
+        }
+        loop {
+            let state = self.last.state(now());
+            if self.told != Some(state) {
+                self.told = Some(state);
+                return self.watch.durable(self.last.clone()).await.map(Some);
+            }
+            let expiry = expires_in(&self.last, state);
+            tokio::select! {
+                changed = self.watch.changed() => self.last = changed?,
+                () = tokio::time::sleep(expiry.unwrap_or_default()), if expiry.is_some() => (),
+            }
+        }
+    }
+}
+
+/// How long until the clock alone changes an invoice.
+fn expires_in(record: &InvoiceRecord, state: State) -> Option<Duration> {
+    let expired_from = Duration::from_secs(record.expires_at.saturating_add(1));
+    match state {
+        State::Open => Some(expired_from.saturating_sub(since_epoch()) + Duration::from_millis(1)),
+        State::Claiming | State::Settled | State::Cancelled | State::Expired => None,
+    }
+}
+
+fn opened(invoice: &Bolt11Invoice, preimage: Option<[u8; 32]>) -> InvoiceRecord {
+    let created_at = invoice.duration_since_epoch();
+    let (description, description_hash) = match invoice.description() {
+        Bolt11InvoiceDescriptionRef::Direct(text) => (Some(text.to_string()), None),
+        Bolt11InvoiceDescriptionRef::Hash(hash) => (None, Some(hash.0.to_byte_array())),
+    };
+    InvoiceRecord {
+        payment_hash: invoice.payment_hash().to_byte_array(),
+        stored: Stored::Open,
+        kind: Kind::Bolt11,
+        bolt11: Some(invoice.to_string()),
+        amount_msat: invoice.amount_milli_satoshis(),
+        received_msat: 0,
+        description,
+        description_hash,
+        created_at: created_at.as_secs(),
+        expires_at: created_at.saturating_add(invoice.expiry_time()).as_secs(),
+        settled_at: None,
+        preimage,
+        custom_records: Vec::new(),
+        parts: 0,
+        claim_id: None,
+    }
+}
+
+fn arrival(
+    payment_hash: PaymentHash,
+    onion_fields: Option<&RecipientOnionFields>,
+    amount_msat: u64,
+    purpose: &PaymentPurpose,
+    payment_id: Option<PaymentId>,
+) -> Arrival {
+    let kind = match purpose {
+        PaymentPurpose::Bolt11InvoicePayment { .. } => Kind::Bolt11,
+        PaymentPurpose::SpontaneousPayment(_) => Kind::Keysend,
+        PaymentPurpose::Bolt12OfferPayment { .. } | PaymentPurpose::Bolt12RefundPayment { .. } => {
+            Kind::Bolt12
+        }
+    };
+    let custom = onion_fields.map(|fields| fields.custom_tlvs().as_slice()).unwrap_or_default();
+    Arrival {
+        payment_hash: payment_hash.0,
+        kind,
+        amount_msat,
+        preimage: purpose.preimage().map(|preimage| preimage.0),
+        claim_id: payment_id.map(|id| id.0),
+        custom_records: custom
+            .iter()
+            .map(|(kind, value)| CustomRecord { kind: *kind, value: value.clone() })
+            .collect(),
+    }
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The time in seconds since 1970, by which [`InvoiceRecord::state`] tells the state.
+pub fn now() -> u64 {
+    since_epoch().as_secs()
+}

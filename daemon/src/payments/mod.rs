@@ -1,1 +1,306 @@
-//! Sending money: recorded first, reconciled after a restart.
+//! Sending money: recorded first, then sent, reconciled after a restart.
+//!
+//! A payment is in LDK's hands only after its record is durable, and LDK forgets it only after the record of
+//! its end is durable. So at a kill between any two steps a payment is either unknown to LDK and then was never
+//! sent ([`Payments::reconcile`] fails it), or LDK knows it and will tell its end.
+
+mod carry;
+mod check;
+mod config;
+mod error;
+mod ledger;
+mod outcome;
+mod reconcile;
+mod record;
+mod send;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lightning::events::{PathFailure, PaymentFailureReason};
+use lightning::ln::channelmanager::PaymentId;
+use lightning::routing::router::Path;
+use lightning::types::payment::{PaymentHash, PaymentPreimage};
+use tokio::sync::{Notify, Semaphore};
+
+pub use check::AskedLimits;
+pub use config::Config;
+pub use error::{Error, Gate, NotReady};
+pub use record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
+pub use send::{Keysend, Pay};
+
+use crate::journal::Journal;
+use crate::node::Node;
+use crate::storage::{self, Page, Store, Watch};
+use crate::tasks::Tasks;
+use carry::UnderWay;
+use ledger::Ledger;
+use outcome::{Name, News};
+
+/// The room of outgoing payments; a handle.
+#[derive(Clone)]
+pub struct Payments(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    node: Arc<Node>,
+    tasks: Tasks,
+    gate: Gate,
+    ledger: Ledger,
+    /// One for each payment that may be under way at once.
+    slots: Arc<Semaphore>,
+    /// The payments of this run that have a slot.
+    under_way: Mutex<HashMap<[u8; 32], UnderWay>>,
+    /// A payment has ended: another one may find its way now.
+    freed: Notify,
+    /// Payments that wait for their turn.
+    waiting: std::sync::atomic::AtomicU32,
+}
+
+impl Payments {
+    /// Makes the room; call [`Payments::reconcile`] before anybody can ask for a payment.
+    ///
+    /// `gate` is asked before each new payment.
+    pub fn new(
+        config: Config,
+        node: Arc<Node>,
+        store: Store,
+        journal: Journal,
+        tasks: Tasks,
+        gate: Gate,
+    ) -> Self {
+        let slots = Arc::new(Semaphore::new(config.max_in_flight.max(1) as usize));
+        Self(Arc::new(Inner {
+            config,
+            node,
+            tasks,
+            gate,
+            ledger: Ledger::new(store, journal),
+            slots,
+            under_way: Mutex::default(),
+            freed: Notify::new(),
+            waiting: Default::default(),
+        }))
+    }
+
+    /// Returns one payment.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Store`].
+    pub fn get(&self, payment_id: &[u8; 32]) -> Result<PaymentRecord, Error> {
+        self.0.ledger.get(payment_id)?.ok_or(Error::Unknown)
+    }
+
+    /// Returns the newest attempt at a payment hash.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Store`].
+    pub fn get_by_hash(&self, payment_hash: &[u8; 32]) -> Result<PaymentRecord, Error> {
+        self.0.ledger.last_attempt(payment_hash)?.ok_or(Error::Unknown)
+    }
+
+    /// Returns a page of payments, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn page(
+        &self,
+        token: &[u8],
+        limit: usize,
+        state: Option<State>,
+    ) -> Result<Page<PaymentRecord>, Error> {
+        Ok(self.0.ledger.page(token, limit, state)?)
+    }
+
+    /// Follows a payment: its state now, then each change until it ends.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Store`].
+    pub fn follow(&self, payment_id: [u8; 32]) -> Result<Following, Error> {
+        let watch = self.0.ledger.watch(payment_id);
+        let now = self.get(&payment_id)?;
+        Ok(Following { watch, next: Some(now), ended: false })
+    }
+
+    /// Gives up a payment: no further attempts; parts under way may still arrive or come back.
+    ///
+    /// Returns the record as it is then, durable; cancelling again does no harm.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Ended`], [`Error::Store`].
+    pub async fn cancel(&self, payment_id: [u8; 32]) -> Result<PaymentRecord, Error> {
+        let record = self.get(&payment_id)?;
+        if record.state.is_final() {
+            return Err(Error::Ended(record.state));
+        }
+        let name = Name { payment_id, payment_hash: record.payment_hash };
+        let changed = self.0.ledger.take_in(name, News::Cancelled, now_ms())?;
+        if let Some((_, commit)) = changed {
+            commit.await?;
+        }
+        // The mark is set before this call and the sender looks at it after its own call, so that one of
+        // the two reaches LDK after the other, whichever comes first.
+        self.0.node.channel_manager.abandon_payment(PaymentId(payment_id));
+        self.0.node.wake();
+        let record = self.get(&payment_id)?;
+        match record.state {
+            State::Succeeded => Err(Error::Ended(State::Succeeded)),
+            State::Pending | State::Failed => Ok(record),
+        }
+    }
+
+    /// Takes in LDK's `PaymentSent`.
+    ///
+    /// # Errors
+    /// When the record cannot be read: LDK is to tell it again.
+    pub fn sent(
+        &self,
+        payment_id: Option<PaymentId>,
+        payment_hash: PaymentHash,
+        preimage: PaymentPreimage,
+        amount_msat: Option<u64>,
+        fee_paid_msat: Option<u64>,
+    ) -> Result<(), storage::Error> {
+        let name = self.name(payment_id, payment_hash)?;
+        let paths = self.0.node.router.take_paths(&PaymentId(name.payment_id));
+        let found = paths.iter().map(|path| outcome::part(path, PartEnd::Succeeded)).collect();
+        let news = News::Sent { preimage: preimage.0, amount_msat, fee_msat: fee_paid_msat, found };
+        self.take_in(name, news)
+    }
+
+    /// Takes in LDK's `PaymentFailed`.
+    ///
+    /// # Errors
+    /// When the record cannot be read: LDK is to tell it again.
+    pub fn failed(
+        &self,
+        payment_id: PaymentId,
+        payment_hash: Option<PaymentHash>,
+        reason: Option<PaymentFailureReason>,
+    ) -> Result<(), storage::Error> {
+        let name = named(payment_id, payment_hash);
+        let reason = outcome::failure_reason(reason);
+        if self.in_hand(payment_id) || self.try_again(name, reason) {
+            return Ok(());
+        }
+        self.take_in(name, News::Failed(reason))
+    }
+
+    /// Whether LDK has the payment in hand although it tells that it failed: then this is the failure of an
+    /// earlier round, told again after a kill, and the end of this round will be told as well.
+    fn in_hand(&self, payment_id: PaymentId) -> bool {
+        let recent = self.0.node.channel_manager.list_recent_payments();
+        recent.iter().any(|payment| reconcile::id_of(payment) == payment_id)
+    }
+
+    /// Takes in LDK's `PaymentPathSuccessful`.
+    ///
+    /// # Errors
+    /// When the record cannot be read: LDK is to tell it again.
+    pub fn path_succeeded(
+        &self,
+        payment_id: PaymentId,
+        payment_hash: Option<PaymentHash>,
+        path: &Path,
+    ) -> Result<(), storage::Error> {
+        let part = outcome::part(path, PartEnd::Succeeded);
+        self.take_in(named(payment_id, payment_hash), News::PartEnded(part))
+    }
+
+    /// Takes in LDK's `PaymentPathFailed`.
+    ///
+    /// # Errors
+    /// When the record cannot be read: LDK is to tell it again.
+    pub fn path_failed(
+        &self,
+        payment_id: Option<PaymentId>,
+        payment_hash: PaymentHash,
+        payment_failed_permanently: bool,
+        failure: &PathFailure,
+        path: &Path,
+        short_channel_id: Option<u64>,
+    ) -> Result<(), storage::Error> {
+        let why = outcome::why_part_failed(payment_failed_permanently, failure);
+        let part = outcome::part(path, PartEnd::Failed { short_channel_id, why });
+        self.take_in(self.name(payment_id, payment_hash)?, News::PartEnded(part))
+    }
+
+    fn take_in(&self, name: Name, news: News) -> Result<(), storage::Error> {
+        // Nobody waits for the commit: LDK forgets the event in a write that comes after this one.
+        let changed = self.0.ledger.take_in(name, news, now_ms())?;
+        if let Some((record, _)) = changed {
+            self.free_if_ended(&record);
+        }
+        Ok(())
+    }
+
+    /// Lets another payment have the slot of one that has ended.
+    fn free_if_ended(&self, record: &PaymentRecord) {
+        if !record.state.is_final() {
+            return;
+        }
+        let ended =
+            self.0.under_way.lock().expect("no panic while held").remove(&record.payment_id);
+        if ended.is_some() {
+            drop(ended);
+            drop(self.0.node.router.take_paths(&PaymentId(record.payment_id)));
+            self.0.freed.notify_one();
+        }
+    }
+
+    /// The payment that news are about; LDK before 0.0.103 did not tell the id.
+    fn name(
+        &self,
+        payment_id: Option<PaymentId>,
+        payment_hash: PaymentHash,
+    ) -> Result<Name, storage::Error> {
+        if let Some(payment_id) = payment_id {
+            return Ok(named(payment_id, Some(payment_hash)));
+        }
+        let last = self.0.ledger.last_attempt(&payment_hash.0)?;
+        let payment_id = last.map_or(payment_hash.0, |record| record.payment_id);
+        Ok(Name { payment_id, payment_hash: payment_hash.0 })
+    }
+}
+
+fn named(payment_id: PaymentId, payment_hash: Option<PaymentHash>) -> Name {
+    // Only payments without an invoice yet have no hash, which we do not make.
+    Name {
+        payment_id: payment_id.0,
+        payment_hash: payment_hash.map_or(payment_id.0, |hash| hash.0),
+    }
+}
+
+/// The states of one payment as they come.
+pub struct Following {
+    watch: Watch<PaymentRecord>,
+    next: Option<PaymentRecord>,
+    ended: bool,
+}
+
+impl Following {
+    /// Returns the next state, durable; none after the final one.
+    ///
+    /// # Errors
+    /// When the store fails; nothing may be told then.
+    pub async fn next(&mut self) -> Result<Option<PaymentRecord>, storage::Error> {
+        if self.ended {
+            return Ok(None);
+        }
+        let record = match self.next.take() {
+            Some(record) => self.watch.durable(record).await?,
+            None => self.watch.changed().await?,
+        };
+        self.ended = record.state.is_final();
+        Ok(Some(record))
+    }
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,1 +1,257 @@
 //! On-chain money on bdk_wallet.
+//!
+//! Every change is enqueued in the store under the same lock under which it was made, so the store's order
+//! is the wallet's; it is durable before anybody outside is told: an address before it is shown, a
+//! transaction and the lock on its inputs before it is broadcast or handed to LDK.
+
+mod coins;
+mod displaced;
+mod draft;
+mod error;
+mod funding;
+mod history;
+mod keys;
+mod ldk;
+mod ledger;
+mod persist;
+pub mod reserve;
+pub mod seed;
+mod send;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod unconfirmed;
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bdk_wallet::chain::BlockId;
+use bdk_wallet::signer::SignersContainer;
+use bdk_wallet::{KeychainKind, SignOptions, Update};
+use bitcoin::secp256k1::Secp256k1;
+use bitcoin::{Address, Network, OutPoint, Psbt, Transaction};
+use lightning::chain::BestBlock;
+
+pub use self::draft::Value;
+pub use self::error::Error;
+pub use self::history::{TransactionPage, WalletTransaction};
+pub use self::keys::Keys;
+pub use self::ldk::Announcer;
+pub use self::seed::{Seed, SeedError};
+pub use self::send::{SendRequest, Sent};
+
+use self::ledger::Ledger;
+use self::reserve::above_reserve_sat;
+use crate::journal::Journal;
+use crate::storage::{Batch, Store};
+
+/// What the wallet needs of rooms that are built after it.
+#[derive(Clone)]
+pub struct Outside {
+    /// How much must stay for bumping anchors, in satoshis; called without any lock of the wallet.
+    pub reserve_sat: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Sends transactions to the network, each for itself; must not block.
+    pub broadcast: Arc<dyn Fn(Vec<Transaction>) + Send + Sync>,
+}
+
+/// The node's on-chain money; a handle.
+#[derive(Clone)]
+pub struct Wallet(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    journal: Journal,
+    keys: Keys,
+    signers: [SignersContainer; 2],
+    ledger: Mutex<Ledger>,
+    outside: OnceLock<Outside>,
+}
+
+/// What the wallet holds, in satoshis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// In blocks.
+    pub confirmed_sat: u64,
+    /// Seen, not yet in a block.
+    pub unconfirmed_sat: u64,
+    /// Coinbase outputs with fewer than 100 confirmations.
+    pub immature_sat: u64,
+    /// Kept for bumping anchors; part of confirmed and unconfirmed.
+    pub reserved_sat: u64,
+    /// What [`Wallet::send`] and [`Wallet::fund`] can spend now, fees included.
+    pub spendable_sat: u64,
+}
+
+/// An output that nothing spends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unspent {
+    /// Its name.
+    pub outpoint: OutPoint,
+    /// How much it holds.
+    pub amount_sat: u64,
+    /// Whom it pays: one of our addresses.
+    pub address: Address,
+    /// 0 while unconfirmed.
+    pub confirmations: u32,
+}
+
+impl Wallet {
+    /// Opens the wallet of these keys, making it where there is none yet.
+    ///
+    /// A new wallet looks for money in blocks after `birthday` (for a new seed: the tip), or in all.
+    pub fn open(
+        store: &Store,
+        journal: &Journal,
+        keys: Keys,
+        birthday: Option<BestBlock>,
+    ) -> Result<Self, Error> {
+        let (stored, appender) = persist::read(store)?;
+        let (bdk, is_new) = match stored {
+            Some(whole) => (persist::load(&keys, whole)?, false),
+            None => (persist::create(&keys)?, true),
+        };
+        let wallet = Self(Arc::new(Inner {
+            store: store.clone(),
+            journal: journal.clone(),
+            signers: keys.signers(&Secp256k1::new()),
+            keys,
+            ledger: Mutex::new(Ledger::new(bdk, appender)),
+            outside: OnceLock::new(),
+        }));
+        let mut ledger = wallet.ledger();
+        if is_new {
+            if let Some(birthday) = birthday {
+                start_at(&mut ledger, birthday)?;
+            }
+            wallet.keep(&mut ledger, Batch::new(), &[])?.wait()?;
+        }
+        wallet.compact_if_long(&mut ledger)?;
+        drop(ledger);
+        Ok(wallet)
+    }
+
+    /// Tells the wallet what it needs of others; before that it spends nothing. Once.
+    pub fn attach(&self, outside: Outside) {
+        if self.0.outside.set(outside).is_err() {
+            tracing::error!("the wallet was attached twice; the first time counts");
+        }
+    }
+
+    /// The last block that the wallet has seen; it may be on a stale branch after a restart.
+    pub fn best_block(&self) -> BestBlock {
+        self.ledger().best_block()
+    }
+
+    /// The network of its addresses.
+    pub fn network(&self) -> Network {
+        self.keys().network()
+    }
+
+    /// A fresh receiving address, which is known to be ours after any crash.
+    pub async fn new_address(&self) -> Result<Address, Error> {
+        let (address, commit) = {
+            let mut ledger = self.ledger();
+            let address = ledger.bdk.reveal_next_address(KeychainKind::External).address;
+            (address, self.keep(&mut ledger, Batch::new(), &[])?)
+        };
+        commit.await?;
+        Ok(address)
+    }
+
+    /// What the wallet holds.
+    pub fn balance(&self) -> Balance {
+        // Nothing can be spent while nobody has told how much must stay.
+        let reserve_sat = self.reserve_sat().unwrap_or(u64::MAX);
+        let ledger = self.ledger();
+        let total = ledger.bdk.balance();
+        let spendable = coins::spendable(&ledger.bdk);
+        let spendable_sat = spendable.iter().map(|coin| coin.txout.value.to_sat()).sum();
+        let confirmed_sat = total.confirmed.to_sat();
+        let unconfirmed_sat = (total.trusted_pending + total.untrusted_pending).to_sat();
+        Balance {
+            confirmed_sat,
+            unconfirmed_sat,
+            immature_sat: total.immature.to_sat(),
+            reserved_sat: reserve_sat.min(confirmed_sat + unconfirmed_sat),
+            spendable_sat: above_reserve_sat(spendable_sat, reserve_sat),
+        }
+    }
+
+    /// Lists what is unspent, confirmed or not.
+    pub fn unspent(&self) -> Vec<Unspent> {
+        let ledger = self.ledger();
+        let tip = ledger.bdk.latest_checkpoint().height();
+        let view = |coin: bdk_wallet::LocalOutput| {
+            let height = coin.chain_position.confirmation_height_upper_bound();
+            Some(Unspent {
+                outpoint: coin.outpoint,
+                amount_sat: coin.txout.value.to_sat(),
+                address: Address::from_script(&coin.txout.script_pubkey, self.network()).ok()?,
+                confirmations: height.map_or(0, |height| (tip + 1).saturating_sub(height)),
+            })
+        };
+        ledger.bdk.list_unspent().filter_map(view).collect()
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.ledger.lock().expect("a panic with the ledger in hand has ended the daemon")
+    }
+
+    fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    fn outside(&self) -> Result<&Outside, Error> {
+        self.0.outside.get().ok_or(Error::Starting)
+    }
+
+    /// Never called with the ledger locked: it asks LDK.
+    fn reserve_sat(&self) -> Result<u64, Error> {
+        Ok((self.outside()?.reserve_sat)())
+    }
+
+    /// Seconds since 1970.
+    fn now(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
+    /// Signs all inputs of `psbt` that are ours.
+    fn sign(
+        &self,
+        bdk: &bdk_wallet::Wallet,
+        psbt: &mut Psbt,
+        options: SignOptions,
+    ) -> Result<bool, Error> {
+        let [external, internal] = &self.0.signers;
+        bdk.sign_with_signers(psbt, &[external, internal], options)
+            .map_err(|error| Error::Sign(error.to_string()))
+    }
+
+    /// Signs a transaction all of whose inputs are ours.
+    fn sign_whole(&self, bdk: &bdk_wallet::Wallet, mut psbt: Psbt) -> Result<Transaction, Error> {
+        if !self.sign(bdk, &mut psbt, SignOptions::default())? {
+            return Err(Error::Sign("not all inputs could be signed".to_owned()));
+        }
+        psbt.extract_tx().map_err(|error| Error::Sign(error.to_string()))
+    }
+}
+
+fn start_at(ledger: &mut Ledger, birthday: BestBlock) -> Result<(), Error> {
+    if birthday.height == 0 {
+        return Ok(());
+    }
+    let block = BlockId { height: birthday.height, hash: birthday.block_hash };
+    let chain = Some(ledger.bdk.latest_checkpoint().insert(block));
+    ledger
+        .bdk
+        .apply_update(Update { chain, ..Update::default() })
+        .map_err(|error| Error::Damaged(error.to_string()))
+}

@@ -15,8 +15,6 @@ mod report;
 mod sets;
 mod single;
 
-use std::process::ExitCode;
-
 use fulmen_routing::simulator::balances::{Balances, Model};
 use fulmen_routing::simulator::payments::{pairs, payments};
 use ldk::Ldk;
@@ -27,12 +25,12 @@ use report::Report;
 const SINGLE_MSAT: u64 = 100_000_000;
 const SINGLES: usize = 200;
 
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {
             eprintln!("{problem}");
-            return ExitCode::from(2);
+            return std::process::ExitCode::from(2);
         }
     };
     let (view, source) = data::load(options.graph.as_deref());
@@ -97,5 +95,5 @@ fn main() -> ExitCode {
         Err(fault) => eprintln!("the plot could not be written to {}: {fault}", place.display()),
     }
     println!("{}", report::json(&report));
-    ExitCode::SUCCESS
+    std::process::ExitCode::SUCCESS
 }

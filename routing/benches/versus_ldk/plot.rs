@@ -8,13 +8,13 @@ use crate::sets::Row;
 const WIDTH: f64 = 300.0;
 const HEIGHT: f64 = 220.0;
 
-/// What a panel shows of a row; LDK's where asked for.
-type Value = fn(&Row, bool) -> f64;
+/// A panel's title, whether its scale is logarithmic, and what it shows of a row (LDK's side or ours).
+type Panel = (&'static str, bool, fn(&Row, bool) -> f64);
 type Series = (&'static str, bool, Vec<f64>);
 
 /// Returns the plot as SVG text.
 pub fn svg(report: &Report) -> String {
-    let panels: [(&str, bool, Value); 4] = [
+    let panels: [Panel; 4] = [
         ("delivered, % of feasible", false, |r, l| {
             if l { r.ldk.delivered_pct } else { r.ours.delivered_pct }
         }),
@@ -68,7 +68,14 @@ pub fn svg(report: &Report) -> String {
 const OURS: &str = "#0b6e4f";
 const LDK: &str = "#c0392b";
 
-fn panel(out: &mut String, at: (f64, f64), title: &str, log: bool, report: &Report, value: Value) {
+fn panel(
+    out: &mut String,
+    at: (f64, f64),
+    title: &str,
+    log: bool,
+    report: &Report,
+    value: fn(&Row, bool) -> f64,
+) {
     let series: Vec<Series> = report
         .models
         .iter()

@@ -96,6 +96,11 @@ impl Beliefs {
         }
     }
 
+    /// Returns whether anything is known of a channel.
+    pub fn knows(&self, scid: u64) -> bool {
+        self.channels.contains_key(&scid)
+    }
+
     /// Forgets all that is known of a channel, as when it is closed.
     pub fn forget(&mut self, scid: u64) {
         self.channels.remove(&scid);

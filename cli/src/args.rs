@@ -1,0 +1,192 @@
+//! The command line: global options, groups of commands, and short forms of the daily ones.
+use clap::{Parser, Subcommand};
+
+use crate::commands::{
+    channel, completions, create, events, forward, graph, invoice, node, payment, peer, wallet,
+};
+use crate::locate::Place;
+
+/// Controls a Fulmen Lightning node.
+///
+/// Without options it finds the daemon that runs for this user, by the files in ~/.fulmen/NETWORK/.
+#[derive(Debug, Parser)]
+#[command(name = "fulmen", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+    /// JSON for machines: mirrors the API's messages, one object a line where there are many
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+const AFTER_HELP: &str = "\
+Amounts have their unit: 50sat, 2500msat, 0.1btc; where it makes sense also `all` or `any`.
+Channels are named by short id (539x1x0), by channel id (64 hex digits) or by funding (TXID:0).
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 daemon not reachable, 4 not permitted.";
+
+/// What can be asked for. The daily ones come first; the groups have the rest.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Who the node is and how it is doing
+    Info(node::Info),
+    /// All money, on chain and in channels
+    Balance(node::Balance),
+    /// A fresh on-chain address
+    Address(wallet::Address),
+    /// Send money on chain
+    Send(wallet::Send),
+    /// Connect to a node
+    Connect(peer::Connect),
+    /// List the peers
+    Peers(peer::List),
+    /// Open a channel
+    ///
+    /// It ends when the channel can be used; Ctrl-C leaves the opening going on in the daemon.
+    Open(channel::Open),
+    /// Close a channel
+    ///
+    /// Without --force both sides agree on the closing transaction, which needs the peer connected.
+    Close(channel::Close),
+    /// List the channels
+    Channels(channel::List),
+    /// Pay an invoice
+    ///
+    /// At a terminal it shows what will be paid, and asks before it pays. It ends when the payment
+    /// has succeeded or failed; Ctrl-C leaves the payment going on in the daemon.
+    Pay(payment::Pay),
+    /// Pay a node without an invoice
+    Keysend(payment::Keysend),
+    /// List the payments made
+    Payments(payment::List),
+    /// Ask for money (`fulmen invoice 1000sat`), and what became of it
+    Invoice(invoice::Group),
+    /// List the invoices and what came in
+    Invoices(invoice::List),
+    /// Read an invoice without paying it
+    Decode(invoice::Decode),
+    /// Follow what happens
+    ///
+    /// Without options it shows what happens from now on, until Ctrl-C. A program that remembers the
+    /// number of the last event it has seen goes on with --after and misses nothing.
+    Events(events::Events),
+    /// The node itself: info, balance, feerates, sign, verify, stop
+    #[command(subcommand)]
+    Node(node::Group),
+    /// On-chain money: address, send, balance, list, utxos
+    #[command(subcommand)]
+    Wallet(wallet::Group),
+    /// Connections: connect, disconnect, list
+    #[command(subcommand)]
+    Peer(peer::Group),
+    /// Channels: open, close, list, show, closed, policy
+    #[command(subcommand)]
+    Channel(channel::Group),
+    /// Payments made: list, show, cancel
+    #[command(subcommand)]
+    Payment(payment::Group),
+    /// Payments forwarded for others: list, summary
+    #[command(subcommand)]
+    Forward(forward::Group),
+    /// The network as gossip tells it: node, channel, summary
+    #[command(subcommand)]
+    Graph(graph::Group),
+    /// Make the seed of a new node, or restore one from its words
+    ///
+    /// Run it once, before the daemon first starts. The 24 words are shown once and never again: with
+    /// them the node's money can be restored, by you and by whoever finds them.
+    Create(create::Create),
+    /// Print a script that completes commands in a shell
+    ///
+    /// For bash: fulmen completions bash > ~/.local/share/bash-completion/completions/fulmen
+    Completions(completions::Completions),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn lines_that_people_type() {
+        let node = format!("02{}", "11".repeat(32));
+        let hash = "ab".repeat(32);
+        let at = format!("{node}@127.0.0.1:9735");
+        let good: &[&[&str]] = &[
+            &["info"],
+            &["--json", "info"],
+            &["info", "--json", "--network", "regtest", "--dir", "/tmp/x"],
+            &["node", "sign", "hello"],
+            &["send", "bcrt1q", "all", "--feerate", "2.5"],
+            &["wallet", "send", "bcrt1q", "50sat"],
+            &["connect", &at],
+            &["connect", &node, "127.0.0.1:9735"],
+            &["open", &at, "0.01btc", "--private", "--push", "10sat"],
+            &["open", &node, "all", "--base-fee", "1sat", "--ppm", "100", "--cltv-delta", "40"],
+            &["close", "539x1x0", "--force"],
+            &["channel", "policy", "all", "--ppm", "200"],
+            &["channel", "policy"],
+            &["invoice", "1000sat", "-d", "coffee"],
+            &["invoice", "any"],
+            &["invoice", "create", "1000sat", "--expiry", "1h"],
+            &["invoice", "list", "--state", "open"],
+            &["invoice", "cancel", &hash],
+            &[
+                "pay",
+                "lnbcrt1abc",
+                "--max-fee",
+                "10sat",
+                "--timeout",
+                "60s",
+                "--max-parts",
+                "4",
+                "-y",
+            ],
+            &["keysend", &node, "5sat", "--record", "65537=00"],
+            &["payment", "show", &hash],
+            &["payments", "--limit", "10", "--state", "failed"],
+            &["graph", "channel", "539x1x0"],
+            &["events", "--after", "0", "--until-now"],
+            &["completions", "bash"],
+            &["create", "--restore"],
+        ];
+        for line in good {
+            let parsed = Args::try_parse_from(["fulmen"].iter().chain(*line));
+            assert!(parsed.is_ok(), "{line:?}: {}", parsed.expect_err("just seen"));
+        }
+        let bad: &[&[&str]] = &[
+            &[],
+            &["nonsense"],
+            &["send", "bcrt1q", "50"],
+            &["send", "bcrt1q", "1.5sat"],
+            &["send", "bcrt1q", "-5sat"],
+            &["open", &node, "0sat"],
+            &["open", &node, "1btc", "--ppm", "100"],
+            &["open", "02ff", "1btc"],
+            &["close", "539"],
+            &["close", "539x1x0", "--force", "--feerate", "2"],
+            &["invoice"],
+            &["invoice", "0sat"],
+            &["pay", "not an invoice"],
+            &["pay", "lnbcrt1abc", "--timeout", "60"],
+            &["pay", "lnbcrt1abc", "--max-parts", "0"],
+            &["info", "--network", "mainnet"],
+        ];
+        for line in bad {
+            let parsed = Args::try_parse_from(["fulmen"].iter().chain(*line));
+            assert!(parsed.is_err(), "{line:?} is accepted");
+        }
+    }
+}

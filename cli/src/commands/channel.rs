@@ -1,0 +1,334 @@
+//! `fulmen channel …`: open, close, look at, and price channels.
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+use fulmen_proto::v1::close_channel_update::State as CloseState;
+use fulmen_proto::v1::open_channel_request::Amount;
+use fulmen_proto::v1::open_channel_update::State as OpenState;
+use fulmen_proto::v1::{
+    ChannelRef, CloseChannelRequest, ForwardPolicy, GetChannelRequest, ListChannelsRequest,
+    ListClosedChannelsRequest, OpenChannelRequest, SetPolicyRequest, set_policy_request::Which,
+};
+
+use super::{Session, next_state, paging};
+use crate::amount::{Msat, SatOrAll};
+use crate::failure::Failure;
+use crate::measure::Feerate;
+use crate::names::{ChannelName, NodeAt, NodeId};
+use crate::render::{channels, human, openings};
+
+/// Commands about channels. CHANNEL is a short id (539x1x0), a channel id, or TXID:VOUT.
+#[derive(Debug, Subcommand)]
+pub enum Group {
+    /// Open a channel, and wait until it can be used
+    Open(Open),
+    /// Close a channel with the peer's agreement, or by force
+    Close(Close),
+    /// List the open and pending channels
+    List(List),
+    /// Show all about one channel, open or closed
+    Show(Show),
+    /// List the closed channels, and why they closed
+    Closed(Closed),
+    /// Show or change what is charged for forwarding
+    ///
+    /// Without --base-fee, --ppm and --cltv-delta it shows the policies as they are.
+    Policy(Policy),
+}
+
+impl Group {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Open(command) => command.run(session).await,
+            Self::Close(command) => command.run(session).await,
+            Self::List(command) => command.run(session).await,
+            Self::Show(command) => command.run(session).await,
+            Self::Closed(command) => command.run(session).await,
+            Self::Policy(command) => command.run(session).await,
+        }
+    }
+}
+
+/// Parses the base fee of a policy: at most 2^32 - 1 millisatoshis.
+fn base_fee(text: &str) -> Result<u32, String> {
+    let Msat(msat) = Msat::from_str(text).map_err(|error| error.to_string())?;
+    u32::try_from(msat).map_err(|_| "a base fee is at most 4294967295msat".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub struct Open {
+    /// With whom, and where to connect to it if it is not connected
+    #[arg(value_name = "NODE_ID[@HOST:PORT]")]
+    node: NodeAt,
+    /// The capacity: 0.01btc, or `all` on-chain money that is not reserved
+    amount: SatOrAll,
+    /// Do not announce the channel: nobody forwards through it, invoices carry a hint to it
+    #[arg(long)]
+    private: bool,
+    /// Give this much to the peer at the start
+    #[arg(long, value_name = "AMOUNT")]
+    push: Option<Msat>,
+    /// Feerate of the funding transaction in sat/vB [default: the daemon's estimate]
+    #[arg(long, value_name = "SAT_PER_VB")]
+    feerate: Option<Feerate>,
+    /// What is charged per forwarded payment (with --ppm and --cltv-delta) [default: configured]
+    #[arg(long, value_name = "AMOUNT", value_parser = base_fee, requires_all = ["ppm", "cltv_delta"])]
+    base_fee: Option<u32>,
+    /// And per million of its amount
+    #[arg(long, requires_all = ["base_fee", "cltv_delta"])]
+    ppm: Option<u32>,
+    /// And how many blocks our HTLC outlives the next
+    #[arg(long, value_name = "BLOCKS", requires_all = ["base_fee", "ppm"])]
+    cltv_delta: Option<u32>,
+    /// The same key again follows the first open, never opens a second channel
+    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
+    idempotency_key: String,
+    /// Return as soon as the funding transaction is broadcast
+    #[arg(long)]
+    no_wait: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Open {
+    fn question(&self) -> String {
+        let what = match self.amount {
+            SatOrAll::Sat(sat) => human::sat(sat),
+            SatOrAll::All => "all unreserved on-chain money".to_owned(),
+        };
+        let kind = if self.private { "private" } else { "public" };
+        let node = human::hex(&self.node.node_id.0);
+        let gift = match self.push {
+            Some(Msat(msat)) if msat > 0 => format!(", giving it {}", human::msat(msat)),
+            _ => String::new(),
+        };
+        format!("Open a {kind} channel of {what} with {node}{gift}?")
+    }
+
+    fn policy(&self) -> Option<ForwardPolicy> {
+        Some(ForwardPolicy {
+            base_fee_msat: self.base_fee?,
+            proportional_millionths: self.ppm?,
+            cltv_expiry_delta: self.cltv_delta?,
+        })
+    }
+
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let screen = &session.screen;
+        if !self.yes && screen.has_someone_to_ask() {
+            screen.confirm(&self.question())?;
+        }
+        let request = OpenChannelRequest {
+            policy: self.policy(),
+            node_id: self.node.node_id.0,
+            address: self.node.address,
+            amount: Some(match self.amount {
+                SatOrAll::Sat(sat) => Amount::CapacitySat(sat),
+                SatOrAll::All => Amount::All(true),
+            }),
+            push_msat: self.push.map_or(0, |Msat(msat)| msat),
+            announce: !self.private,
+            feerate_msat_per_vb: self.feerate.map_or(0, |feerate| feerate.msat_per_vb),
+            idempotency_key: self.idempotency_key,
+        };
+        let progress = screen.progress("asking the peer");
+        let mut stream = session.channels().open(request).await?.into_inner();
+        let goes_on = "interrupted; the opening goes on in the daemon: see `fulmen channels`";
+        while let Some(update) = next_state(&mut stream, goes_on).await? {
+            let state = update.state();
+            progress.doing(openings::opening(&update));
+            if screen.json {
+                screen.show_next(&update, openings::open_update)?;
+            }
+            match state {
+                OpenState::Failed => {
+                    let what = format!("no channel was opened: {}", update.failure);
+                    return Err(Failure::failed(what));
+                }
+                OpenState::FundingBroadcast if !self.no_wait => continue,
+                OpenState::Unspecified | OpenState::Negotiating => continue,
+                OpenState::Ready | OpenState::FundingBroadcast if screen.json => return Ok(()),
+                OpenState::Ready | OpenState::FundingBroadcast => {
+                    drop(progress);
+                    return screen.show_next(&update, openings::open_update);
+                }
+            }
+        }
+        Err(Failure::failed("the daemon ended the opening without saying how"))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Close {
+    /// Short id, channel id or TXID:VOUT
+    channel: ChannelName,
+    /// Without the peer's agreement: costs more, and the money is locked for a while
+    #[arg(long, conflicts_with_all = ["feerate", "to"])]
+    force: bool,
+    /// Feerate of the closing transaction in sat/vB [default: the daemon's estimate]
+    #[arg(long, value_name = "SAT_PER_VB")]
+    feerate: Option<Feerate>,
+    /// Where the money goes [default: the node's wallet]
+    #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
+    to: String,
+    /// Wait until the closing transaction is confirmed
+    #[arg(long)]
+    wait: bool,
+    /// Do not ask (it is asked only before --force)
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Close {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let screen = &session.screen;
+        if self.force && !self.yes && screen.has_someone_to_ask() {
+            let name = self.channel.0.by.as_ref().map(human::channel).unwrap_or_default();
+            screen.confirm(&format!(
+                "Force-close {name}? It costs more than closing together, and your money is locked \
+                 until the delay is over."
+            ))?;
+        }
+        let request = CloseChannelRequest {
+            channel: Some(self.channel.0),
+            force: self.force,
+            feerate_msat_per_vb: self.feerate.map_or(0, |feerate| feerate.msat_per_vb),
+            address: self.to,
+            wait_confirmed: self.wait,
+        };
+        let progress = screen.progress("closing");
+        let mut stream = session.channels().close(request).await?.into_inner();
+        let goes_on = "interrupted; the closing goes on in the daemon: see `fulmen channel closed`";
+        let mut last = None;
+        while let Some(update) = next_state(&mut stream, goes_on).await? {
+            progress.doing(openings::closing(update.state()));
+            if screen.json {
+                screen.show_next(&update, openings::close_update)?;
+            }
+            last = Some(update);
+        }
+        drop(progress);
+        let Some(update) = last else {
+            return Err(Failure::failed("the daemon ended the closing without saying how"));
+        };
+        if update.state() == CloseState::Failed {
+            return Err(Failure::failed(format!("the channel was not closed: {}", update.reason)));
+        }
+        if screen.json { Ok(()) } else { screen.show_next(&update, openings::close_update) }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only those with this peer
+    #[arg(long, value_name = "NODE_ID")]
+    peer: Option<NodeId>,
+}
+
+impl List {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let node_id = self.peer.map(|NodeId(id)| id).unwrap_or_default();
+        let list = session.channels().list(ListChannelsRequest { node_id }).await?.into_inner();
+        session.screen.show(&list, channels::list)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Short id, channel id or TXID:VOUT
+    channel: ChannelName,
+}
+
+impl Show {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let channel = get(session, self.channel.0).await?;
+        session.screen.show(&channel, channels::show)
+    }
+}
+
+async fn get(
+    session: &Session,
+    channel: ChannelRef,
+) -> Result<fulmen_proto::v1::GetChannelResponse, Failure> {
+    Ok(session.channels().get(GetChannelRequest { channel: Some(channel) }).await?.into_inner())
+}
+
+#[derive(Debug, Args)]
+pub struct Closed {
+    #[command(flatten)]
+    paging: paging::Paging,
+}
+
+impl Closed {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let mut client = session.channels();
+        let fetch =
+            async |page| client.list_closed(ListClosedChannelsRequest { page: Some(page) }).await;
+        paging::show(&session.screen, &self.paging, fetch, channels::closed).await
+    }
+}
+
+/// One channel, or all.
+#[derive(Debug, Clone)]
+enum OneOrAll {
+    One(ChannelName),
+    All,
+}
+
+impl FromStr for OneOrAll {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" { Ok(Self::All) } else { text.parse().map(Self::One) }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Policy {
+    /// Short id, channel id, TXID:VOUT, or `all`
+    #[arg(value_name = "CHANNEL", default_value = "all")]
+    which: OneOrAll,
+    /// Charge this per forwarded payment: 1sat, 0sat
+    #[arg(long, value_name = "AMOUNT", value_parser = base_fee)]
+    base_fee: Option<u32>,
+    /// And this per million of its amount
+    #[arg(long)]
+    ppm: Option<u32>,
+    /// How many blocks our incoming HTLC outlives the outgoing one
+    #[arg(long, value_name = "BLOCKS")]
+    cltv_delta: Option<u32>,
+}
+
+impl Policy {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let changes = self.base_fee.is_some() || self.ppm.is_some() || self.cltv_delta.is_some();
+        match self.which {
+            OneOrAll::One(ChannelName(channel)) if !changes => {
+                let channel = get(session, channel).await?;
+                session.screen.show(&channel, channels::one_policy)
+            }
+            OneOrAll::All if !changes => {
+                let request = ListChannelsRequest::default();
+                let list = session.channels().list(request).await?.into_inner();
+                session.screen.show(&list, channels::policies)
+            }
+            which => {
+                let request = SetPolicyRequest {
+                    which: Some(match which {
+                        OneOrAll::One(ChannelName(channel)) => Which::Channel(channel),
+                        OneOrAll::All => Which::All(true),
+                    }),
+                    base_fee_msat: self.base_fee,
+                    proportional_millionths: self.ppm,
+                    cltv_expiry_delta: self.cltv_delta,
+                };
+                let set = session.channels().set_policy(request).await?.into_inner();
+                session.screen.show(&set, |set, _| {
+                    let changed = u64::from(set.channels_changed);
+                    format!("Changed {}", human::count(changed, "channel", "channels"))
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! `fulmen completions SHELL`: a script that completes commands and options.
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use crate::failure::Failure;
+use crate::render::Screen;
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// Which shell
+    shell: Shell,
+}
+
+impl Completions {
+    pub fn run(self, screen: Screen) -> Result<(), Failure> {
+        let mut script = Vec::new();
+        let mut command = crate::args::Args::command();
+        clap_complete::generate(self.shell, &mut command, "fulmen", &mut script);
+        screen.text(&String::from_utf8_lossy(&script))
+    }
+}

@@ -1,0 +1,49 @@
+//! `fulmen forward …`: what passed through the node, and what it earned.
+use clap::{Args, Subcommand};
+use fulmen_proto::v1::{ListForwardsRequest, SummarizeForwardsRequest};
+
+use super::{Session, paging};
+use crate::failure::Failure;
+use crate::render::forwards;
+
+/// Commands about forwarded payments.
+#[derive(Debug, Subcommand)]
+pub enum Group {
+    /// List the settled forwards, the newest first
+    List(List),
+    /// Totals, and the same by channel
+    Summary(Summary),
+}
+
+impl Group {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::List(command) => command.run(session).await,
+            Self::Summary(command) => command.run(session).await,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    #[command(flatten)]
+    paging: paging::Paging,
+}
+
+impl List {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let mut client = session.forwards();
+        let fetch = async |page| client.list(ListForwardsRequest { page: Some(page) }).await;
+        paging::show(&session.screen, &self.paging, fetch, forwards::list).await
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Summary {}
+
+impl Summary {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let summary = session.forwards().summarize(SummarizeForwardsRequest {}).await?;
+        session.screen.show(&summary.into_inner(), forwards::summary)
+    }
+}

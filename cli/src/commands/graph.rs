@@ -1,0 +1,69 @@
+//! `fulmen graph …`: the network as gossip tells it.
+use clap::{Args, Subcommand};
+use fulmen_proto::v1::{GetGraphChannelRequest, GetGraphNodeRequest, SummarizeGraphRequest};
+
+use super::Session;
+use crate::failure::Failure;
+use crate::names::{NodeId, ShortChannelId};
+use crate::render::{graph, now};
+
+/// Commands about the network.
+#[derive(Debug, Subcommand)]
+pub enum Group {
+    /// Show a node with its channels
+    Node(Node),
+    /// Show a channel with the policies of both sides
+    Channel(Channel),
+    /// Counts and total capacity
+    Summary(Summary),
+}
+
+impl Group {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Node(command) => command.run(session).await,
+            Self::Channel(command) => command.run(session).await,
+            Self::Summary(command) => command.run(session).await,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Node {
+    /// The node
+    node_id: NodeId,
+}
+
+impl Node {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let request = GetGraphNodeRequest { node_id: self.node_id.0 };
+        let node = session.graph().get_node(request).await?.into_inner();
+        session.screen.show(&node, |node, look| graph::node(node, now(), look))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Channel {
+    /// The short channel id: 539x1x0
+    short_channel_id: ShortChannelId,
+}
+
+impl Channel {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let request = GetGraphChannelRequest { short_channel_id: self.short_channel_id.0 };
+        let found = session.graph().get_channel(request).await?.into_inner();
+        session.screen.show(&found, |found, look| {
+            found.channel.as_ref().map_or_else(String::new, |it| graph::channel(it, now(), look))
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Summary {}
+
+impl Summary {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let summary = session.graph().summarize(SummarizeGraphRequest {}).await?.into_inner();
+        session.screen.show(&summary, graph::summary)
+    }
+}

@@ -1,0 +1,257 @@
+//! `fulmen invoice …`: asking for money, and what became of it.
+use clap::{Args, Subcommand, ValueEnum};
+use fulmen_proto::v1::create_invoice_request::Describe;
+use fulmen_proto::v1::get_invoice_request::By;
+use fulmen_proto::v1::invoice::State;
+use fulmen_proto::v1::{
+    CancelInvoiceRequest, CreateInvoiceRequest, DecodeInvoiceRequest, GetInvoiceRequest, Invoice,
+    ListInvoicesRequest, WatchInvoiceRequest,
+};
+
+use super::{Session, paging};
+use crate::amount::MsatOrAny;
+use crate::failure::Failure;
+use crate::measure::Span;
+use crate::names::{HashOrBolt11, Id32, bolt11};
+use crate::render::{invoices, now};
+
+/// Ask for money with `fulmen invoice AMOUNT`, or look after invoices with the commands below.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub struct Group {
+    #[command(subcommand)]
+    command: Option<Commands>,
+    #[command(flatten)]
+    create: Option<Create>,
+}
+
+/// Commands about invoices.
+#[derive(Debug, Subcommand)]
+enum Commands {
+    /// Make an invoice
+    Create(Create),
+    /// Show an invoice and what came in for it
+    Show(Show),
+    /// List the invoices and keysends received
+    List(List),
+    /// Cancel an unpaid invoice
+    Cancel(Cancel),
+    /// Wait until an invoice is paid, cancelled or expired
+    Watch(Watch),
+    /// Read an invoice without paying it
+    Decode(Decode),
+}
+
+impl Group {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        match (self.command, self.create) {
+            (Some(Commands::Create(command)), _) | (None, Some(command)) => {
+                command.run(session).await
+            }
+            (Some(Commands::Show(command)), _) => command.run(session).await,
+            (Some(Commands::List(command)), _) => command.run(session).await,
+            (Some(Commands::Cancel(command)), _) => command.run(session).await,
+            (Some(Commands::Watch(command)), _) => command.run(session).await,
+            (Some(Commands::Decode(command)), _) => command.run(session).await,
+            (None, None) => Err(Failure::new(crate::failure::Exit::Usage, "no amount is given")
+                .advise("Write `fulmen invoice 1000sat`, or `fulmen invoice any`")),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// How much to ask for: 1000sat, or `any` to leave it to the payer
+    amount: MsatOrAny,
+    /// What it is for; the payer reads it (at most 639 bytes)
+    #[arg(long, short, value_name = "TEXT")]
+    description: Option<String>,
+    /// SHA-256 of a longer description, instead of one
+    #[arg(long, value_name = "HEX", conflicts_with = "description")]
+    description_hash: Option<Id32>,
+    /// How long it can be paid: 10m, 24h [default: as configured]
+    #[arg(long, value_name = "TIME")]
+    expiry: Option<Span>,
+    /// A preimage of your own [default: a random one]
+    #[arg(long, value_name = "HEX")]
+    preimage: Option<Id32>,
+    /// Blocks that the last HTLC must have left [default: the daemon's]
+    #[arg(long, value_name = "BLOCKS", default_value_t = 0, hide_default_value = true)]
+    min_final_cltv_delta: u32,
+    /// The same key again returns the first invoice
+    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
+    idempotency_key: String,
+    /// Wait until it is paid, cancelled or expired
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Create {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let request = CreateInvoiceRequest {
+            amount_msat: match self.amount {
+                MsatOrAny::Msat(msat) => msat,
+                MsatOrAny::Any => 0,
+            },
+            describe: match (self.description, self.description_hash) {
+                (_, Some(Id32(hash))) => Some(Describe::DescriptionHash(hash)),
+                (Some(text), None) => Some(Describe::Description(text)),
+                (None, None) => None,
+            },
+            expiry_secs: self.expiry.map_or(0, |expiry| expiry.secs),
+            preimage: self.preimage.map(|Id32(preimage)| preimage).unwrap_or_default(),
+            min_final_cltv_expiry_delta: self.min_final_cltv_delta,
+            idempotency_key: self.idempotency_key,
+        };
+        let created = session.invoices().create(request).await?.into_inner();
+        session.screen.show(&created, |created, look| {
+            created.invoice.as_ref().map_or_else(String::new, |it| invoices::fresh(it, now(), look))
+        })?;
+        match created.invoice {
+            Some(invoice) if self.wait => watch(session, invoice.payment_hash).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Payment hash, or the invoice itself
+    #[arg(value_name = "HASH|INVOICE")]
+    invoice: HashOrBolt11,
+}
+
+impl Show {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let by = match self.invoice {
+            HashOrBolt11::Hash(hash) => By::PaymentHash(hash),
+            HashOrBolt11::Bolt11(text) => By::Bolt11(text),
+        };
+        let found = session.invoices().get(GetInvoiceRequest { by: Some(by) }).await?.into_inner();
+        session.screen.show(&found, |found, look| shown(found.invoice.as_ref(), look))
+    }
+}
+
+fn shown(invoice: Option<&Invoice>, look: crate::render::Look) -> String {
+    invoice.map_or_else(String::new, |invoice| invoices::show(invoice, now(), look))
+}
+
+/// The states to list by.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnlyState {
+    Open,
+    Claiming,
+    Settled,
+    Cancelled,
+    Expired,
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only those in this state
+    #[arg(long)]
+    state: Option<OnlyState>,
+    #[command(flatten)]
+    paging: paging::Paging,
+}
+
+impl List {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let state = match self.state {
+            None => State::Unspecified,
+            Some(OnlyState::Open) => State::Open,
+            Some(OnlyState::Claiming) => State::Claiming,
+            Some(OnlyState::Settled) => State::Settled,
+            Some(OnlyState::Cancelled) => State::Cancelled,
+            Some(OnlyState::Expired) => State::Expired,
+        };
+        let mut client = session.invoices();
+        let fetch = async |page| {
+            client.list(ListInvoicesRequest { page: Some(page), state: state.into() }).await
+        };
+        paging::show(&session.screen, &self.paging, fetch, invoices::list).await
+    }
+}
+
+/// The payment hash of an invoice that may be given by its text.
+async fn hash_of(session: &Session, invoice: HashOrBolt11) -> Result<Vec<u8>, Failure> {
+    match invoice {
+        HashOrBolt11::Hash(hash) => Ok(hash),
+        HashOrBolt11::Bolt11(bolt11) => {
+            let read = session.invoices().decode(DecodeInvoiceRequest { bolt11 }).await?;
+            Ok(read.into_inner().payment_hash)
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// Payment hash, or the invoice itself
+    #[arg(value_name = "HASH|INVOICE")]
+    invoice: HashOrBolt11,
+}
+
+impl Cancel {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let payment_hash = hash_of(session, self.invoice).await?;
+        let request = CancelInvoiceRequest { payment_hash };
+        let cancelled = session.invoices().cancel(request).await?.into_inner();
+        session.screen.show(&cancelled, |cancelled, look| shown(cancelled.invoice.as_ref(), look))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Payment hash, or the invoice itself
+    #[arg(value_name = "HASH|INVOICE")]
+    invoice: HashOrBolt11,
+}
+
+impl Watch {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let payment_hash = hash_of(session, self.invoice).await?;
+        watch(session, payment_hash).await
+    }
+}
+
+/// Ends well only if the money came.
+async fn watch(session: &Session, payment_hash: Vec<u8>) -> Result<(), Failure> {
+    let screen = &session.screen;
+    let progress = screen.progress("waiting for the payment");
+    let request = WatchInvoiceRequest { payment_hash };
+    let mut stream = session.invoices().watch(request).await?.into_inner();
+    let mut last = None;
+    while let Some(invoice) = stream.message().await? {
+        progress.doing(invoices::waiting(&invoice));
+        if screen.json {
+            screen.show_next(&invoice, |_, _| String::new())?;
+        }
+        last = Some(invoice);
+    }
+    drop(progress);
+    let Some(invoice) = last else {
+        return Err(Failure::failed("the daemon ended the stream without a state"));
+    };
+    if !screen.json {
+        screen.show_next(&invoice, |invoice, look| invoices::show(invoice, now(), look))?;
+    }
+    match invoice.state() {
+        State::Settled => Ok(()),
+        state => Err(Failure::failed(format!("not paid: {}", invoices::state(state)))),
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Decode {
+    /// The invoice
+    #[arg(value_parser = bolt11)]
+    invoice: String,
+}
+
+impl Decode {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let request = DecodeInvoiceRequest { bolt11: self.invoice };
+        let decoded = session.invoices().decode(request).await?.into_inner();
+        session.screen.show(&decoded, |decoded, look| invoices::decoded(decoded, now(), look))
+    }
+}

@@ -1,0 +1,100 @@
+//! Long lists, newest first, page by page.
+use clap::Args;
+use fulmen_proto::v1::{
+    ClosedChannel, Forward, Invoice, ListClosedChannelsResponse, ListForwardsResponse,
+    ListInvoicesResponse, ListPaymentsResponse, ListTransactionsResponse, PageRequest, Payment,
+    WalletTransaction,
+};
+use prost::{Message, Name};
+use tonic::{Response, Status};
+
+use crate::failure::Failure;
+use crate::names::unhex;
+use crate::render::{Look, Screen, human};
+
+/// The daemon refuses larger pages.
+const MAX_PAGE: u32 = 1_000;
+
+/// How much of a list to show.
+#[derive(Debug, Args)]
+pub struct Paging {
+    /// At most this many, the newest first
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// All of them (JSON: one object a page)
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+    /// Go on where a list ended (`next_page_token` in JSON)
+    #[arg(long, value_name = "TOKEN", value_parser = token)]
+    page: Option<Token>,
+}
+
+#[derive(Debug, Clone)]
+struct Token(Vec<u8>);
+
+fn token(text: &str) -> Result<Token, String> {
+    unhex(text).map(Token).ok_or_else(|| "a page token is hex digits".to_owned())
+}
+
+/// An answer that is one page of a list.
+pub trait Paged: Message + Name + Default {
+    /// What is listed.
+    type Item;
+    /// Takes the page apart: its items, and how to ask for the next page (empty at the end).
+    fn split(self) -> (Vec<Self::Item>, Vec<u8>);
+}
+
+macro_rules! paged {
+    ($($response:ident.$field:ident: $item:ident),* $(,)?) => { $(
+        impl Paged for $response {
+            type Item = $item;
+            fn split(self) -> (Vec<$item>, Vec<u8>) {
+                (self.$field, self.next_page_token)
+            }
+        }
+    )* };
+}
+
+paged! {
+    ListPaymentsResponse.payments: Payment,
+    ListInvoicesResponse.invoices: Invoice,
+    ListForwardsResponse.forwards: Forward,
+    ListClosedChannelsResponse.channels: ClosedChannel,
+    ListTransactionsResponse.transactions: WalletTransaction,
+}
+
+/// Fetches as many pages as were asked for and shows them: JSON at once, a table at the end.
+pub async fn show<R: Paged>(
+    screen: &Screen,
+    paging: &Paging,
+    mut fetch: impl AsyncFnMut(PageRequest) -> Result<Response<R>, Status>,
+    human: impl FnOnce(&[R::Item], Look) -> String,
+) -> Result<(), Failure> {
+    let mut page_token = paging.page.clone().map(|Token(token)| token).unwrap_or_default();
+    let mut wanted = if paging.all { u64::MAX } else { u64::from(paging.limit) };
+    let mut items = Vec::new();
+    loop {
+        let page_size = u32::try_from(wanted).unwrap_or(MAX_PAGE).min(MAX_PAGE);
+        let answer = fetch(PageRequest { page_size, page_token }).await?.into_inner();
+        if screen.json {
+            screen.show_next(&answer, |_, _| String::new())?;
+        }
+        let (page, next_page_token) = answer.split();
+        wanted = wanted.saturating_sub(page.len() as u64);
+        page_token = next_page_token;
+        if !screen.json {
+            items.extend(page);
+        }
+        if page_token.is_empty() || wanted == 0 {
+            break;
+        }
+    }
+    if screen.json {
+        return Ok(());
+    }
+    screen.text(&human(&items, screen.look))?;
+    if !page_token.is_empty() {
+        screen.note(&format!("There are more: --all, or --page {}", human::hex(&page_token)));
+    }
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! `fulmen pay`, `fulmen keysend` and `fulmen payment …`: sending money.
+use clap::{Args, Subcommand, ValueEnum};
+use fulmen_proto::v1::get_payment_request::By;
+use fulmen_proto::v1::payment::State;
+use fulmen_proto::v1::{
+    CancelPaymentRequest, CustomRecord, DecodeInvoiceRequest, GetPaymentRequest,
+    GetPaymentResponse, KeysendRequest, ListPaymentsRequest, PayRequest, Payment, PaymentLimits,
+};
+use tonic::{Code, Streaming};
+
+use super::{Session, next_state, paging};
+use crate::amount::{Msat, SomeMsat};
+use crate::failure::{Exit, Failure};
+use crate::measure::Span;
+use crate::names::{HashOrBolt11, NodeId, Record, bolt11};
+use crate::render::{Progress, human, now, payments};
+
+/// Commands about payments made.
+#[derive(Debug, Subcommand)]
+pub enum Group {
+    /// List the payments made, the newest first
+    List(List),
+    /// Show a payment with its parts and routes
+    Show(Show),
+    /// Make no further attempts; parts under way may still arrive or come back
+    Cancel(Cancel),
+}
+
+impl Group {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::List(command) => command.run(session).await,
+            Self::Show(command) => command.run(session).await,
+            Self::Cancel(command) => command.run(session).await,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Limits {
+    /// Fail rather than pay more than this in fees: 10sat [default: as configured]
+    #[arg(long, value_name = "AMOUNT")]
+    max_fee: Option<Msat>,
+    /// Make no new attempts after this time: 60s [default: as configured]
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<Span>,
+    /// Split into at most this many parts [default: as configured]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_parts: Option<u32>,
+    /// Blocks that the money may be locked over the whole route [default: as configured]
+    #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u32).range(1..))]
+    max_cltv_delta: Option<u32>,
+}
+
+impl Limits {
+    fn wire(&self) -> PaymentLimits {
+        PaymentLimits {
+            max_fee_msat: self.max_fee.map(|Msat(msat)| msat),
+            timeout_secs: self.timeout.map_or(0, |timeout| timeout.secs),
+            max_parts: self.max_parts.unwrap_or(0),
+            max_total_cltv_delta: self.max_cltv_delta.unwrap_or(0),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Handling {
+    /// A note of your own, kept with the payment
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    label: String,
+    /// The same key again follows the first payment, never pays twice
+    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
+    idempotency_key: String,
+    /// Do not ask (it is asked only at a terminal)
+    #[arg(long, short)]
+    yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Pay {
+    /// The invoice
+    #[arg(value_parser = bolt11)]
+    invoice: String,
+    /// How much, where the invoice leaves it to you (or more than it asks for)
+    #[arg(long, value_name = "AMOUNT")]
+    amount: Option<SomeMsat>,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    handling: Handling,
+}
+
+impl Pay {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let amount_msat = self.amount.map_or(0, |SomeMsat(msat)| msat);
+        if !self.handling.yes && session.screen.has_someone_to_ask() {
+            self.ask(session, amount_msat).await?;
+        }
+        let progress = session.screen.progress("paying");
+        let request = PayRequest {
+            bolt11: self.invoice,
+            amount_msat,
+            limits: Some(self.limits.wire()),
+            idempotency_key: self.handling.idempotency_key,
+            label: self.handling.label,
+        };
+        let stream = session.payments().pay(request).await?.into_inner();
+        follow(session, stream, progress).await
+    }
+
+    async fn ask(&self, session: &Session, amount_msat: u64) -> Result<(), Failure> {
+        let request = DecodeInvoiceRequest { bolt11: self.invoice.clone() };
+        let invoice = session.invoices().decode(request).await?.into_inner();
+        let amount_msat = match (amount_msat, invoice.amount_msat) {
+            (0, 0) => {
+                return Err(Failure::new(Exit::Usage, "the invoice leaves the amount to you")
+                    .advise("Give it with --amount: --amount 1000sat"));
+            }
+            (0, asked) => asked,
+            (given, _) => given,
+        };
+        let max_fee_msat = self.limits.max_fee.map(|Msat(msat)| msat);
+        let look = session.screen.look;
+        session.screen.note(&payments::offer(&invoice, amount_msat, max_fee_msat, now(), look));
+        session.screen.confirm(&format!("Pay {}?", human::msat(amount_msat)))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Keysend {
+    /// Whom to pay
+    node_id: NodeId,
+    /// How much: 50sat, 2500msat
+    amount: SomeMsat,
+    /// A custom record for the receiver; can be repeated
+    #[arg(long, value_name = "TYPE=HEX")]
+    record: Vec<Record>,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    handling: Handling,
+}
+
+impl Keysend {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let SomeMsat(amount_msat) = self.amount;
+        if !self.handling.yes && session.screen.has_someone_to_ask() {
+            let node = human::hex(&self.node_id.0);
+            session.screen.confirm(&format!("Pay {} to {node}?", human::msat(amount_msat)))?;
+        }
+        let progress = session.screen.progress("paying");
+        let record = |Record { kind, value }| CustomRecord { r#type: kind, value };
+        let request = KeysendRequest {
+            node_id: self.node_id.0,
+            amount_msat,
+            limits: Some(self.limits.wire()),
+            custom_records: self.record.into_iter().map(record).collect(),
+            idempotency_key: self.handling.idempotency_key,
+            label: self.handling.label,
+        };
+        let stream = session.payments().keysend(request).await?.into_inner();
+        follow(session, stream, progress).await
+    }
+}
+
+/// Watches a payment until it has succeeded or failed.
+async fn follow(
+    session: &Session,
+    mut stream: Streaming<Payment>,
+    progress: Progress,
+) -> Result<(), Failure> {
+    let screen = &session.screen;
+    let goes_on = "interrupted; the payment goes on in the daemon: see `fulmen payments`, \
+                   or stop it with `fulmen payment cancel`";
+    while let Some(payment) = next_state(&mut stream, goes_on).await? {
+        if screen.json {
+            screen.show_next(&payment, |_, _| String::new())?;
+        }
+        match payment.state() {
+            State::Unspecified | State::Pending => progress.doing(payments::under_way(&payment)),
+            State::Succeeded if screen.json => return Ok(()),
+            State::Succeeded => {
+                drop(progress);
+                return screen.show_next(&payment, payments::done);
+            }
+            State::Failed => {
+                let words = payments::failure_in_words(&payment.failure_reason);
+                let id = human::hex(&payment.payment_id);
+                return Err(Failure::failed(format!("not paid: {words} (payment {id})"))
+                    .because(&payment.failure_reason));
+            }
+        }
+    }
+    Err(Failure::failed("the daemon ended the stream before the payment's end")
+        .advise("See `fulmen payments`: the payment may go on"))
+}
+
+/// The states to list by.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnlyState {
+    Pending,
+    Succeeded,
+    Failed,
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only those in this state
+    #[arg(long)]
+    state: Option<OnlyState>,
+    #[command(flatten)]
+    paging: paging::Paging,
+}
+
+impl List {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let state = match self.state {
+            None => State::Unspecified,
+            Some(OnlyState::Pending) => State::Pending,
+            Some(OnlyState::Succeeded) => State::Succeeded,
+            Some(OnlyState::Failed) => State::Failed,
+        };
+        let mut client = session.payments();
+        let fetch = async |page| {
+            client.list(ListPaymentsRequest { page: Some(page), state: state.into() }).await
+        };
+        paging::show(&session.screen, &self.paging, fetch, payments::list).await
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Payment id, payment hash, or the invoice that was paid
+    #[arg(value_name = "ID|HASH|INVOICE")]
+    payment: HashOrBolt11,
+}
+
+impl Show {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let found = find(session, self.payment).await?;
+        session.screen.show(&found, |found, look| {
+            found.payment.as_ref().map_or_else(String::new, |it| payments::show(it, look))
+        })
+    }
+}
+
+/// 32 bytes may be a payment's id or its hash: ids are tried first.
+async fn find(session: &Session, name: HashOrBolt11) -> Result<GetPaymentResponse, Failure> {
+    let mut client = session.payments();
+    let hash = match name {
+        HashOrBolt11::Hash(id) => {
+            let by = Some(By::PaymentId(id.clone()));
+            match client.get(GetPaymentRequest { by }).await {
+                Ok(found) => return Ok(found.into_inner()),
+                Err(status) if status.code() == Code::NotFound => id,
+                Err(status) => return Err(status.into()),
+            }
+        }
+        HashOrBolt11::Bolt11(bolt11) => {
+            let read = session.invoices().decode(DecodeInvoiceRequest { bolt11 }).await?;
+            read.into_inner().payment_hash
+        }
+    };
+    let by = Some(By::PaymentHash(hash));
+    Ok(client.get(GetPaymentRequest { by }).await?.into_inner())
+}
+
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// Payment id, payment hash, or the invoice that is being paid
+    #[arg(value_name = "ID|HASH|INVOICE")]
+    payment: HashOrBolt11,
+}
+
+impl Cancel {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let found = find(session, self.payment).await?.payment.unwrap_or_default();
+        let request = CancelPaymentRequest { payment_id: found.payment_id };
+        let cancelled = session.payments().cancel(request).await?.into_inner();
+        session.screen.show(&cancelled, |cancelled, look| {
+            cancelled.payment.as_ref().map_or_else(String::new, |it| payments::show(it, look))
+        })
+    }
+}

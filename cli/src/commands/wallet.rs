@@ -1,0 +1,131 @@
+//! `fulmen wallet …`: on-chain money.
+use clap::{Args, Subcommand};
+use fulmen_proto::v1::wallet_send_request::Amount;
+use fulmen_proto::v1::{
+    GetWalletBalanceRequest, ListTransactionsRequest, ListUnspentRequest, NewAddressRequest,
+    WalletSendRequest,
+};
+
+use super::{Session, paging};
+use crate::amount::SatOrAll;
+use crate::failure::Failure;
+use crate::measure::Feerate;
+use crate::render::{human, wallet};
+
+/// Commands about on-chain money.
+#[derive(Debug, Subcommand)]
+pub enum Group {
+    /// A fresh address to receive with
+    Address(Address),
+    /// Send an amount, or all, to an address
+    Send(Send),
+    /// The on-chain balance, with what is reserved for closing channels
+    Balance(Balance),
+    /// List the wallet's transactions
+    List(List),
+    /// List the unspent outputs
+    Utxos(Utxos),
+}
+
+impl Group {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Address(command) => command.run(session).await,
+            Self::Send(command) => command.run(session).await,
+            Self::Balance(command) => command.run(session).await,
+            Self::List(command) => command.run(session).await,
+            Self::Utxos(command) => command.run(session).await,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Address {}
+
+impl Address {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let address = session.wallet().new_address(NewAddressRequest {}).await?.into_inner();
+        session.screen.show(&address, |fresh, _| fresh.address.clone())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Send {
+    /// Where to
+    address: String,
+    /// How much: 50sat, 0.1btc, or `all` that is not reserved for closing channels
+    amount: SatOrAll,
+    /// Feerate in sat/vB [default: the daemon's estimate]
+    #[arg(long, value_name = "SAT_PER_VB")]
+    feerate: Option<Feerate>,
+    /// A note of your own, kept with the transaction
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    label: String,
+    /// The same key again never sends twice
+    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
+    idempotency_key: String,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Send {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let amount = match self.amount {
+            SatOrAll::Sat(sat) => Amount::AmountSat(sat),
+            SatOrAll::All => Amount::All(true),
+        };
+        if !self.yes && session.screen.has_someone_to_ask() {
+            let what = match self.amount {
+                SatOrAll::Sat(sat) => human::sat(sat),
+                SatOrAll::All => "everything that is not reserved".to_owned(),
+            };
+            session.screen.confirm(&format!("Send {what} to {}?", self.address))?;
+        }
+        let request = WalletSendRequest {
+            address: self.address,
+            amount: Some(amount),
+            feerate_msat_per_vb: self.feerate.map_or(0, |feerate| feerate.msat_per_vb),
+            idempotency_key: self.idempotency_key,
+            label: self.label,
+        };
+        let sent = session.wallet().send(request).await?.into_inner();
+        session.screen.show(&sent, wallet::sent)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Balance {}
+
+impl Balance {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let balance = session.wallet().get_balance(GetWalletBalanceRequest {}).await?.into_inner();
+        session.screen.show(&balance, wallet::balance)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    #[command(flatten)]
+    paging: paging::Paging,
+}
+
+impl List {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let mut client = session.wallet();
+        let fetch = async |page| {
+            client.list_transactions(ListTransactionsRequest { page: Some(page) }).await
+        };
+        paging::show(&session.screen, &self.paging, fetch, wallet::transactions).await
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Utxos {}
+
+impl Utxos {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let unspent = session.wallet().list_unspent(ListUnspentRequest {}).await?.into_inner();
+        session.screen.show(&unspent, wallet::utxos)
+    }
+}

@@ -1,0 +1,30 @@
+//! `fulmen`: asks a running `fulmend` to do things, and shows what it answers.
+mod amount;
+mod args;
+mod commands;
+mod failure;
+mod locate;
+mod measure;
+mod names;
+mod render;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::Args;
+use render::Screen;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    // Wrong arguments end the process in here, with clap's words and exit code 2.
+    let args = Args::parse();
+    let screen = Screen::new(args.json);
+    match commands::run(args, screen).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            screen.failure(&failure);
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}

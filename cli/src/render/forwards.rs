@@ -1,0 +1,94 @@
+//! Forwards for people.
+use fulmen_proto::v1::{Forward, SummarizeForwardsResponse};
+
+use super::human;
+use super::table::{Column, Facts, Look, id, table, text, time};
+
+/// Settled forwards, the newest first.
+pub fn list(forwards: &[Forward], look: Look) -> String {
+    if forwards.is_empty() {
+        return "No forwards.\n".to_owned();
+    }
+    let columns = [
+        Column::Left("settled (UTC)"),
+        Column::Right("in (sat)"),
+        Column::Right("out"),
+        Column::Right("fee"),
+        Column::Left("from channel"),
+        Column::Left("to channel"),
+    ];
+    let rows = forwards.iter().map(|forward| {
+        [
+            time(forward.settled_at),
+            text(human::msat_bare(forward.inbound_msat)),
+            text(human::msat_bare(forward.outbound_msat)),
+            text(human::msat_bare(forward.fee_msat)),
+            id(&forward.inbound_channel_id),
+            id(&forward.outbound_channel_id),
+        ]
+    });
+    table(look, columns, rows.collect())
+}
+
+/// Totals, and the same by channel.
+pub fn summary(summary: &SummarizeForwardsResponse, look: Look) -> String {
+    let totals = Facts::new(look)
+        .add("settled", human::grouped(summary.count))
+        .add("failed", human::grouped(summary.failed_count))
+        .add("forwarded", human::msat(summary.outbound_msat))
+        .add("earned", human::msat(summary.fee_msat))
+        .lines();
+    if summary.channels.is_empty() {
+        return totals;
+    }
+    let columns = [
+        Column::Left("channel"),
+        Column::Right("came in"),
+        Column::Right("in (sat)"),
+        Column::Right("went out"),
+        Column::Right("out (sat)"),
+        Column::Right("earned (sat)"),
+    ];
+    let rows = summary.channels.iter().map(|channel| {
+        [
+            id(&channel.channel_id),
+            text(human::grouped(channel.inbound_count)),
+            text(human::msat_bare(channel.inbound_msat)),
+            text(human::grouped(channel.outbound_count)),
+            text(human::msat_bare(channel.outbound_msat)),
+            text(human::msat_bare(channel.fee_msat)),
+        ]
+    });
+    format!("{totals}\n{}", table(look, columns, rows.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use fulmen_proto::v1::ChannelTotals;
+
+    use super::*;
+
+    #[test]
+    fn what_was_earned() {
+        let channel = ChannelTotals {
+            channel_id: vec![7; 32],
+            outbound_count: 3,
+            outbound_msat: 300_000,
+            fee_msat: 3_030,
+            ..Default::default()
+        };
+        let sample = SummarizeForwardsResponse {
+            count: 3,
+            outbound_msat: 300_000,
+            fee_msat: 3_030,
+            channels: vec![channel],
+            ..Default::default()
+        };
+        let shown = summary(&sample, Look::default());
+        assert!(shown.contains("earned     3.030 sat"), "{shown}");
+        assert!(shown.contains(&"07".repeat(32)), "{shown}");
+        let forward = Forward { fee_msat: 1_010, ..Default::default() };
+        assert!(list(&[forward], Look::default()).contains("1.010"));
+        assert_eq!(list(&[], Look::default()), "No forwards.\n");
+    }
+}

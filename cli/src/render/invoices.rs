@@ -1,0 +1,197 @@
+//! Invoices for people.
+use fulmen_proto::v1::invoice::{Kind, State};
+use fulmen_proto::v1::{DecodeInvoiceResponse, Invoice};
+
+use super::human;
+use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
+
+/// A fresh invoice: its text first and alone on its line, to be copied.
+pub fn fresh(invoice: &Invoice, now: u64, look: Look) -> String {
+    let facts = Facts::new(look)
+        .add("amount", amount(invoice.amount_msat))
+        .add_if_any("for", human::one_line(&invoice.description))
+        .add_if_any("for (hash)", human::hex(&invoice.description_hash))
+        .add("expires", expiry(invoice.expires_at, now))
+        .add("payment hash", human::hex(&invoice.payment_hash))
+        .lines();
+    format!("{}\n\n{facts}", invoice.bolt11)
+}
+
+/// All about one invoice.
+pub fn show(invoice: &Invoice, now: u64, look: Look) -> String {
+    let mut facts = Facts::new(look)
+        .add_toned("state", state(invoice.state()), tone(invoice.state()))
+        .add("kind", kind(invoice.kind()))
+        .add("amount", amount(invoice.amount_msat));
+    if invoice.received_msat > 0 {
+        let parts = human::count(invoice.parts.into(), "part", "parts");
+        facts = facts.add("received", format!("{} in {parts}", human::msat(invoice.received_msat)));
+    }
+    facts = facts
+        .add_if_any("for", human::one_line(&invoice.description))
+        .add_if_any("for (hash)", human::hex(&invoice.description_hash))
+        .add("created (UTC)", human::time(invoice.created_at));
+    if matches!(invoice.state(), State::Open) && invoice.expires_at > 0 {
+        facts = facts.add("expires (UTC)", expiry(invoice.expires_at, now));
+    }
+    facts = facts
+        .add_if_any("settled (UTC)", human::time(invoice.settled_at))
+        .add("payment hash", human::hex(&invoice.payment_hash))
+        .add_if_any("preimage", human::hex(&invoice.preimage));
+    for record in &invoice.custom_records {
+        facts = facts.add("record", format!("{}={}", record.r#type, human::hex(&record.value)));
+    }
+    facts.add_if_any("invoice", invoice.bolt11.as_str()).lines()
+}
+
+fn expiry(expires_at: u64, now: u64) -> String {
+    format!("{} ({})", human::time(expires_at), human::ago(now, expires_at))
+}
+
+fn amount(msat: u64) -> String {
+    if msat == 0 { "any".to_owned() } else { human::msat(msat) }
+}
+
+/// The state in a word.
+pub fn state(state: State) -> &'static str {
+    match state {
+        State::Unspecified => "unknown",
+        State::Open => "open",
+        State::Claiming => "claiming",
+        State::Settled => "settled",
+        State::Cancelled => "cancelled",
+        State::Expired => "expired",
+    }
+}
+
+fn tone(state: State) -> Tone {
+    match state {
+        State::Settled => Tone::Good,
+        State::Claiming => Tone::Waiting,
+        State::Open => Tone::Plain,
+        State::Cancelled | State::Expired | State::Unspecified => Tone::Faint,
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Unspecified => "unknown",
+        Kind::Bolt11 => "invoice",
+        Kind::Keysend => "keysend",
+    }
+}
+
+/// What waiting for an invoice looks like.
+pub fn waiting(invoice: &Invoice) -> &'static str {
+    match invoice.state() {
+        State::Claiming => "the money has arrived and is being claimed",
+        _ => "waiting for the payment",
+    }
+}
+
+/// Invoices and keysends.
+pub fn list(invoices: &[Invoice], look: Look) -> String {
+    if invoices.is_empty() {
+        return "No invoices. Make one with `fulmen invoice 1000sat`.\n".to_owned();
+    }
+    let columns = [
+        Column::Left("created (UTC)"),
+        Column::Right("asked (sat)"),
+        Column::Right("received"),
+        Column::Left("state"),
+        Column::Left("payment hash"),
+        Column::Left("for"),
+    ];
+    let rows = invoices.iter().map(|invoice| {
+        let asked = match (invoice.kind(), invoice.amount_msat) {
+            (Kind::Keysend, _) => "keysend".to_owned(),
+            (_, 0) => "any".to_owned(),
+            (_, msat) => human::msat_bare(msat),
+        };
+        [
+            time(invoice.created_at),
+            text(asked),
+            received(invoice),
+            toned(state(invoice.state()), tone(invoice.state())),
+            id(&invoice.payment_hash),
+            words(&invoice.description),
+        ]
+    });
+    table(look, columns, rows.collect())
+}
+
+fn received(invoice: &Invoice) -> Cell {
+    match invoice.received_msat {
+        0 => toned(human::NONE, Tone::Faint),
+        msat => text(human::msat_bare(msat)),
+    }
+}
+
+/// Anybody's invoice, read.
+pub fn decoded(invoice: &DecodeInvoiceResponse, now: u64, look: Look) -> String {
+    let until = expiry(invoice.expires_at, now);
+    let (expires, tone) = match invoice.expired {
+        true => (format!("EXPIRED {until}"), Tone::Bad),
+        false => (until, Tone::Plain),
+    };
+    Facts::new(look)
+        .add("payee", human::hex(&invoice.payee))
+        .add("amount", amount(invoice.amount_msat))
+        .add_if_any("for", human::one_line(&invoice.description))
+        .add_if_any("for (hash)", human::hex(&invoice.description_hash))
+        .add("network", invoice.network.as_str())
+        .add("created (UTC)", human::time(invoice.created_at))
+        .add_toned("expires (UTC)", &expires, tone)
+        .add("payment hash", human::hex(&invoice.payment_hash))
+        .add("route hints", human::grouped(invoice.route_hints.into()))
+        .add("final delta", format!("{} blocks", invoice.min_final_cltv_expiry_delta))
+        .add_if_any("features", invoice.features.join(", "))
+        .lines()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Invoice {
+        Invoice {
+            payment_hash: vec![0xaa; 32],
+            state: State::Settled.into(),
+            kind: Kind::Bolt11.into(),
+            bolt11: "lnbcrt1abc".to_owned(),
+            amount_msat: 1_000_000,
+            received_msat: 1_000_500,
+            parts: 2,
+            description: "two\ncoffees".to_owned(),
+            expires_at: 3_600,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_fresh_invoice_begins_with_what_is_to_be_copied() {
+        let shown = fresh(&sample(), 0, Look::default());
+        assert!(shown.starts_with("lnbcrt1abc\n\n"), "{shown}");
+        assert!(shown.contains("1,000 sat") && shown.contains("in 60 min"), "{shown}");
+    }
+
+    #[test]
+    fn what_came_in_is_shown_exactly() {
+        let shown = show(&sample(), 0, Look::default());
+        for part in ["settled", "1,000.500 sat in 2 parts", "two coffees"] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+        let keysend = Invoice { kind: Kind::Keysend.into(), amount_msat: 0, ..sample() };
+        let shown = list(&[sample(), keysend], Look::default());
+        assert!(shown.contains("keysend") && shown.contains("1,000.500"), "{shown}");
+        assert!(list(&[], Look::default()).starts_with("No invoices"));
+    }
+
+    #[test]
+    fn an_expired_invoice_stands_out() {
+        let invoice = DecodeInvoiceResponse { expired: true, expires_at: 5, ..Default::default() };
+        let shown = decoded(&invoice, 65, Look::default());
+        assert!(shown.contains("EXPIRED 1970-01-01 00:00:05 (60 s ago)"), "{shown}");
+        assert!(shown.contains("any"), "{shown}");
+    }
+}

@@ -1,0 +1,95 @@
+//! Channels on their way in and out, for people.
+use fulmen_proto::v1::close_channel_update::State as CloseState;
+use fulmen_proto::v1::open_channel_update::State as OpenState;
+use fulmen_proto::v1::{CloseChannelUpdate, OpenChannelUpdate};
+
+use super::human;
+use super::table::{Facts, Look, Tone};
+
+/// What an opening is doing now.
+pub fn opening(update: &OpenChannelUpdate) -> String {
+    match update.state() {
+        OpenState::Unspecified | OpenState::Negotiating => "asking the peer".to_owned(),
+        OpenState::FundingBroadcast => {
+            let funding = human::outpoint(update.funding.as_ref());
+            format!("waiting for confirmations of {funding}")
+        }
+        OpenState::Ready => "ready".to_owned(),
+        OpenState::Failed => "failed".to_owned(),
+    }
+}
+
+/// An opening that has come as far as we wait.
+pub fn open_update(update: &OpenChannelUpdate, look: Look) -> String {
+    let (words, tone) = match update.state() {
+        OpenState::Ready => ("ready", Tone::Good),
+        OpenState::FundingBroadcast => {
+            ("funding broadcast, waits for confirmations", Tone::Waiting)
+        }
+        _ => ("being negotiated", Tone::Waiting),
+    };
+    Facts::new(look)
+        .add_toned("state", words, tone)
+        .add_if_any("channel", human::scid(update.short_channel_id))
+        .add("channel id", human::hex(&update.channel_id))
+        .add("funding", human::outpoint(update.funding.as_ref()))
+        .add("capacity", human::sat(update.capacity_sat))
+        .lines()
+}
+
+/// What a closing is doing now.
+pub fn closing(state: CloseState) -> &'static str {
+    match state {
+        CloseState::Unspecified | CloseState::Closing => "closing",
+        CloseState::Closed => "waiting for the closing transaction's confirmation",
+        CloseState::Confirmed => "confirmed",
+        CloseState::Failed => "failed",
+    }
+}
+
+/// A closing that has come as far as we wait.
+pub fn close_update(update: &CloseChannelUpdate, look: Look) -> String {
+    let (words, tone) = match update.state() {
+        CloseState::Confirmed => ("closed and confirmed", Tone::Good),
+        CloseState::Closed => ("closed, the transaction is broadcast", Tone::Good),
+        _ => ("closing", Tone::Waiting),
+    };
+    let closing = Facts::new(look)
+        .add_toned("state", words, tone)
+        .add("channel id", human::hex(&update.channel_id));
+    let tx = human::txid(&update.closing_txid);
+    closing
+        .add_if_any("closing tx", tx)
+        .add_if_any("because", human::one_line(&update.reason))
+        .lines()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_opening_says_how_far_it_is() {
+        let table = [
+            (OpenState::Negotiating, "asking the peer", "being negotiated"),
+            (OpenState::FundingBroadcast, "waiting for confirmations of -", "funding broadcast"),
+            (OpenState::Ready, "ready", "ready"),
+        ];
+        for (state, now, at_the_end) in table {
+            let update = OpenChannelUpdate { state: state.into(), ..Default::default() };
+            assert_eq!(opening(&update), now);
+            assert!(open_update(&update, Look::default()).contains(at_the_end));
+        }
+    }
+
+    #[test]
+    fn a_closing_shows_its_transaction_in_explorer_order() {
+        let update = CloseChannelUpdate {
+            state: CloseState::Closed.into(),
+            closing_txid: vec![0, 0xab],
+            ..Default::default()
+        };
+        let shown = close_update(&update, Look::default());
+        assert!(shown.contains("ab00") && shown.contains("broadcast"), "{shown}");
+    }
+}

@@ -1,0 +1,316 @@
+//! Payments for people: what is offered, what is under way, what came of it.
+use fulmen_proto::v1::payment::{Kind, State};
+use fulmen_proto::v1::payment_part::State as PartState;
+use fulmen_proto::v1::{DecodeInvoiceResponse, Payment, PaymentPart};
+
+use super::human;
+use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
+
+/// What will be paid, before it is.
+pub fn offer(
+    invoice: &DecodeInvoiceResponse,
+    amount_msat: u64,
+    max_fee_msat: Option<u64>,
+    now: u64,
+    look: Look,
+) -> String {
+    let expires = human::ago(now, invoice.expires_at);
+    let max_fee = match max_fee_msat {
+        Some(msat) => human::msat(msat),
+        None => "as configured".to_owned(),
+    };
+    let facts = Facts::new(look)
+        .add("amount", human::msat(amount_msat))
+        .add("fee, at most", max_fee)
+        .add("to", human::hex(&invoice.payee))
+        .add_if_any("for", human::one_line(&invoice.description))
+        .add_if_any("for (hash)", human::hex(&invoice.description_hash));
+    match invoice.expired {
+        true => facts.add_toned("expired", &expires, Tone::Bad),
+        false => facts.add("expires", expires),
+    }
+    .lines()
+}
+
+/// A payment that goes on.
+pub fn under_way(payment: &Payment) -> String {
+    let amount = human::msat(payment.amount_msat);
+    let failed = payment.parts.iter().filter(|part| part.state() == PartState::Failed).count();
+    match failed {
+        0 => format!("paying {amount}"),
+        failed => {
+            let attempts = human::count(failed as u64, "attempt", "attempts");
+            format!("paying {amount}, {attempts} failed so far")
+        }
+    }
+}
+
+/// A payment that has arrived.
+pub fn done(payment: &Payment, look: Look) -> String {
+    let parts = payment.parts.iter().filter(|part| part.state() == PartState::Succeeded).count();
+    let parts = match parts {
+        0 | 1 => String::new(),
+        parts => format!(" in {parts} parts"),
+    };
+    Facts::new(look)
+        .add_toned("paid", &format!("{}{parts}", human::msat(payment.amount_msat)), Tone::Good)
+        .add("fee", human::msat(payment.fee_msat))
+        .add("took", human::duration(payment.duration_ms))
+        .add("preimage", human::hex(&payment.preimage))
+        .add("payment id", human::hex(&payment.payment_id))
+        .lines()
+}
+
+fn state(payment: &Payment) -> Cell {
+    match (payment.state(), payment.cancelling) {
+        (State::Succeeded, _) => toned("paid", Tone::Good),
+        (State::Failed, _) => toned("failed", Tone::Bad),
+        (State::Pending, true) => toned("cancelling", Tone::Waiting),
+        (State::Pending, false) => toned("pending", Tone::Waiting),
+        (State::Unspecified, _) => text("unknown"),
+    }
+}
+
+fn state_in_words(payment: &Payment) -> (String, Tone) {
+    match (payment.state(), payment.cancelling) {
+        (State::Succeeded, _) => ("paid".to_owned(), Tone::Good),
+        (State::Failed, _) => {
+            (format!("failed: {}", failure_in_words(&payment.failure_reason)), Tone::Bad)
+        }
+        (State::Pending, true) => {
+            ("cancelled, parts may still be under way".to_owned(), Tone::Waiting)
+        }
+        (State::Pending, false) => ("pending".to_owned(), Tone::Waiting),
+        (State::Unspecified, _) => ("unknown".to_owned(), Tone::Plain),
+    }
+}
+
+/// The daemon's stable word as a part of a sentence.
+pub fn failure_in_words(reason: &str) -> String {
+    match reason {
+        "" => "no reason is known".to_owned(),
+        "route_not_found" => "no route was found".to_owned(),
+        "retries_exhausted" => "all attempts failed".to_owned(),
+        "recipient_rejected" => "the recipient refused it".to_owned(),
+        "payment_expired" => "the invoice or the time for it expired".to_owned(),
+        "cancelled" => "it was cancelled".to_owned(),
+        "not_sent_before_restart" => "the daemon stopped before it was sent".to_owned(),
+        "too_many_in_flight" => "too many payments are in flight".to_owned(),
+        "onion_too_large" => "the route or its records are too long for an onion".to_owned(),
+        "unknown_required_features" => "it needs features that we do not know".to_owned(),
+        other => human::one_line(&other.replace('_', " ")),
+    }
+}
+
+/// Payments, the newest first.
+pub fn list(payments: &[Payment], look: Look) -> String {
+    if payments.is_empty() {
+        return "No payments.\n".to_owned();
+    }
+    let columns = [
+        Column::Left("started (UTC)"),
+        Column::Right("amount (sat)"),
+        Column::Right("fee"),
+        Column::Left("state"),
+        Column::Left("payment hash"),
+        Column::Left("for"),
+    ];
+    let rows = payments.iter().map(|payment| {
+        let fee = match payment.state() {
+            State::Succeeded => human::msat_bare(payment.fee_msat),
+            _ => human::NONE.to_owned(),
+        };
+        [
+            time(payment.created_at),
+            text(human::msat_bare(payment.amount_msat)),
+            text(fee),
+            state(payment),
+            id(&payment.payment_hash),
+            words(purpose(payment)),
+        ]
+    });
+    table(look, columns, rows.collect())
+}
+
+/// Our own note says more than the payee's words.
+fn purpose(payment: &Payment) -> &str {
+    match (payment.label.as_str(), payment.kind()) {
+        ("", Kind::Keysend) => "keysend",
+        ("", _) => &payment.description,
+        (label, _) => label,
+    }
+}
+
+/// All about one payment.
+pub fn show(payment: &Payment, look: Look) -> String {
+    let (words, tone) = state_in_words(payment);
+    let kind = match payment.kind() {
+        Kind::Unspecified => "unknown",
+        Kind::Bolt11 => "invoice",
+        Kind::Keysend => "keysend",
+    };
+    let mut facts = Facts::new(look)
+        .add_toned("state", &words, tone)
+        .add("kind", kind)
+        .add("amount", human::msat(payment.amount_msat));
+    if payment.state() == State::Succeeded {
+        facts = facts.add("fee", human::msat(payment.fee_msat));
+    }
+    facts = facts
+        .add_if_any("to", human::hex(&payment.payee))
+        .add_if_any("for", human::one_line(&payment.description))
+        .add_if_any("label", human::one_line(&payment.label))
+        .add("started (UTC)", human::time(payment.created_at))
+        .add_if_any("ended (UTC)", human::time(payment.finished_at));
+    if payment.finished_at > 0 {
+        facts = facts.add("took", human::duration(payment.duration_ms));
+    }
+    let mut shown = facts
+        .add("payment id", human::hex(&payment.payment_id))
+        .add("payment hash", human::hex(&payment.payment_hash))
+        .add_if_any("preimage", human::hex(&payment.preimage))
+        .add_if_any("invoice", payment.bolt11.as_str())
+        .lines();
+    for (number, part) in (1..).zip(&payment.parts) {
+        shown.push('\n');
+        shown.push_str(&part_with_hops(number, part, look));
+    }
+    shown
+}
+
+fn part_with_hops(number: usize, part: &PaymentPart, look: Look) -> String {
+    let amount = human::msat(part.amount_msat);
+    let outcome = match part.state() {
+        PartState::Succeeded => format!("{amount} arrived, fee {}", human::msat(part.fee_msat)),
+        PartState::Failed => {
+            let at = match part.failed_short_channel_id {
+                0 => String::new(),
+                scid => format!(" at {}", human::scid(scid)),
+            };
+            let why = human::one_line(&part.failure.replace('_', " "));
+            format!("{amount} failed{at}: {}", human::or_none(&why))
+        }
+        PartState::Unspecified => format!("{amount} under way"),
+    };
+    let title = format!("Part {number}: {outcome}\n");
+    if part.hops.is_empty() {
+        return title;
+    }
+    let columns = [
+        Column::Right("hop"),
+        Column::Left("channel"),
+        Column::Left("to node"),
+        Column::Right("fee (sat)"),
+        Column::Right("blocks"),
+    ];
+    let rows = (1..).zip(&part.hops).map(|(number, hop): (u32, _)| {
+        let failed = part.failed_short_channel_id == hop.short_channel_id
+            && part.state() == PartState::Failed
+            && hop.short_channel_id != 0;
+        let tone = if failed { Tone::Bad } else { Tone::Plain };
+        [
+            text(number.to_string()),
+            toned(human::scid(hop.short_channel_id), tone),
+            id(&hop.node_id),
+            text(human::msat_bare(hop.fee_msat)),
+            text(hop.cltv_expiry_delta.to_string()),
+        ]
+    });
+    title + &table(look, columns, rows.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use fulmen_proto::v1::Hop;
+
+    use super::*;
+
+    fn sample() -> Payment {
+        let hop = |scid, fee_msat| Hop {
+            node_id: vec![2; 33],
+            short_channel_id: scid,
+            fee_msat,
+            cltv_expiry_delta: 40,
+        };
+        let hops = vec![hop(539 << 40 | 1 << 16, 1_010), hop(540 << 40 | 2 << 16 | 1, 0)];
+        let failed = PaymentPart {
+            state: PartState::Failed.into(),
+            amount_msat: 100_000,
+            hops: hops.clone(),
+            failed_short_channel_id: 540 << 40 | 2 << 16 | 1,
+            failure: "temporary_channel_failure".to_owned(),
+            ..Default::default()
+        };
+        let arrived = PaymentPart {
+            state: PartState::Succeeded.into(),
+            amount_msat: 100_000,
+            fee_msat: 1_010,
+            hops,
+            ..Default::default()
+        };
+        Payment {
+            payment_id: vec![1; 32],
+            payment_hash: vec![0xaa; 32],
+            state: State::Succeeded.into(),
+            kind: Kind::Bolt11.into(),
+            payee: vec![3; 33],
+            amount_msat: 100_000,
+            fee_msat: 1_010,
+            preimage: vec![5; 32],
+            created_at: 1_700_000_000,
+            finished_at: 1_700_000_000,
+            duration_ms: 42,
+            description: "coffee".to_owned(),
+            parts: vec![failed, arrived],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_paid_payment_in_short_and_in_full() {
+        let shown = done(&sample(), Look::default());
+        for part in ["100 sat", "1.010 sat", "42 ms", &"05".repeat(32)] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+        let shown = show(&sample(), Look::default());
+        for part in [
+            "Part 1: 100 sat failed at 540x2x1: temporary channel failure",
+            "Part 2: 100 sat arrived, fee 1.010 sat",
+            "539x1x0",
+            "2023-11-14 22:13:20",
+        ] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+    }
+
+    #[test]
+    fn the_list_fits_a_terminal_of_a_hundred_columns() {
+        let look = Look { width: Some(100), colour: false };
+        let labelled = Payment { label: "my own note".to_owned(), ..sample() };
+        let pending = Payment { state: State::Pending.into(), cancelling: true, ..sample() };
+        let shown = list(&[sample(), labelled, pending], look);
+        assert!(shown.lines().all(|line| console::measure_text_width(line) <= 100), "{shown}");
+        for part in ["paid", "cancelling", "my own note", "coffee"] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+    }
+
+    #[test]
+    fn failures_are_told_in_words() {
+        let table = [
+            ("route_not_found", "no route was found"),
+            ("something_new", "something new"),
+            ("", "no reason is known"),
+        ];
+        for (reason, words) in table {
+            assert_eq!(failure_in_words(reason), words);
+        }
+        let failed = Payment {
+            state: State::Failed.into(),
+            failure_reason: "recipient_rejected".to_owned(),
+            ..sample()
+        };
+        assert!(show(&failed, Look::default()).contains("failed: the recipient refused it"));
+        assert!(under_way(&failed).contains("1 attempt failed so far"));
+    }
+}

@@ -1,0 +1,53 @@
+//! Peers for people.
+use fulmen_proto::v1::{ListPeersResponse, Peer};
+
+use super::human;
+use super::table::{Column, Look, Tone, id, shortenable, table, text, toned, words};
+
+/// The peers, connected ones first.
+pub fn list(list: &ListPeersResponse, look: Look) -> String {
+    if list.peers.is_empty() {
+        return "No peers. Connect to one with `fulmen connect NODE_ID@HOST:PORT`.\n".to_owned();
+    }
+    let mut peers: Vec<&Peer> = list.peers.iter().collect();
+    peers.sort_by_key(|peer| !peer.connected);
+    let columns = [
+        Column::Left("node id"),
+        Column::Left("address"),
+        Column::Left("state"),
+        Column::Right("channels"),
+        Column::Left("last error"),
+    ];
+    let rows = peers.iter().map(|peer| {
+        let state = match (peer.connected, peer.inbound) {
+            (true, true) => toned("connected (in)", Tone::Good),
+            (true, false) => toned("connected (out)", Tone::Good),
+            (false, _) => toned("away", Tone::Waiting),
+        };
+        [
+            id(&peer.node_id),
+            shortenable(human::one_line(&peer.address)),
+            state,
+            text(human::grouped(peer.channels.into())),
+            words(&peer.last_error),
+        ]
+    });
+    table(look, columns, rows.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connected_peers_come_first() {
+        let away =
+            Peer { node_id: vec![3; 33], last_error: "refused".into(), ..Default::default() };
+        let here = Peer { node_id: vec![2; 33], connected: true, ..Default::default() };
+        let shown = list(&ListPeersResponse { peers: vec![away, here] }, Look::default());
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[2].contains("connected (out)") && lines[2].starts_with("0202"), "{shown}");
+        assert!(lines[3].contains("away") && lines[3].ends_with("refused"), "{shown}");
+        assert!(list(&ListPeersResponse::default(), Look::default()).starts_with("No peers"));
+    }
+}

@@ -1,0 +1,35 @@
+//! Unspent outputs from bitcoind.
+
+use std::sync::Arc;
+
+use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, TxOut, Txid};
+use serde_json::json;
+
+use super::answers;
+use super::blocks::with_pruned;
+use super::rpc::Rpc;
+use crate::chain::{Error, Unspent};
+
+pub(super) async fn block_txids(rpc: &Arc<Rpc>, hash: BlockHash) -> Result<Vec<Txid>, Error> {
+    let ask = || {
+        rpc.call_then("getblock", vec![json!(hash), json!(1)], |answer: answers::BlockTxids| {
+            Ok(answer.tx)
+        })
+    };
+    with_pruned(rpc, hash, ask).await
+}
+
+pub(super) async fn unspent(rpc: &Arc<Rpc>, outpoint: OutPoint) -> Result<Option<Unspent>, Error> {
+    let method = "gettxout";
+    let params = vec![json!(outpoint.txid), json!(outpoint.vout), json!(false)];
+    let answer = rpc.call::<Option<answers::TxOut>>(method, params).await?;
+    let Some(answer) = answer else { return Ok(None) };
+    let garbled = |reason: String| Error::Garbled { method, reason };
+    let value = Amount::from_btc(answer.value).map_err(|error| garbled(error.to_string()))?;
+    let script_pubkey = ScriptBuf::from_hex(&answer.script_pubkey.hex)
+        .map_err(|error| garbled(error.to_string()))?;
+    Ok(Some(Unspent {
+        output: TxOut { value, script_pubkey },
+        confirmations: answer.confirmations,
+    }))
+}

@@ -1,0 +1,230 @@
+//! Proves announced channels against the chain, for LDK's gossip.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use bitcoin::constants::ChainHash;
+use bitcoin::{BlockHash, OutPoint, TxOut, Txid};
+use lightning::routing::gossip::{NetworkGraph, P2PGossipSync};
+use lightning::routing::utxo::{UtxoFuture, UtxoLookup, UtxoLookupError, UtxoResult};
+use lightning::util::logger::Logger;
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::{ChainSource, Error, Source};
+use crate::tasks::{Stage, Tasks};
+
+/// LDK stops reading from peers while many checks are pending: none may take long.
+const LONGEST_CHECK: Duration = Duration::from_secs(10);
+/// A channel is announced at six confirmations (BOLT 7); our view may be one block behind.
+const LEAST_CONFIRMATIONS: u32 = 5;
+/// A synchronisation asks for channels in the order of blocks, so few blocks are kept.
+const BLOCKS_KEPT: usize = 64;
+
+type Resolve = Box<dyn Fn(&UtxoFuture, Result<TxOut, UtxoLookupError>) + Send + std::marker::Sync>;
+
+/// Looks up the funding outputs of announced channels; at most a few at a time.
+pub struct UtxoCheck<S = Source> {
+    source: S,
+    chain: ChainHash,
+    tasks: Tasks,
+    slots: Arc<Semaphore>,
+    blocks: Arc<Blocks>,
+    resolve: Arc<OnceLock<Resolve>>,
+}
+
+/// The transactions of one block, fetched once however many ask for them.
+type BlockTxids = Arc<OnceCell<Vec<Txid>>>;
+/// The blocks used last, by hash, so that a reorganisation cannot mislead us.
+type Blocks = Mutex<VecDeque<(BlockHash, BlockTxids)>>;
+
+impl<S: ChainSource> UtxoCheck<S> {
+    /// Makes a check of channels of `chain`, with at most `parallel` look-ups at a time.
+    pub fn new(source: S, chain: ChainHash, parallel: usize, tasks: Tasks) -> Self {
+        Self {
+            source,
+            chain,
+            tasks,
+            slots: Arc::new(Semaphore::new(parallel.max(1))),
+            blocks: Arc::default(),
+            resolve: Arc::default(),
+        }
+    }
+
+    /// Says where the outcomes go: into the graph, on to peers through `gossip`, under `resolving`, so
+    /// that no message meets one that is half done; `wake` then makes the peer manager process its
+    /// events. To be called once, before gossip arrives.
+    pub fn attach<G, U, L>(
+        &self,
+        gossip: &Arc<P2PGossipSync<G, U, L>>,
+        resolving: Arc<RwLock<()>>,
+        wake: impl Fn() + Send + std::marker::Sync + 'static,
+    ) where
+        G: std::ops::Deref<Target = NetworkGraph<L>> + Send + std::marker::Sync + 'static,
+        U: std::ops::Deref<Target: UtxoLookup> + Send + std::marker::Sync + 'static,
+        L: std::ops::Deref<Target: Logger> + Send + std::marker::Sync + 'static,
+    {
+        // Weak, because the gossip owns this check.
+        let gossip = Arc::downgrade(gossip);
+        let resolve: Resolve = Box::new(move |future, outcome| {
+            if let Some(gossip) = gossip.upgrade() {
+                let alone = resolving.write().unwrap_or_else(PoisonError::into_inner);
+                future.resolve(gossip.network_graph(), &*gossip, outcome);
+                drop(alone);
+                wake();
+            }
+        });
+        assert!(self.resolve.set(resolve).is_ok(), "a check is attached once");
+    }
+}
+
+impl<S: ChainSource> UtxoLookup for UtxoCheck<S> {
+    fn get_utxo(&self, chain: &ChainHash, short_channel_id: u64) -> UtxoResult {
+        if *chain != self.chain {
+            return UtxoResult::Sync(Err(UtxoLookupError::UnknownChain));
+        }
+        let future = UtxoFuture::new();
+        let answer = future.clone();
+        let (source, blocks) = (self.source.clone(), self.blocks.clone());
+        let (slots, resolve) = (self.slots.clone(), self.resolve.clone());
+        self.tasks.spawn_once(Stage::Peers, "utxo check", async move {
+            let slot = slots.acquire().await;
+            let check = look_up(&source, &blocks, Position::of(short_channel_id));
+            let found = tokio::time::timeout(LONGEST_CHECK, check).await;
+            drop(slot);
+            let outcome = match found {
+                Ok(Ok(Some(output))) => Ok(output),
+                Ok(Ok(None)) => Err(UtxoLookupError::UnknownTx),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, short_channel_id, "a channel cannot be checked");
+                    Err(UtxoLookupError::UnknownTx)
+                }
+                Err(_) => {
+                    tracing::debug!(short_channel_id, "the check of a channel took too long");
+                    Err(UtxoLookupError::UnknownTx)
+                }
+            };
+            if let Some(resolve) = resolve.get() {
+                resolve(&answer, outcome);
+            }
+        });
+        UtxoResult::Async(future)
+    }
+}
+
+/// Where a short channel id points to (BOLT 7, "Definition of `short_channel_id`").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Position {
+    height: u32,
+    transaction: usize,
+    output: u32,
+}
+
+impl Position {
+    fn of(short_channel_id: u64) -> Self {
+        Self {
+            height: (short_channel_id >> 40) as u32,
+            transaction: ((short_channel_id >> 16) & 0xff_ffff) as usize,
+            output: (short_channel_id & 0xffff) as u32,
+        }
+    }
+}
+
+async fn look_up(
+    source: &impl ChainSource,
+    blocks: &Blocks,
+    position: Position,
+) -> Result<Option<TxOut>, Error> {
+    let Some(hash) = source.block_hash(position.height).await? else { return Ok(None) };
+    let txids = kept(blocks, hash);
+    let txids = txids.get_or_try_init(|| source.block_txids(hash)).await?;
+    let Some(txid) = txids.get(position.transaction) else { return Ok(None) };
+    let unspent = source.unspent(OutPoint::new(*txid, position.output)).await?;
+    let deep = unspent.filter(|unspent| unspent.confirmations >= LEAST_CONFIRMATIONS);
+    Ok(deep.map(|unspent| unspent.output))
+}
+
+/// Returns the place for a block's transactions, new or in use, and moves it to the front.
+fn kept(blocks: &Blocks, hash: BlockHash) -> BlockTxids {
+    let mut blocks = blocks.lock().expect("no panic while held");
+    let found = blocks.iter().position(|(other, _)| *other == hash);
+    let found = found.and_then(|position| blocks.remove(position));
+    let (_, txids) = found.unwrap_or_else(|| (hash, BlockTxids::default()));
+    blocks.truncate(BLOCKS_KEPT - 1);
+    blocks.push_front((hash, txids.clone()));
+    txids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{FakeChain, transaction};
+    use super::*;
+
+    const SCID: u64 = (2 << 40) | (1 << 16);
+
+    /// A chain with a funding transaction in block 2, as its second one.
+    fn funded(blocks_above: u32) -> (FakeChain, TxOut) {
+        let chain = FakeChain::new();
+        let funding = transaction(7, &[]);
+        chain.mine(1);
+        chain.mine_with(vec![funding.clone()]);
+        chain.mine(blocks_above);
+        (chain, funding.output[0].clone())
+    }
+
+    #[test]
+    fn a_short_channel_id_is_a_position() {
+        let position = Position { height: 539_268, transaction: 845, output: 1 };
+        assert_eq!(Position::of((539_268 << 40) | (845 << 16) | 1), position);
+    }
+
+    #[tokio::test]
+    async fn finds_what_is_deep_enough_and_unspent() {
+        let absent = (2u64 << 40) | (9 << 16);
+        let above_tip = 99u64 << 40;
+        for (blocks_above, scid, found) in [
+            (5, SCID, true),
+            (4, SCID, true),
+            (3, SCID, false),
+            (5, SCID | 7, false),
+            (5, absent, false),
+            (5, above_tip, false),
+        ] {
+            let (chain, output) = funded(blocks_above);
+            let got = look_up(&chain, &Blocks::default(), Position::of(scid)).await;
+            assert_eq!(got, Ok(found.then_some(output)), "{blocks_above} {scid}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_block_is_fetched_once_for_many() {
+        let (chain, output) = funded(6);
+        let blocks = Blocks::default();
+        let look_up = || look_up(&chain, &blocks, Position::of(SCID));
+        let (one, two, three) = tokio::join!(look_up(), look_up(), look_up());
+        for outcome in [one, two, three] {
+            assert_eq!(outcome, Ok(Some(output.clone())));
+        }
+        assert_eq!(chain.txid_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_failed_is_asked_again() {
+        let (chain, output) = funded(6);
+        let blocks = Blocks::default();
+        chain.go_away();
+        assert!(look_up(&chain, &blocks, Position::of(SCID)).await.is_err());
+        chain.come_back();
+        assert_eq!(look_up(&chain, &blocks, Position::of(SCID)).await, Ok(Some(output)));
+    }
+
+    #[test]
+    fn few_blocks_are_kept() {
+        use bitcoin::hashes::Hash;
+        let blocks = Blocks::default();
+        for byte in 0..=255 {
+            kept(&blocks, BlockHash::from_byte_array([byte; 32]));
+        }
+        assert_eq!(blocks.lock().expect("no panic").len(), BLOCKS_KEPT);
+    }
+}

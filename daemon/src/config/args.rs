@@ -1,0 +1,78 @@
+//! What can be typed after `fulmend`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Fulmen's Lightning daemon.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "fulmend", version, about)]
+pub struct Args {
+    /// Base directory: holds fulmen.toml and a folder per network [default: ~/.fulmen]
+    #[arg(long, env = "FULMEN_DIR", global = true)]
+    pub dir: Option<PathBuf>,
+    /// bitcoin, testnet, testnet4, signet or regtest [default: bitcoin]
+    #[arg(long, env = "FULMEN_NETWORK", global = true)]
+    pub network: Option<String>,
+    /// Configuration file [default: fulmen.toml in the base directory]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Sets one option over file and environment, as in node.alias=fulmen; may be repeated
+    #[arg(long, value_name = "SECTION.OPTION=VALUE", global = true)]
+    pub set: Vec<String>,
+    /// What to do other than running the daemon
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What `fulmend` does besides running.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Makes the node's seed and shows its 24 words once
+    Create {
+        /// Take 24 words from standard input instead of making new ones
+        #[arg(long)]
+        restore: bool,
+        /// Print {"mnemonic": "..."} for machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints a configuration file with every option at its default
+    SampleConfig,
+    /// Looks after the store while the daemon does not run
+    Store {
+        /// What to do with it
+        #[command(subcommand)]
+        verb: StoreVerb,
+    },
+}
+
+/// The offline care of a store.
+#[derive(Clone, Debug, Subcommand)]
+pub enum StoreVerb {
+    /// Reads and verifies every record
+    Check,
+    /// Shows sizes by table, and the largest monitors
+    Stats,
+    /// Rewrites the store without what is no longer needed
+    Compact,
+    /// Writes a consistent copy into a new directory
+    Export {
+        /// The directory to make
+        to: PathBuf,
+    },
+    /// Makes the store from an exported copy or from a mirror; there must be none yet
+    Import {
+        /// The copy
+        from: PathBuf,
+    },
+}
+
+impl Args {
+    /// The base directory.
+    pub fn base_dir(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(|| {
+            std::env::home_dir().unwrap_or_else(|| PathBuf::from(".")).join(".fulmen")
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! The sections of the configuration: each is its room's own.
+
+use std::str::FromStr;
+
+use bitcoin::Network;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::{chain, channels, feerates, grpc, invoices, node, payments, peers, storage};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    /// Which chain.
+    pub network: Network,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// The node itself.
+    pub node: node::Config,
+    /// The way in.
+    pub grpc: grpc::Config,
+    /// Where blocks come from.
+    pub bitcoind: chain::Config,
+    /// On-chain fees.
+    pub feerates: feerates::Config,
+    /// Channels we open and accept.
+    pub channels: channels::Config,
+    /// Whom we stay connected to.
+    pub peers: peers::Config,
+    /// Bounds of what we send.
+    pub payments: payments::Config,
+    /// Defaults of what we ask for.
+    pub invoices: invoices::Config,
+    /// Where everything is kept.
+    pub storage: storage::Config,
+}
+
+/// Section `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// What to log, as in `info` or `info,ldk=debug`.
+    pub filter: String,
+    /// For people or for machines.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let mut problems = Vec::new();
+        let config = read(Table::new(), &mut problems);
+        assert!(problems.is_empty(), "the defaults are sound: {problems:?}");
+        config
+    }
+}
+
+/// The names of all sections.
+pub(super) const SECTIONS: [&str; 10] = [
+    "log", "node", "grpc", "bitcoind", "feerates", "channels", "peers", "payments", "invoices",
+    "storage",
+];
+
+/// Reads every section and reports everything that is wrong.
+pub(super) fn read(mut table: Table, problems: &mut Vec<String>) -> Config {
+    let network = network(table.remove("network"), problems);
+    let config = Config {
+        network,
+        log: section(&mut table, "log", problems),
+        node: section(&mut table, "node", problems),
+        grpc: section(&mut table, "grpc", problems),
+        bitcoind: section(&mut table, "bitcoind", problems),
+        feerates: section(&mut table, "feerates", problems),
+        channels: section(&mut table, "channels", problems),
+        peers: section(&mut table, "peers", problems),
+        payments: section(&mut table, "payments", problems),
+        invoices: section(&mut table, "invoices", problems),
+        storage: section(&mut table, "storage", problems),
+    };
+    problems.extend(table.keys().map(|name| format!("{name}: there is no such section or option")));
+    let mut told = |section: &str, rooms: Vec<String>| {
+        problems.extend(rooms.into_iter().map(|problem| named(section, problem)));
+    };
+    told("log", config.log.problems());
+    told("node", config.node.problems());
+    told("grpc", config.grpc.problems());
+    told("bitcoind", config.bitcoind.problems());
+    told("feerates", config.feerates.problems());
+    told("channels", config.channels.problems());
+    told("peers", config.peers.problems());
+    told("payments", config.payments.problems());
+    told("invoices", config.invoices.problems());
+    told("storage", config.storage.problems());
+    config
+}
+
+/// Every problem begins with the option's whole name.
+fn named(section: &str, problem: String) -> String {
+    match problem.starts_with(&format!("{section}.")) {
+        true => problem,
+        false => format!("{section}.{problem}"),
+    }
+}
+
+impl LogConfig {
+    fn problems(&self) -> Vec<String> {
+        match tracing_subscriber::EnvFilter::try_new(&self.filter) {
+            Ok(_) => Vec::new(),
+            Err(error) => vec![format!("filter: {error}")],
+        }
+    }
+}
+
+fn network(value: Option<Value>, problems: &mut Vec<String>) -> Network {
+    let Some(value) = value else {
+        return Network::Bitcoin;
+    };
+    let parsed = value.as_str().and_then(|name| Network::from_str(name).ok());
+    parsed.unwrap_or_else(|| {
+        let names = "bitcoin, testnet, testnet4, signet or regtest";
+        problems.push(format!("network: {value:?} is not one of {names}"));
+        Network::Bitcoin
+    })
+}
+
+/// Reads one section option by option, so that one wrong option does not hide the next.
+fn section<C: DeserializeOwned + Default>(
+    table: &mut Table,
+    name: &str,
+    problems: &mut Vec<String>,
+) -> C {
+    let options = match table.remove(name) {
+        None => return C::default(),
+        Some(Value::Table(options)) => options,
+        Some(_) => {
+            problems.push(format!("{name}: is a section, not an option"));
+            return C::default();
+        }
+    };
+    let mut sound = Table::new();
+    for (option, value) in options {
+        let alone = Table::from_iter([(option.clone(), value.clone())]);
+        match alone.try_into::<C>() {
+            Ok(_) => {
+                sound.insert(option, value);
+            }
+            Err(error) => problems.push(format!("{name}.{option}: {}", one_line(&error))),
+        }
+    }
+    sound.try_into().unwrap_or_else(|error: toml::de::Error| {
+        problems.push(format!("{name}: {}", one_line(&error)));
+        C::default()
+    })
+}
+
+fn one_line(error: &toml::de::Error) -> String {
+    error.message().replace('\n', " ")
+}

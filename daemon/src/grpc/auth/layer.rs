@@ -1,0 +1,205 @@
+//! The door in front of all services: every call passes it, or is refused before it is read.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bitcoin::hex::FromHex as _;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic::{Code, Status};
+
+use super::bake::IDENTIFIER_PREFIX;
+use super::caveat::{self, Call, Refusal};
+use super::macaroon::{MAX_BYTES, Macaroon, RootKey};
+use super::permission::{self, Access};
+use crate::grpc::status::refuse;
+
+/// The metadata key of a macaroon in hex, as lnd has it.
+pub const METADATA_KEY: &str = "macaroon";
+
+/// Puts the door in front of a service.
+#[derive(Clone)]
+pub struct AuthLayer {
+    key: Arc<RootKey>,
+}
+
+impl AuthLayer {
+    /// Returns the door that opens for macaroons of this key.
+    pub fn new(key: RootKey) -> Self {
+        Self { key: Arc::new(key) }
+    }
+}
+
+impl<S> tower_layer::Layer<S> for AuthLayer {
+    type Service = Auth<S>;
+
+    fn layer(&self, inner: S) -> Auth<S> {
+        Auth { key: self.key.clone(), inner }
+    }
+}
+
+/// A service behind the door.
+#[derive(Clone)]
+pub struct Auth<S> {
+    key: Arc<RootKey>,
+    inner: S,
+}
+
+impl<S, B> Service<http::Request<B>> for Auth<S>
+where
+    S: Service<http::Request<B>, Response = http::Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<Self::Response, S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        match admit(&self.key, request.uri().path(), request.headers(), peer(&request), now()) {
+            Ok(()) => Box::pin(self.inner.call(request)),
+            Err(status) => {
+                tracing::debug!(
+                    method = request.uri().path(),
+                    code = ?status.code(),
+                    why = status.message(),
+                    "a call was refused at the door"
+                );
+                Box::pin(std::future::ready(Ok(status.into_http())))
+            }
+        }
+    }
+}
+
+/// Decides whether a call may pass.
+fn admit(
+    key: &RootKey,
+    path: &str,
+    headers: &http::HeaderMap,
+    from: Option<IpAddr>,
+    now: u64,
+) -> Result<(), Status> {
+    let permission = match permission::of_method(path) {
+        Some(Access::Public) => return Ok(()),
+        Some(Access::Needs(permission)) => Some(permission),
+        None => None,
+    };
+    let macaroon = read_macaroon(headers)?;
+    if !macaroon.is_signed_by(key) || !macaroon.identifier.starts_with(IDENTIFIER_PREFIX.as_bytes())
+    {
+        return Err(bad("the macaroon was not made by this daemon"));
+    }
+    // Only the bearer of a good macaroon learns which methods there are.
+    let Some(permission) = permission else {
+        let message = format!("{path} is not a method of this daemon");
+        return Err(refuse(Code::Unimplemented, "METHOD_NOT_SERVED", message));
+    };
+    let call = Call { permission, now, from };
+    macaroon.caveats.iter().try_for_each(|caveat| caveat::check(caveat, &call)).map_err(|refusal| {
+        let (code, reason) = match &refusal {
+            Refusal::Expired(_) => (Code::Unauthenticated, "MACAROON_EXPIRED"),
+            Refusal::Unknown(_) => (Code::Unauthenticated, "MACAROON_INVALID"),
+            Refusal::Permission(_) => (Code::PermissionDenied, "PERMISSION_MISSING"),
+            Refusal::Address => (Code::PermissionDenied, "ADDRESS_NOT_ALLOWED"),
+        };
+        refuse(code, reason, refusal.to_string())
+    })
+}
+
+fn read_macaroon(headers: &http::HeaderMap) -> Result<Macaroon, Status> {
+    let Some(value) = headers.get(METADATA_KEY) else {
+        let message = "a macaroon is needed, in hex under the metadata key `macaroon`";
+        return Err(refuse(Code::Unauthenticated, "MACAROON_MISSING", message));
+    };
+    if value.len() > 2 * MAX_BYTES {
+        return Err(bad("the macaroon is too long"));
+    }
+    let bytes = value
+        .to_str()
+        .ok()
+        .and_then(|hex| Vec::<u8>::from_hex(hex.trim()).ok())
+        .ok_or_else(|| bad("the macaroon is not written in hex"))?;
+    Macaroon::decode(&bytes).map_err(|error| bad(&format!("the macaroon {error}")))
+}
+
+fn bad(message: &str) -> Status {
+    refuse(Code::Unauthenticated, "MACAROON_INVALID", message)
+}
+
+fn peer<B>(request: &http::Request<B>) -> Option<IpAddr> {
+    let extensions = request.extensions();
+    let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref);
+    tls.or_else(|| extensions.get::<TcpConnectInfo>())?.remote_addr().map(|address| address.ip())
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::hex::DisplayHex as _;
+
+    use super::super::bake::bake;
+    use super::*;
+
+    const PAY: &str = "/fulmen.v1.Payments/Pay";
+    const INFO: &str = "/fulmen.v1.Node/GetInfo";
+
+    fn with(macaroon: &Macaroon) -> http::HeaderMap {
+        let hex = macaroon.encode().to_lower_hex_string();
+        http::HeaderMap::from_iter([(
+            http::HeaderName::from_static(METADATA_KEY),
+            hex.parse().expect("hex is a header value"),
+        )])
+    }
+
+    fn code(path: &str, headers: &http::HeaderMap) -> Code {
+        let key = RootKey::derive(b"secret");
+        admit(&key, path, headers, None, 100).map_or_else(|status| status.code(), |()| Code::Ok)
+    }
+
+    #[test]
+    fn the_door_opens_only_for_a_macaroon_that_allows_the_method() {
+        let key = RootKey::derive(b"secret");
+        let admin = bake(&key, None).expect("random");
+        let reader = bake(&key, Some("permission = *:read")).expect("random");
+        let expired = admin.clone().with_caveat("before = 100");
+        let strange = admin.clone().with_caveat("moon = full");
+        let forged = bake(&RootKey::derive(b"guessed"), None).expect("random");
+        let other_id = Macaroon::new(&key, "fulmen", b"other:0:1");
+        let table = [
+            (PAY, with(&admin), Code::Ok),
+            (INFO, with(&admin), Code::Ok),
+            (PAY, with(&reader), Code::PermissionDenied),
+            (INFO, with(&reader), Code::Ok),
+            (INFO, with(&expired), Code::Unauthenticated),
+            (INFO, with(&strange), Code::Unauthenticated),
+            (INFO, with(&forged), Code::Unauthenticated),
+            (INFO, with(&other_id), Code::Unauthenticated),
+            (INFO, http::HeaderMap::new(), Code::Unauthenticated),
+            ("/fulmen.v1.Node/Nothing", http::HeaderMap::new(), Code::Unauthenticated),
+            ("/fulmen.v1.Node/Nothing", with(&admin), Code::Unimplemented),
+            ("/grpc.health.v1.Health/Check", http::HeaderMap::new(), Code::Ok),
+        ];
+        for (path, headers, expected) in table {
+            assert_eq!(code(path, &headers), expected, "{path} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn garbage_instead_of_a_macaroon_is_refused() {
+        for garbage in ["", "zz", "0", "02", "0202", "ff00ff"] {
+            let mut headers = http::HeaderMap::new();
+            headers.insert(METADATA_KEY, garbage.parse().expect("a header value"));
+            assert_eq!(code(INFO, &headers), Code::Unauthenticated, "{garbage}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The permission that each gRPC method asks for: one table, and what is not in it is refused.
+
+/// What a caller wants to do to something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// See it.
+    Read,
+    /// Change it.
+    Write,
+}
+
+impl Action {
+    /// The word in a caveat.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Read => "read",
+            Action::Write => "write",
+        }
+    }
+}
+
+/// A permission as caveats name it: `entity:action`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Permission {
+    /// What is seen or changed: `payments`, `wallet`, ...
+    pub entity: &'static str,
+    /// Whether it is seen or changed.
+    pub action: Action,
+}
+
+impl std::fmt::Display for Permission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.entity, self.action.name())
+    }
+}
+
+/// Who may call a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone who can connect: it tells nothing about the node.
+    Public,
+    /// The bearer of a macaroon with this permission.
+    Needs(Permission),
+}
+
+/// Looks up who may call a method; none means that the method is not served.
+pub fn of_method(path: &str) -> Option<Access> {
+    METHODS.iter().find(|(method, _)| *method == path).map(|(_, access)| *access)
+}
+
+const fn read(entity: &'static str) -> Access {
+    Access::Needs(Permission { entity, action: Action::Read })
+}
+
+const fn write(entity: &'static str) -> Access {
+    Access::Needs(Permission { entity, action: Action::Write })
+}
+
+/// Every entity that a permission can be about.
+pub const ENTITIES: &[&str] = &[
+    "info", "node", "message", "wallet", "peers", "channels", "invoices", "payments", "forwards",
+    "graph", "events",
+];
+
+/// The table.
+pub const METHODS: &[(&str, Access)] = &[
+    ("/fulmen.v1.Node/GetInfo", read("info")),
+    ("/fulmen.v1.Node/GetFeerates", read("info")),
+    ("/fulmen.v1.Node/GetBalances", read("wallet")),
+    ("/fulmen.v1.Node/SignMessage", write("message")),
+    ("/fulmen.v1.Node/VerifyMessage", read("message")),
+    ("/fulmen.v1.Node/Stop", write("node")),
+    ("/fulmen.v1.Wallet/NewAddress", write("wallet")),
+    ("/fulmen.v1.Wallet/GetBalance", read("wallet")),
+    ("/fulmen.v1.Wallet/Send", write("wallet")),
+    ("/fulmen.v1.Wallet/ListTransactions", read("wallet")),
+    ("/fulmen.v1.Wallet/ListUnspent", read("wallet")),
+    ("/fulmen.v1.Peers/Connect", write("peers")),
+    ("/fulmen.v1.Peers/Disconnect", write("peers")),
+    ("/fulmen.v1.Peers/List", read("peers")),
+    ("/fulmen.v1.Channels/Open", write("channels")),
+    ("/fulmen.v1.Channels/Close", write("channels")),
+    ("/fulmen.v1.Channels/SetPolicy", write("channels")),
+    ("/fulmen.v1.Channels/List", read("channels")),
+    ("/fulmen.v1.Channels/Get", read("channels")),
+    ("/fulmen.v1.Channels/ListClosed", read("channels")),
+    ("/fulmen.v1.Invoices/Create", write("invoices")),
+    ("/fulmen.v1.Invoices/Cancel", write("invoices")),
+    ("/fulmen.v1.Invoices/Get", read("invoices")),
+    ("/fulmen.v1.Invoices/List", read("invoices")),
+    ("/fulmen.v1.Invoices/Watch", read("invoices")),
+    ("/fulmen.v1.Invoices/Decode", read("invoices")),
+    ("/fulmen.v1.Payments/Pay", write("payments")),
+    ("/fulmen.v1.Payments/Keysend", write("payments")),
+    ("/fulmen.v1.Payments/Cancel", write("payments")),
+    ("/fulmen.v1.Payments/Get", read("payments")),
+    ("/fulmen.v1.Payments/List", read("payments")),
+    ("/fulmen.v1.Forwards/List", read("forwards")),
+    ("/fulmen.v1.Forwards/Summarize", read("forwards")),
+    ("/fulmen.v1.Graph/Summarize", read("graph")),
+    ("/fulmen.v1.Graph/GetNode", read("graph")),
+    ("/fulmen.v1.Graph/GetChannel", read("graph")),
+    ("/fulmen.v1.Events/Subscribe", read("events")),
+    ("/grpc.health.v1.Health/Check", Access::Public),
+    ("/grpc.health.v1.Health/Watch", Access::Public),
+    ("/grpc.health.v1.Health/List", Access::Public),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Public),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Public),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    fn served() -> BTreeSet<String> {
+        let files = FileDescriptorSet::decode(fulmen_proto::v1::FILE_DESCRIPTOR_SET)
+            .expect("the build script wrote it");
+        let mut paths = BTreeSet::new();
+        for file in &files.file {
+            for service in &file.service {
+                for method in &service.method {
+                    paths.insert(format!(
+                        "/{}.{}/{}",
+                        file.package(),
+                        service.name(),
+                        method.name()
+                    ));
+                }
+            }
+        }
+        paths
+    }
+
+    #[test]
+    fn every_method_has_one_permission_and_every_permission_a_method() {
+        let listed = METHODS.iter().map(|(path, _)| (*path).to_owned());
+        let ours: Vec<String> = listed.filter(|path| path.starts_with("/fulmen.")).collect();
+        let unique: BTreeSet<String> = ours.iter().cloned().collect();
+        assert_eq!(ours.len(), unique.len(), "a method is listed twice");
+        assert_eq!(unique, served());
+    }
+
+    #[test]
+    fn only_health_and_reflection_are_public() {
+        for (path, access) in METHODS {
+            assert_eq!(*access == Access::Public, path.starts_with("/grpc."), "{path}");
+            if let Access::Needs(permission) = access {
+                assert!(ENTITIES.contains(&permission.entity), "{permission}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_listed_is_not_served() {
+        assert_eq!(of_method("/fulmen.v1.Node/GetInfo"), Some(read("info")));
+        for path in ["/fulmen.v1.Node/Other", "/fulmen.v1.Node/GetInfo/", "", "GetInfo"] {
+            assert_eq!(of_method(path), None);
+        }
+    }
+}

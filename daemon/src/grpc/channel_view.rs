@@ -1,0 +1,143 @@
+//! Channels as they look on the wire.
+
+use std::collections::HashSet;
+
+use bitcoin::secp256k1::PublicKey;
+use fulmen_proto::v1;
+use lightning::ln::channel_state::{
+    ChannelDetails, ChannelShutdownState, InboundHTLCStateDetails, OutboundHTLCStateDetails,
+};
+use lightning::types::features::ChannelTypeFeatures;
+
+use super::convert;
+use crate::channels::{ClosedChannel, Spend, balance};
+
+/// Writes an open or pending channel.
+pub fn open(details: &ChannelDetails, connected: &HashSet<PublicKey>) -> v1::Channel {
+    let split = balance::split(details);
+    let counterparty = &details.counterparty;
+    v1::Channel {
+        channel_id: details.channel_id.0.to_vec(),
+        short_channel_id: details.short_channel_id.unwrap_or(0),
+        outbound_scid_alias: details.outbound_scid_alias.unwrap_or(0),
+        inbound_scid_alias: details.inbound_scid_alias.unwrap_or(0),
+        node_id: counterparty.node_id.serialize().to_vec(),
+        funding: details.funding_txo.map(|txo| convert::outpoint(&txo.into_bitcoin_outpoint())),
+        capacity_sat: details.channel_value_satoshis,
+        local_msat: split.local_msat,
+        remote_msat: split.remote_msat,
+        outbound_capacity_msat: details.outbound_capacity_msat,
+        inbound_capacity_msat: details.inbound_capacity_msat,
+        next_outbound_htlc_limit_msat: details.next_outbound_htlc_limit_msat,
+        local_reserve_sat: details.unspendable_punishment_reserve.unwrap_or(0),
+        remote_reserve_sat: counterparty.unspendable_punishment_reserve,
+        outbound: details.is_outbound,
+        announced: details.is_announced,
+        state: state(details).to_owned(),
+        usable: details.is_usable,
+        confirmations: details.confirmations.unwrap_or(0),
+        confirmations_required: details.confirmations_required.unwrap_or(0),
+        force_close_spend_delay: details.force_close_spend_delay.unwrap_or(0).into(),
+        policy: details.config.map(|config| v1::ForwardPolicy {
+            base_fee_msat: config.forwarding_fee_base_msat,
+            proportional_millionths: config.forwarding_fee_proportional_millionths,
+            cltv_expiry_delta: config.cltv_expiry_delta.into(),
+        }),
+        counterparty_policy: counterparty.forwarding_info.as_ref().map(|info| v1::ForwardPolicy {
+            base_fee_msat: info.fee_base_msat,
+            proportional_millionths: info.fee_proportional_millionths,
+            cltv_expiry_delta: info.cltv_expiry_delta.into(),
+        }),
+        htlcs: htlcs(details),
+        channel_type: details.channel_type.as_ref().map(channel_type).unwrap_or_default(),
+        feerate_sat_per_1000_weight: details.feerate_sat_per_1000_weight.unwrap_or(0),
+        peer_connected: connected.contains(&counterparty.node_id),
+    }
+}
+
+/// Writes a closed channel.
+pub fn closed(closed: ClosedChannel, spend: Option<Spend>) -> v1::ClosedChannel {
+    v1::ClosedChannel {
+        channel_id: closed.channel_id.0.to_vec(),
+        short_channel_id: closed.short_channel_id.unwrap_or(0),
+        node_id: closed.node_id.map(|id| id.serialize().to_vec()).unwrap_or_default(),
+        funding: closed.funding.as_ref().map(convert::outpoint),
+        capacity_sat: closed.capacity_sat,
+        local_msat: closed.local_msat,
+        closed_at: closed.closed_at,
+        kind: closed.kind,
+        reason: closed.reason,
+        closing_txid: spend.map(|spend| convert::txid_bytes(&spend.txid)).unwrap_or_default(),
+        outbound: closed.outbound,
+    }
+}
+
+fn state(details: &ChannelDetails) -> &'static str {
+    match details.channel_shutdown_state {
+        Some(
+            ChannelShutdownState::ShutdownInitiated
+            | ChannelShutdownState::ResolvingHTLCs
+            | ChannelShutdownState::NegotiatingClosingFee
+            | ChannelShutdownState::ShutdownComplete,
+        ) => "shutting_down",
+        None | Some(ChannelShutdownState::NotShuttingDown) => {
+            match (details.is_channel_ready, details.funding_txo) {
+                (true, _) => "ready",
+                (false, Some(_)) => "pending_confirmation",
+                (false, None) => "pending_open",
+            }
+        }
+    }
+}
+
+fn channel_type(features: &ChannelTypeFeatures) -> String {
+    let table = [
+        (features.supports_static_remote_key(), "static_remote_key"),
+        (features.supports_anchors_zero_fee_htlc_tx(), "anchors"),
+        (features.supports_anchors_nonzero_fee_htlc_tx(), "anchors_nonzero_fee"),
+        (features.supports_anchor_zero_fee_commitments(), "zero_fee_commitments"),
+        (features.supports_scid_privacy(), "scid_alias"),
+        (features.supports_zero_conf(), "zero_conf"),
+    ];
+    let names: Vec<&str> =
+        table.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect();
+    names.join(", ")
+}
+
+fn htlcs(details: &ChannelDetails) -> Vec<v1::Htlc> {
+    let inbound = details.pending_inbound_htlcs.iter().map(|htlc| v1::Htlc {
+        inbound: true,
+        amount_msat: htlc.amount_msat,
+        cltv_expiry: htlc.cltv_expiry,
+        payment_hash: htlc.payment_hash.0.to_vec(),
+        state: htlc.state.as_ref().map(inbound_state).unwrap_or_default().to_owned(),
+        dust: htlc.is_dust,
+    });
+    let outbound = details.pending_outbound_htlcs.iter().map(|htlc| v1::Htlc {
+        inbound: false,
+        amount_msat: htlc.amount_msat,
+        cltv_expiry: htlc.cltv_expiry,
+        payment_hash: htlc.payment_hash.0.to_vec(),
+        state: htlc.state.as_ref().map(outbound_state).unwrap_or_default().to_owned(),
+        dust: htlc.is_dust,
+    });
+    inbound.chain(outbound).collect()
+}
+
+fn inbound_state(state: &InboundHTLCStateDetails) -> &'static str {
+    match state {
+        InboundHTLCStateDetails::AwaitingRemoteRevokeToAdd => "adding",
+        InboundHTLCStateDetails::Committed => "committed",
+        InboundHTLCStateDetails::AwaitingRemoteRevokeToRemoveFulfill => "fulfilling",
+        InboundHTLCStateDetails::AwaitingRemoteRevokeToRemoveFail => "failing",
+    }
+}
+
+fn outbound_state(state: &OutboundHTLCStateDetails) -> &'static str {
+    match state {
+        OutboundHTLCStateDetails::AwaitingRemoteRevokeToAdd => "adding",
+        OutboundHTLCStateDetails::Committed => "committed",
+        OutboundHTLCStateDetails::AwaitingRemoteRevokeToRemoveSuccess => "fulfilling",
+        OutboundHTLCStateDetails::AwaitingRemoteRevokeToRemoveFailure => "failing",
+    }
+}

@@ -1,0 +1,297 @@
+//! The gRPC port: bound eagerly, behind TLS and the door, until the daemon stops.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fulmen_proto::v1;
+use tokio_util::sync::CancellationToken;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+
+use super::auth::bake;
+use super::auth::layer::AuthLayer;
+use super::auth::macaroon::RootKey;
+use super::channels::ChannelsService;
+use super::events::EventsService;
+use super::forwards::ForwardsService;
+use super::graph::GraphService;
+use super::invoices::InvoicesService;
+use super::node::NodeService;
+use super::payments::PaymentsService;
+use super::peers::PeersService;
+use super::wallet::WalletService;
+use super::{Config, private_file, tls};
+use crate::tasks::Outcome;
+
+/// Tells clients on this machine where the daemon is.
+pub const ADDRESS_FILE: &str = "grpc.address";
+
+/// How often a silent connection is asked whether somebody is there, and how long it may take.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long calls under way have to end when the daemon stops; the stage's own deadline is longer.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why gRPC cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Usually the port is in use.
+    #[error("could not listen for gRPC on {address}: {source} (grpc.listen)")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No certificate.
+    #[error("no certificate for gRPC")]
+    Tls(#[from] tls::Error),
+    /// TLS does not take the certificate or the key.
+    #[error("the certificate for gRPC cannot be used")]
+    Identity(#[source] tonic::transport::Error),
+    /// No macaroons.
+    #[error("no macaroons for gRPC")]
+    Macaroons(#[source] io::Error),
+    /// The file that tells the address.
+    #[error("cannot write {}", path.display())]
+    AddressFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system does not provide reflection.
+    #[error("reflection cannot be built from the descriptors")]
+    Reflection(#[source] tonic_reflection::server::Error),
+}
+
+/// All services.
+pub struct Services {
+    /// `fulmen.v1.Node`.
+    pub node: NodeService,
+    /// `fulmen.v1.Wallet`.
+    pub wallet: WalletService,
+    /// `fulmen.v1.Peers`.
+    pub peers: PeersService,
+    /// `fulmen.v1.Channels`.
+    pub channels: ChannelsService,
+    /// `fulmen.v1.Invoices`.
+    pub invoices: InvoicesService,
+    /// `fulmen.v1.Payments`.
+    pub payments: PaymentsService,
+    /// `fulmen.v1.Forwards`.
+    pub forwards: ForwardsService,
+    /// `fulmen.v1.Graph`.
+    pub graph: GraphService,
+    /// `fulmen.v1.Events`.
+    pub events: EventsService,
+}
+
+/// The bound port, with certificate and macaroons in the data directory.
+pub struct Bound {
+    incoming: TcpIncoming,
+    address: SocketAddr,
+    identity: Identity,
+    key: RootKey,
+    config: Config,
+}
+
+/// Binds the port and makes certificate and macaroons where they are missing, so that every mistake
+/// is known before anything starts. Connections wait until [`Bound::serve`].
+///
+/// Must run inside the runtime.
+///
+/// # Errors
+/// See [`Error`].
+pub fn bind(config: &Config, data_dir: &Path) -> Result<Bound, Error> {
+    let bind_error = |source| Error::Bind { address: config.listen, source };
+    let incoming = TcpIncoming::bind(config.listen)
+        .map_err(bind_error)?
+        // Small answers that a client waits for: without it each could cost a delayed ACK.
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(KEEPALIVE_INTERVAL));
+    let address = incoming.local_addr().map_err(bind_error)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let files = tls::load_or_create(data_dir, &config.tls_hosts, now)?;
+    let identity = Identity::from_pem(files.cert_pem, files.key_pem);
+    let key = bake::load_or_create(data_dir).map_err(Error::Macaroons)?;
+    let path = data_dir.join(ADDRESS_FILE);
+    private_file::write(&path, format!("{}\n", dialable(address)).as_bytes())
+        .map_err(|source| Error::AddressFile { path, source })?;
+    Ok(Bound { incoming, address, identity, key, config: config.clone() })
+}
+
+impl Bound {
+    /// Returns the address with its real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stopping`; calls under way then have a moment to end.
+    ///
+    /// # Errors
+    /// When the certificate cannot be used or accepting connections fails for good.
+    pub async fn serve(self, services: Services, stopping: CancellationToken) -> Outcome {
+        let limit = self.config.max_request_bytes;
+        self.serve_routes(services.into_routes(limit), stopping).await
+    }
+
+    async fn serve_routes(self, mut routes: RoutesBuilder, stopping: CancellationToken) -> Outcome {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        routes
+            .add_service(health_service)
+            .add_service(reflection().build_v1().map_err(Error::Reflection)?)
+            .add_service(reflection().build_v1alpha().map_err(Error::Reflection)?);
+        let router = Server::builder()
+            .tls_config(ServerTlsConfig::new().identity(self.identity))
+            .map_err(Error::Identity)?
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(self.config.max_concurrent_calls)
+            .layer(AuthLayer::new(self.key))
+            .add_routes(routes.routes());
+        health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        tracing::info!(address = %self.address, "serving gRPC");
+        let stop = stopping.clone();
+        let graceful = async move {
+            stop.cancelled().await;
+            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        };
+        let serving = router.serve_with_incoming_shutdown(self.incoming, graceful);
+        let too_long = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            served = serving => Ok(served?),
+            () = too_long => {
+                tracing::info!("calls under way did not end in time and are cut off");
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Services {
+    fn into_routes(self, limit: usize) -> RoutesBuilder {
+        use v1::{
+            channels_server::ChannelsServer, events_server::EventsServer,
+            forwards_server::ForwardsServer, graph_server::GraphServer,
+            invoices_server::InvoicesServer, node_server::NodeServer,
+            payments_server::PaymentsServer, peers_server::PeersServer,
+            wallet_server::WalletServer,
+        };
+        let mut routes = Routes::builder();
+        routes
+            .add_service(NodeServer::new(self.node).max_decoding_message_size(limit))
+            .add_service(WalletServer::new(self.wallet).max_decoding_message_size(limit))
+            .add_service(PeersServer::new(self.peers).max_decoding_message_size(limit))
+            .add_service(ChannelsServer::new(self.channels).max_decoding_message_size(limit))
+            .add_service(InvoicesServer::new(self.invoices).max_decoding_message_size(limit))
+            .add_service(PaymentsServer::new(self.payments).max_decoding_message_size(limit))
+            .add_service(ForwardsServer::new(self.forwards).max_decoding_message_size(limit))
+            .add_service(GraphServer::new(self.graph).max_decoding_message_size(limit))
+            .add_service(EventsServer::new(self.events).max_decoding_message_size(limit));
+        routes
+    }
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// Where a client on this machine reaches a server that listens on `address`.
+fn dialable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        std::net::IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+        std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on_any_port() -> Config {
+        Config { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() }
+    }
+
+    #[tokio::test]
+    async fn the_address_is_written_and_a_port_in_use_is_named() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let bound = bind(&on_any_port(), dir.path()).expect("a free port");
+        let told = std::fs::read_to_string(dir.path().join(ADDRESS_FILE)).expect("written");
+        assert_eq!(told.trim(), bound.address().to_string());
+        let taken = Config { listen: bound.address(), ..on_any_port() };
+        let error = bind(&taken, dir.path()).err().expect("the port is in use").to_string();
+        assert!(error.contains(&bound.address().to_string()), "{error}");
+        assert!(error.contains("grpc.listen"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn calls_come_in_over_tls_and_through_the_door_until_the_stop() {
+        use tonic_health::pb::HealthCheckRequest;
+        use tonic_health::pb::health_client::HealthClient;
+
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let bound = bind(&on_any_port(), dir.path()).expect("a free port");
+        let address = bound.address();
+        let stopping = CancellationToken::new();
+        let tasks = crate::tasks::Tasks::new();
+        let stop = stopping.clone();
+        let (ended, end) = tokio::sync::oneshot::channel();
+        tasks.spawn_once(crate::tasks::Stage::Api, "serve", async move {
+            let served = bound.serve_routes(Routes::builder(), stop).await;
+            let _ = ended.send(served.is_ok());
+        });
+
+        let cert = std::fs::read(dir.path().join(tls::CERT_FILE)).expect("made");
+        let trusted = tonic::transport::ClientTlsConfig::new()
+            .ca_certificate(tonic::transport::Certificate::from_pem(cert))
+            .domain_name("localhost");
+        let channel = tonic::transport::Endpoint::from_shared(format!("https://{address}"))
+            .and_then(|endpoint| endpoint.tls_config(trusted))
+            .expect("a sound endpoint")
+            .connect()
+            .await
+            .expect("the certificate is trusted");
+        let mut health = HealthClient::new(channel.clone());
+        let checked = health.check(HealthCheckRequest::default()).await.expect("public");
+        assert_eq!(checked.into_inner().status, 1, "serving");
+
+        let mut node = v1::node_client::NodeClient::new(channel);
+        let refused = node.get_info(v1::GetInfoRequest {}).await.expect_err("no macaroon");
+        assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+        let macaroon = std::fs::read(dir.path().join("readonly.macaroon")).expect("made");
+        let hex = bitcoin::hex::DisplayHex::to_lower_hex_string(macaroon.as_slice());
+        let with_macaroon = |hex: &str| hex.parse().expect("hex is ASCII");
+        let mut stop_call = tonic::Request::new(v1::StopRequest {});
+        stop_call.metadata_mut().insert("macaroon", with_macaroon(&hex));
+        let refused = node.stop(stop_call).await.expect_err("a reader may not stop the daemon");
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+        let mut info = tonic::Request::new(v1::GetInfoRequest {});
+        info.metadata_mut().insert("macaroon", with_macaroon(&hex));
+        let refused = node.get_info(info).await.expect_err("no such service in this test");
+        assert_eq!(refused.code(), tonic::Code::Unimplemented, "it was let in");
+
+        stopping.cancel();
+        assert!(end.await.expect("told"), "it ends well although a client is connected");
+    }
+
+    #[test]
+    fn a_client_dials_localhost_where_the_server_listens_everywhere() {
+        for (listen, dial) in
+            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:2", "[::1]:2"), ("10.0.0.1:3", "10.0.0.1:3")]
+        {
+            let listen: SocketAddr = listen.parse().expect("an address");
+            assert_eq!(dialable(listen).to_string(), dial);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The `Wallet` service.
+
+use bitcoin::FeeRate;
+use fulmen_proto::v1;
+use tonic::{Code, Request, Response, Status};
+
+use super::convert;
+use super::status::{internal, malformed, refuse};
+use crate::feerates::Feerates;
+use crate::storage;
+use crate::wallet::{Error, SendRequest, Unspent, Value, Wallet, WalletTransaction};
+
+/// Within how many blocks a send shall confirm when the caller names no feerate.
+const TARGET_BLOCKS: u16 = 6;
+
+/// Serves `fulmen.v1.Wallet`.
+#[derive(Clone)]
+pub struct WalletService {
+    /// The room behind it.
+    pub wallet: Wallet,
+    /// For sends without a feerate.
+    pub feerates: Feerates,
+}
+
+#[tonic::async_trait]
+impl v1::wallet_server::Wallet for WalletService {
+    async fn new_address(
+        &self,
+        _: Request<v1::NewAddressRequest>,
+    ) -> Result<Response<v1::NewAddressResponse>, Status> {
+        let address = self.wallet.new_address().await.map_err(refusal)?.to_string();
+        Ok(Response::new(v1::NewAddressResponse { address }))
+    }
+
+    async fn get_balance(
+        &self,
+        _: Request<v1::GetWalletBalanceRequest>,
+    ) -> Result<Response<v1::GetWalletBalanceResponse>, Status> {
+        let balance = self.wallet.balance();
+        Ok(Response::new(v1::GetWalletBalanceResponse {
+            confirmed_sat: balance.confirmed_sat,
+            unconfirmed_sat: balance.unconfirmed_sat,
+            immature_sat: balance.immature_sat,
+            reserved_sat: balance.reserved_sat,
+            spendable_sat: balance.spendable_sat,
+        }))
+    }
+
+    async fn send(
+        &self,
+        request: Request<v1::WalletSendRequest>,
+    ) -> Result<Response<v1::WalletSendResponse>, Status> {
+        let request = request.into_inner();
+        let sent = self.wallet.send(SendRequest {
+            address: convert::address("address", &request.address, self.wallet.network())?,
+            value: value(request.amount)?,
+            feerate: self.feerate(request.feerate_msat_per_vb)?,
+            idempotency_key: convert::idempotency_key(request.idempotency_key)?,
+            label: convert::label(request.label)?,
+        });
+        let sent = sent.await.map_err(refusal)?;
+        Ok(Response::new(v1::WalletSendResponse {
+            txid: convert::txid_bytes(&sent.txid),
+            amount_sat: sent.amount_sat,
+            fee_sat: sent.fee_sat,
+            vsize: sent.vsize,
+        }))
+    }
+
+    async fn list_transactions(
+        &self,
+        request: Request<v1::ListTransactionsRequest>,
+    ) -> Result<Response<v1::ListTransactionsResponse>, Status> {
+        let page = convert::page(request.into_inner().page)?;
+        let page = self.wallet.transactions(&page.token, page.limit).map_err(refusal)?;
+        Ok(Response::new(v1::ListTransactionsResponse {
+            transactions: page.transactions.into_iter().map(transaction).collect(),
+            next_page_token: page.next_token,
+        }))
+    }
+
+    async fn list_unspent(
+        &self,
+        _: Request<v1::ListUnspentRequest>,
+    ) -> Result<Response<v1::ListUnspentResponse>, Status> {
+        let utxos = self.wallet.unspent().into_iter().map(utxo).collect();
+        Ok(Response::new(v1::ListUnspentResponse { utxos }))
+    }
+}
+
+impl WalletService {
+    /// The caller's feerate if it can be relayed, or the estimate.
+    fn feerate(&self, msat_per_vb: u64) -> Result<FeeRate, Status> {
+        let argument = "feerate_msat_per_vb";
+        match convert::feerate(argument, msat_per_vb)? {
+            None => Ok(self.feerates.feerate_for_wallet(TARGET_BLOCKS)),
+            Some(asked) => above_minimum(asked, self.feerates.snapshot().mempool_minimum)
+                .map_err(|words| malformed(argument, words)),
+        }
+    }
+}
+
+/// A transaction below the mempool's minimum would be refused, and its coins would wait with it.
+fn above_minimum(asked: FeeRate, minimum: FeeRate) -> Result<FeeRate, String> {
+    // 1 sat/vB is 250 sat/kwu, which LDK's floor rounds up to 253: do not refuse what relays.
+    let slack = FeeRate::from_sat_per_kwu(3);
+    if asked.to_sat_per_kwu() + slack.to_sat_per_kwu() < minimum.to_sat_per_kwu() {
+        let msat_per_vb = minimum.to_sat_per_kwu() * 4;
+        return Err(format!(
+            "is below what bitcoind's mempool takes now, {}.{:03} sat/vB",
+            msat_per_vb / 1_000,
+            msat_per_vb % 1_000
+        ));
+    }
+    Ok(asked)
+}
+
+fn value(amount: Option<v1::wallet_send_request::Amount>) -> Result<Value, Status> {
+    use v1::wallet_send_request::Amount;
+    match amount {
+        Some(Amount::AmountSat(sat)) => convert::amount_sat("amount_sat", sat).map(Value::Exactly),
+        Some(Amount::All(true)) => Ok(Value::All),
+        Some(Amount::All(false)) => Err(malformed("all", "is false, and no amount is given")),
+        None => Err(malformed("amount_sat", "is needed, or all")),
+    }
+}
+
+/// Puts the room's error on the wire.
+pub(super) fn refusal(error: Error) -> Status {
+    let words = error.to_string();
+    match error {
+        Error::InsufficientFunds { .. } => {
+            refuse(Code::FailedPrecondition, "INSUFFICIENT_FUNDS", words)
+        }
+        Error::Dust { .. } => malformed("amount_sat", words),
+        Error::KeyReused(_) => refuse(
+            Code::InvalidArgument,
+            "IDEMPOTENCY_KEY_REUSED",
+            format!("idempotency_key: {words}"),
+        ),
+        Error::Starting => refuse(Code::Unavailable, "STARTING", words),
+        Error::Store(storage::Error::BadToken) => malformed("page_token", words),
+        Error::OtherSeed(_)
+        | Error::Damaged(_)
+        | Error::Build(_)
+        | Error::Sign(_)
+        | Error::Store(_) => internal(&error),
+    }
+}
+
+fn transaction(tx: WalletTransaction) -> v1::WalletTransaction {
+    v1::WalletTransaction {
+        txid: convert::txid_bytes(&tx.txid),
+        net_sat: tx.net_sat,
+        fee_sat: tx.fee_sat.unwrap_or(0),
+        vsize: tx.vsize,
+        block_height: tx.block_height.unwrap_or(0),
+        confirmations: tx.confirmations,
+        seen_at: tx.seen_at,
+        label: tx.label,
+    }
+}
+
+fn utxo(coin: Unspent) -> v1::Utxo {
+    v1::Utxo {
+        outpoint: Some(convert::outpoint(&coin.outpoint)),
+        amount_sat: coin.amount_sat,
+        address: coin.address.to_string(),
+        confirmations: coin.confirmations,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_or_all_is_needed() {
+        use v1::wallet_send_request::Amount;
+        let says = |amount| value(amount).expect_err("refused").message().to_owned();
+        assert_eq!(value(Some(Amount::AmountSat(5))).expect("fine"), Value::Exactly(5));
+        assert_eq!(value(Some(Amount::All(true))).expect("fine"), Value::All);
+        assert!(says(None).starts_with("amount_sat: "));
+        assert!(says(Some(Amount::All(false))).starts_with("all: "));
+        assert!(says(Some(Amount::AmountSat(0))).starts_with("amount_sat: "));
+    }
+
+    #[test]
+    fn a_feerate_that_cannot_relay_is_refused_with_the_one_that_can() {
+        let rate = FeeRate::from_sat_per_kwu;
+        assert_eq!(above_minimum(rate(250), rate(253)), Ok(rate(250)));
+        assert_eq!(
+            above_minimum(rate(250), rate(1_000)),
+            Err("is below what bitcoind's mempool takes now, 4.000 sat/vB".to_owned())
+        );
+    }
+
+    #[test]
+    fn refusals_tell_what_a_program_can_act_on() {
+        let refused = refusal(Error::InsufficientFunds {
+            needed_sat: 5,
+            spendable_sat: 3,
+            reserved_sat: 25_000,
+        });
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert!(refused.message().contains("5 sat are needed"));
+        let dust = refusal(Error::Dust { amount_sat: 1, minimum_sat: 330 });
+        assert_eq!(dust.code(), Code::InvalidArgument);
+        assert!(dust.message().starts_with("amount_sat: 1 sat is dust"));
+        let token = refusal(Error::Store(storage::Error::BadToken));
+        assert!(token.message().starts_with("page_token: "));
+        assert_eq!(refusal(Error::Starting).code(), Code::Unavailable);
+        assert_eq!(refusal(Error::Sign("?".to_owned())).code(), Code::Internal);
+    }
+}

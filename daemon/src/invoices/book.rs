@@ -1,0 +1,273 @@
+//! The records of invoices: written whole, read by point, and never changed by two at once.
+
+use std::sync::Mutex;
+
+use super::Error;
+use super::claim::{self, Arrival, Decision};
+use super::record::{BY_KEY, INVOICES, InvoiceRecord, KeyedRequest, Kind, State, Stored};
+use crate::journal::{Entry, InvoiceKind, Journal};
+use crate::storage::{self, Batch, Commit, Page, Store, Watch, Watches};
+
+/// All invoices, on disk.
+pub(super) struct Book {
+    store: Store,
+    journal: Journal,
+    watches: Watches<InvoiceRecord>,
+    /// Held from reading a record until its change is enqueued; reads see enqueued writes.
+    changing: Mutex<()>,
+}
+
+/// The caller's key, and what it stands for.
+pub(super) type Key = (String, [u8; 32]);
+
+impl Book {
+    pub(super) fn new(store: Store, journal: Journal) -> Self {
+        let watches = Watches::new(store.clone());
+        Self { store, journal, watches, changing: Mutex::new(()) }
+    }
+
+    /// The invoice that was made under a key before.
+    pub(super) fn made_before(&self, key: Option<&Key>) -> Result<Option<InvoiceRecord>, Error> {
+        let Some((key, fingerprint)) = key else { return Ok(None) };
+        match BY_KEY.get(&self.store, key.as_bytes())? {
+            None => Ok(None),
+            Some(request) if request.fingerprint != *fingerprint => Err(Error::KeyReused),
+            Some(request) => Ok(INVOICES.get(&self.store, &request.payment_hash)?),
+        }
+    }
+
+    /// Completes when all that was written down before is durable.
+    pub(super) fn sync(&self) -> Commit {
+        self.store.sync()
+    }
+
+    /// Writes a new invoice down, unless its key or its hash has one; returns what is in the book then.
+    pub(super) fn open(
+        &self,
+        record: InvoiceRecord,
+        key: Option<Key>,
+    ) -> Result<(InvoiceRecord, Commit), Error> {
+        let _changing = self.changing.lock().expect("no panic while held");
+        if let Some(record) = self.made_before(key.as_ref())? {
+            return Ok((record, self.store.sync()));
+        }
+        if INVOICES.get(&self.store, &record.payment_hash)?.is_some() {
+            return Err(Error::HashTaken);
+        }
+        let mut batch = Batch::new();
+        INVOICES.insert(&self.store, &mut batch, &record.payment_hash, &record)?;
+        if let Some((key, fingerprint)) = key {
+            let request = KeyedRequest { payment_hash: record.payment_hash, fingerprint };
+            BY_KEY.put(&mut batch, key.as_bytes(), &request);
+        }
+        self.journal.append(
+            &mut batch,
+            Entry::InvoiceCreated {
+                payment_hash: record.payment_hash,
+                amount_msat: record.amount_msat,
+            },
+        );
+        Ok((record, self.store.commit(batch)))
+    }
+
+    /// Cancels an invoice that is open; one that was cancelled before stays so.
+    pub(super) fn cancel(
+        &self,
+        payment_hash: &[u8; 32],
+        now: u64,
+    ) -> Result<(InvoiceRecord, Commit), Error> {
+        let _changing = self.changing.lock().expect("no panic while held");
+        let record = self.get(payment_hash)?.ok_or(Error::Unknown)?;
+        match record.state(now) {
+            State::Cancelled => Ok((record, self.store.sync())),
+            State::Open => {
+                let record = InvoiceRecord { stored: Stored::Cancelled, ..record };
+                let commit = self.change(&record, Batch::new())?;
+                Ok((record, commit))
+            }
+            state @ (State::Claiming | State::Settled | State::Expired) => {
+                Err(Error::TooLate(state))
+            }
+        }
+    }
+
+    /// Decides about money that has arrived, and writes down that it is being claimed.
+    pub(super) fn arrived(
+        &self,
+        arrival: Arrival,
+        accept_keysend: bool,
+        now: u64,
+    ) -> Result<Decision, storage::Error> {
+        let _changing = self.changing.lock().expect("no panic while held");
+        let before = self.get(&arrival.payment_hash)?;
+        let decision = claim::decide(before, arrival, accept_keysend, now);
+        if let Decision::Claim(record, _) = &decision {
+            // The monitor update that gives the preimage away is enqueued later, so it is durable later.
+            drop(self.change(record, Batch::new())?);
+        }
+        Ok(decision)
+    }
+
+    /// Writes down that money was claimed.
+    pub(super) fn settle(
+        &self,
+        arrival: Arrival,
+        parts: u32,
+        now: u64,
+    ) -> Result<(), storage::Error> {
+        let _changing = self.changing.lock().expect("no panic while held");
+        let before = self.get(&arrival.payment_hash)?;
+        let received_msat = arrival.amount_msat;
+        let Some(record) = claim::settled(before, arrival, parts, now) else { return Ok(()) };
+        let mut batch = Batch::new();
+        self.journal.append(
+            &mut batch,
+            Entry::InvoiceSettled {
+                payment_hash: record.payment_hash,
+                received_msat,
+                kind: journal_kind(record.kind),
+            },
+        );
+        self.change(&record, batch).map(drop)
+    }
+
+    /// Writes down that what was to be claimed went back.
+    pub(super) fn went_back(&self, payment_hash: &[u8; 32]) -> Result<(), storage::Error> {
+        let _changing = self.changing.lock().expect("no panic while held");
+        match self.get(payment_hash)?.and_then(claim::went_back) {
+            Some(record) => self.change(&record, Batch::new()).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn get(
+        &self,
+        payment_hash: &[u8; 32],
+    ) -> Result<Option<InvoiceRecord>, storage::Error> {
+        INVOICES.get(&self.store, payment_hash)
+    }
+
+    pub(super) fn page(
+        &self,
+        token: &[u8],
+        limit: usize,
+        filter: impl Fn(&InvoiceRecord) -> bool,
+    ) -> Result<Page<InvoiceRecord>, storage::Error> {
+        INVOICES.page(&self.store, token, limit, filter)
+    }
+
+    /// Watches an invoice; read its record afterwards.
+    pub(super) fn watch(&self, payment_hash: [u8; 32]) -> Watch<InvoiceRecord> {
+        self.watches.watch(payment_hash)
+    }
+
+    /// Enqueues a record with what else belongs to its change, and tells whoever watches.
+    fn change(&self, record: &InvoiceRecord, mut batch: Batch) -> Result<Commit, storage::Error> {
+        INVOICES.insert(&self.store, &mut batch, &record.payment_hash, record)?;
+        let commit = self.store.commit(batch);
+        self.watches.publish(&record.payment_hash, record);
+        Ok(commit)
+    }
+}
+
+fn journal_kind(kind: Kind) -> InvoiceKind {
+    match kind {
+        Kind::Bolt11 => InvoiceKind::Bolt11,
+        Kind::Bolt12 => InvoiceKind::Bolt12,
+        Kind::Keysend => InvoiceKind::Keysend,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invoices::record::CustomRecord;
+
+    fn book() -> Book {
+        let store = Store::temporary();
+        let journal = Journal::open(&store).expect("an empty journal opens");
+        Book::new(store, journal)
+    }
+
+    fn an_invoice(payment_hash: [u8; 32]) -> InvoiceRecord {
+        InvoiceRecord {
+            payment_hash,
+            stored: Stored::Open,
+            kind: Kind::Bolt11,
+            bolt11: Some("lnbcrt1".to_owned()),
+            amount_msat: Some(500),
+            received_msat: 0,
+            description: Some("bread".to_owned()),
+            description_hash: None,
+            created_at: 10,
+            expires_at: 20,
+            settled_at: None,
+            preimage: None,
+            custom_records: vec![CustomRecord { kind: 65_537, value: vec![1, 2] }],
+            parts: 0,
+            claim_id: None,
+        }
+    }
+
+    fn arrival(payment_hash: [u8; 32]) -> Arrival {
+        Arrival {
+            payment_hash,
+            kind: Kind::Bolt11,
+            amount_msat: 500,
+            preimage: Some([2; 32]),
+            claim_id: Some([3; 32]),
+            custom_records: Vec::new(),
+        }
+    }
+
+    fn key(fingerprint: u8) -> Option<Key> {
+        Some(("order 7".to_owned(), [fingerprint; 32]))
+    }
+
+    #[tokio::test]
+    async fn an_invoice_is_made_once_under_a_key_and_a_hash() {
+        let book = book();
+        let (made, commit) = book.open(an_invoice([1; 32]), key(1)).expect("it is new");
+        commit.await.expect("the store works");
+        let (again, _) = book.open(an_invoice([2; 32]), key(1)).expect("the first one is shown");
+        assert_eq!(again, made);
+        assert!(matches!(book.open(an_invoice([2; 32]), key(9)), Err(Error::KeyReused)));
+        assert!(matches!(book.open(an_invoice([1; 32]), None), Err(Error::HashTaken)));
+        assert_eq!(book.page(&[], 10, |_| true).expect("readable").items.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn money_is_taken_once_and_watchers_see_it() {
+        let book = book();
+        drop(book.open(an_invoice([1; 32]), None).expect("it is new"));
+        let mut watch = book.watch([1; 32]);
+        let first = book.arrived(arrival([1; 32]), true, 15).expect("the store works");
+        assert!(matches!(first, Decision::Claim(..)));
+        assert_eq!(watch.changed().await.expect("the store works").stored, Stored::Claiming);
+        let replayed = book.arrived(arrival([1; 32]), true, 25).expect("the store works");
+        assert_eq!(replayed, Decision::ClaimAgain([2; 32]));
+        for _ in 0..2 {
+            book.settle(arrival([1; 32]), 1, 16).expect("the store works");
+        }
+        let settled = watch.changed().await.expect("the store works");
+        assert_eq!((settled.stored, settled.received_msat), (Stored::Settled, 500));
+        assert!(matches!(book.cancel(&[1; 32], 17), Err(Error::TooLate(State::Settled))));
+        book.store.sync().await.expect("the store works");
+        let told = book.journal.read(0, 10).expect("readable");
+        assert_eq!(told.len(), 2, "created and settled, once each");
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_invoice_is_not_paid() {
+        let book = book();
+        drop(book.open(an_invoice([1; 32]), None).expect("it is new"));
+        assert!(matches!(book.cancel(&[9; 32], 15), Err(Error::Unknown)));
+        assert!(matches!(book.cancel(&[1; 32], 21), Err(Error::TooLate(State::Expired))));
+        for _ in 0..2 {
+            let (record, _) = book.cancel(&[1; 32], 15).expect("it is open, then cancelled");
+            assert_eq!(record.stored, Stored::Cancelled);
+        }
+        let decision = book.arrived(arrival([1; 32]), true, 15).expect("the store works");
+        assert_eq!(decision, Decision::Refuse(claim::Refusal::Cancelled));
+    }
+}

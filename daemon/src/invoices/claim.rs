@@ -1,0 +1,354 @@
+//! Whether money that has arrived is taken: the pure decision.
+
+use super::record::{CustomRecord, InvoiceRecord, Kind, State, Stored};
+
+/// What arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// What the HTLCs are locked to.
+    pub payment_hash: [u8; 32],
+    /// How it was asked for, as the HTLCs say.
+    pub kind: Kind,
+    /// What can be claimed.
+    pub amount_msat: u64,
+    /// The preimage, where LDK or the payer made it.
+    pub preimage: Option<[u8; 32]>,
+    /// Which set of HTLCs this is.
+    pub claim_id: Option<[u8; 32]>,
+    /// What the payer told.
+    pub custom_records: Vec<CustomRecord>,
+}
+
+/// What to do with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Keep the record, then claim with the preimage.
+    Claim(Box<InvoiceRecord>, [u8; 32]),
+    /// Claim with the preimage: the record says so already.
+    ClaimAgain([u8; 32]),
+    /// Give it back.
+    Refuse(Refusal),
+}
+
+/// Why money is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No invoice of ours asks for it.
+    Unknown,
+    /// The invoice was paid before, or another payment for it is being claimed.
+    AlreadyPaid,
+    /// The invoice was cancelled.
+    Cancelled,
+    /// The invoice has expired.
+    Expired,
+    /// Less than the invoice asks for.
+    TooLittle,
+    /// More than twice what the invoice asks for (BOLT 4).
+    TooMuch,
+    /// Payments without invoice are switched off.
+    KeysendOff,
+    /// A custom record of an even type, which must be understood, comes with an invoice's payment.
+    CustomRecord,
+    /// Neither LDK nor the record knows the preimage.
+    NoPreimage,
+}
+
+impl Refusal {
+    /// Whether what the payer told, rather than the payment itself, is at fault.
+    pub fn is_about_payload(self) -> bool {
+        self == Refusal::CustomRecord
+    }
+}
+
+/// Decides about money that has arrived.
+///
+/// The same set of HTLCs is always decided the same way once its claim was recorded, so that a replayed event
+/// completes a claim that a kill interrupted. A record is `Claiming` before LDK gives the preimage away.
+pub fn decide(
+    record: Option<InvoiceRecord>,
+    arrival: Arrival,
+    accept_keysend: bool,
+    now: u64,
+) -> Decision {
+    let Some(record) = record else {
+        return match (arrival.kind, arrival.preimage) {
+            (Kind::Keysend, Some(_)) if !accept_keysend => Decision::Refuse(Refusal::KeysendOff),
+            (Kind::Keysend, Some(preimage)) => {
+                Decision::Claim(Box::new(keysend(arrival, preimage, now)), preimage)
+            }
+            (Kind::Keysend, None) => Decision::Refuse(Refusal::NoPreimage),
+            (Kind::Bolt11 | Kind::Bolt12, _) => Decision::Refuse(Refusal::Unknown),
+        };
+    };
+    let Some(preimage) = arrival.preimage.or(record.preimage) else {
+        return Decision::Refuse(Refusal::NoPreimage);
+    };
+    let same_set = record.claim_id.is_some() && record.claim_id == arrival.claim_id;
+    let asked_msat = record.amount_msat.unwrap_or(0);
+    match record.state(now) {
+        State::Claiming | State::Settled if same_set => Decision::ClaimAgain(preimage),
+        State::Claiming | State::Settled => Decision::Refuse(Refusal::AlreadyPaid),
+        State::Cancelled => Decision::Refuse(Refusal::Cancelled),
+        State::Expired => Decision::Refuse(Refusal::Expired),
+        State::Open if arrival.kind != record.kind => Decision::Refuse(Refusal::Unknown),
+        State::Open if arrival.amount_msat < asked_msat => Decision::Refuse(Refusal::TooLittle),
+        State::Open if asked_msat > 0 && arrival.amount_msat > asked_msat.saturating_mul(2) => {
+            Decision::Refuse(Refusal::TooMuch)
+        }
+        State::Open if has_even(&arrival.custom_records) => Decision::Refuse(Refusal::CustomRecord),
+        State::Open => {
+            let claiming = InvoiceRecord {
+                stored: Stored::Claiming,
+                received_msat: arrival.amount_msat,
+                preimage: Some(preimage),
+                custom_records: arrival.custom_records,
+                claim_id: arrival.claim_id,
+                ..record
+            };
+            Decision::Claim(Box::new(claiming), preimage)
+        }
+    }
+}
+
+/// A keysend is handed to the application with all its records, so even types are taken too.
+fn keysend(arrival: Arrival, preimage: [u8; 32], now: u64) -> InvoiceRecord {
+    InvoiceRecord {
+        payment_hash: arrival.payment_hash,
+        stored: Stored::Claiming,
+        kind: Kind::Keysend,
+        bolt11: None,
+        amount_msat: None,
+        received_msat: arrival.amount_msat,
+        description: None,
+        description_hash: None,
+        created_at: now,
+        expires_at: now,
+        settled_at: None,
+        preimage: Some(preimage),
+        custom_records: arrival.custom_records,
+        parts: 0,
+        claim_id: arrival.claim_id,
+    }
+}
+
+fn has_even(records: &[CustomRecord]) -> bool {
+    records.iter().any(|record| record.kind % 2 == 0)
+}
+
+/// What a claim that went through makes of the record; none if it was told before.
+pub fn settled(
+    record: Option<InvoiceRecord>,
+    arrival: Arrival,
+    parts: u32,
+    now: u64,
+) -> Option<InvoiceRecord> {
+    let preimage = arrival.preimage.or(record.as_ref().and_then(|record| record.preimage));
+    match record {
+        None => Some(InvoiceRecord {
+            stored: Stored::Settled,
+            kind: arrival.kind,
+            settled_at: Some(now),
+            preimage,
+            parts,
+            ..keysend(arrival, preimage.unwrap_or_default(), now)
+        }),
+        Some(record) if record.stored == Stored::Settled && record.claim_id == arrival.claim_id => {
+            None
+        }
+        // A second set of HTLCs was claimed for the same hash: it is ours as well.
+        Some(record) if record.stored == Stored::Settled => Some(InvoiceRecord {
+            received_msat: record.received_msat.saturating_add(arrival.amount_msat),
+            parts: record.parts.saturating_add(parts),
+            claim_id: arrival.claim_id,
+            ..record
+        }),
+        Some(record) => Some(InvoiceRecord {
+            stored: Stored::Settled,
+            received_msat: arrival.amount_msat,
+            settled_at: Some(now),
+            preimage,
+            parts,
+            claim_id: arrival.claim_id,
+            ..record
+        }),
+    }
+}
+
+/// What it makes of the record that HTLCs for its hash went back although we meant to claim them, because
+/// their time had run out. None if nothing was being claimed.
+pub fn went_back(record: InvoiceRecord) -> Option<InvoiceRecord> {
+    let stored = match (record.stored, record.kind) {
+        (Stored::Claiming, Kind::Bolt11) => Stored::Open,
+        (Stored::Claiming, Kind::Keysend | Kind::Bolt12) => Stored::Cancelled,
+        (Stored::Open | Stored::Settled | Stored::Cancelled, _) => return None,
+    };
+    Some(InvoiceRecord { stored, received_msat: 0, claim_id: None, ..record })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_000;
+
+    fn arrival() -> Arrival {
+        Arrival {
+            payment_hash: [1; 32],
+            kind: Kind::Bolt11,
+            amount_msat: 500,
+            preimage: Some([2; 32]),
+            claim_id: Some([3; 32]),
+            custom_records: Vec::new(),
+        }
+    }
+
+    fn open() -> InvoiceRecord {
+        InvoiceRecord {
+            stored: Stored::Open,
+            kind: Kind::Bolt11,
+            amount_msat: Some(500),
+            received_msat: 0,
+            preimage: None,
+            expires_at: NOW,
+            claim_id: None,
+            ..keysend(arrival(), [0; 32], NOW - 10)
+        }
+    }
+
+    fn custom(kind: u64) -> Vec<CustomRecord> {
+        vec![CustomRecord { kind, value: vec![1] }]
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_taken() {
+        let claiming = |claim_id| InvoiceRecord { stored: Stored::Claiming, claim_id, ..open() };
+        let settled = |claim_id| InvoiceRecord { stored: Stored::Settled, claim_id, ..open() };
+        let any_amount = InvoiceRecord { amount_msat: None, ..open() };
+        let keysend = Arrival { kind: Kind::Keysend, ..arrival() };
+        let (same, other) = (Some([3; 32]), Some([4; 32]));
+        for (name, record, arrival, keysend_on, expected) in [
+            ("as asked", Some(open()), arrival(), true, Ok(true)),
+            ("twice", Some(open()), Arrival { amount_msat: 1_000, ..arrival() }, true, Ok(true)),
+            (
+                "more than twice",
+                Some(open()),
+                Arrival { amount_msat: 1_001, ..arrival() },
+                true,
+                Err(Refusal::TooMuch),
+            ),
+            (
+                "less",
+                Some(open()),
+                Arrival { amount_msat: 499, ..arrival() },
+                true,
+                Err(Refusal::TooLittle),
+            ),
+            (
+                "any amount",
+                Some(any_amount),
+                Arrival { amount_msat: 9_999, ..arrival() },
+                true,
+                Ok(true),
+            ),
+            (
+                "expired",
+                Some(InvoiceRecord { expires_at: NOW - 1, ..open() }),
+                arrival(),
+                true,
+                Err(Refusal::Expired),
+            ),
+            (
+                "cancelled",
+                Some(InvoiceRecord { stored: Stored::Cancelled, ..open() }),
+                arrival(),
+                true,
+                Err(Refusal::Cancelled),
+            ),
+            ("replayed while claiming", Some(claiming(same)), arrival(), true, Ok(false)),
+            ("replayed after", Some(settled(same)), arrival(), true, Ok(false)),
+            (
+                "paid twice at once",
+                Some(claiming(other)),
+                arrival(),
+                true,
+                Err(Refusal::AlreadyPaid),
+            ),
+            ("paid twice", Some(settled(other)), arrival(), true, Err(Refusal::AlreadyPaid)),
+            ("unknown", None, arrival(), true, Err(Refusal::Unknown)),
+            ("keysend", None, keysend.clone(), true, Ok(true)),
+            ("keysend off", None, keysend.clone(), false, Err(Refusal::KeysendOff)),
+            ("keysend to an invoice", Some(open()), keysend.clone(), true, Err(Refusal::Unknown)),
+            (
+                "odd record",
+                Some(open()),
+                Arrival { custom_records: custom(65_537), ..arrival() },
+                true,
+                Ok(true),
+            ),
+            (
+                "even record",
+                Some(open()),
+                Arrival { custom_records: custom(65_536), ..arrival() },
+                true,
+                Err(Refusal::CustomRecord),
+            ),
+            (
+                "even record by keysend",
+                None,
+                Arrival { custom_records: custom(65_536), ..keysend },
+                true,
+                Ok(true),
+            ),
+            (
+                "no preimage",
+                Some(open()),
+                Arrival { preimage: None, ..arrival() },
+                true,
+                Err(Refusal::NoPreimage),
+            ),
+            (
+                "own preimage",
+                Some(InvoiceRecord { preimage: Some([7; 32]), ..open() }),
+                Arrival { preimage: None, ..arrival() },
+                true,
+                Ok(true),
+            ),
+        ] {
+            let decided = match decide(record, arrival, keysend_on, NOW) {
+                Decision::Claim(record, preimage) => {
+                    assert_eq!(
+                        (record.stored, record.preimage),
+                        (Stored::Claiming, Some(preimage))
+                    );
+                    Ok(true)
+                }
+                Decision::ClaimAgain(_) => Ok(false),
+                Decision::Refuse(refusal) => Err(refusal),
+            };
+            assert_eq!(decided, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_claim_is_counted_once_and_a_second_set_is_added() {
+        let once = settled(Some(open()), arrival(), 2, NOW).expect("it is new");
+        assert_eq!((once.stored, once.received_msat, once.parts), (Stored::Settled, 500, 2));
+        assert_eq!(settled(Some(once.clone()), arrival(), 2, NOW), None);
+        let second = Arrival { claim_id: Some([9; 32]), ..arrival() };
+        let twice = settled(Some(once), second, 1, NOW).expect("it is another set");
+        assert_eq!((twice.received_msat, twice.parts), (1_000, 3));
+        let unknown = settled(None, arrival(), 1, NOW).expect("it becomes a record");
+        assert_eq!((unknown.stored, unknown.kind), (Stored::Settled, Kind::Bolt11));
+    }
+
+    #[test]
+    fn an_invoice_whose_htlcs_went_back_can_be_paid_again() {
+        let claiming = InvoiceRecord { stored: Stored::Claiming, received_msat: 500, ..open() };
+        let back = went_back(claiming.clone()).expect("it was being claimed");
+        assert_eq!((back.stored, back.received_msat), (Stored::Open, 0));
+        let keysend = InvoiceRecord { kind: Kind::Keysend, ..claiming };
+        assert_eq!(went_back(keysend).map(|record| record.stored), Some(Stored::Cancelled));
+        assert_eq!(went_back(open()), None);
+        assert_eq!(went_back(InvoiceRecord { stored: Stored::Settled, ..open() }), None);
+    }
+}

@@ -1,0 +1,163 @@
+//! What may be asked for in an invoice: the pure checks of a request.
+
+use bitcoin::hashes::{Hash as _, HashEngine as _, sha256};
+use lightning::ln::channelmanager::{Bolt11InvoiceParameters, MIN_FINAL_CLTV_EXPIRY_DELTA};
+use lightning::types::payment::PaymentHash;
+use lightning_invoice::{Bolt11InvoiceDescription, Description, Sha256};
+
+use super::{Config, Error};
+
+const MAX_MONEY_MSAT: u64 = 21_000_000 * 100_000_000 * 1_000;
+const MAX_EXPIRY_SECS: u32 = 366 * 24 * 3_600;
+const MAX_FINAL_CLTV_DELTA: u32 = 2_016;
+/// LDK adds three blocks to what it is asked for.
+const MIN_FINAL_CLTV_DELTA: u32 = MIN_FINAL_CLTV_EXPIRY_DELTA as u32 - 3;
+
+/// What an invoice is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Describe {
+    /// In words, at most 639 bytes.
+    Text(String),
+    /// The SHA-256 of longer words.
+    Hash([u8; 32]),
+}
+
+/// An invoice to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Create {
+    /// None lets the payer choose.
+    pub amount_msat: Option<u64>,
+    /// What it is for.
+    pub describe: Describe,
+    /// 0 for the configured one.
+    pub expiry_secs: u32,
+    /// None for a random one.
+    pub preimage: Option<[u8; 32]>,
+    /// 0 for LDK's.
+    pub min_final_cltv_expiry_delta: u32,
+    /// The same key again returns the first invoice.
+    pub idempotency_key: Option<String>,
+}
+
+impl Create {
+    /// Names the request, so that another one under the same key is noticed.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        let mut engine = sha256::Hash::engine();
+        engine.input(&self.amount_msat.unwrap_or(0).to_be_bytes());
+        engine.input(&self.expiry_secs.to_be_bytes());
+        engine.input(&self.min_final_cltv_expiry_delta.to_be_bytes());
+        engine.input(&self.preimage.unwrap_or_default());
+        match &self.describe {
+            Describe::Text(text) => engine.input(text.as_bytes()),
+            Describe::Hash(hash) => engine.input(hash),
+        }
+        sha256::Hash::from_engine(engine).to_byte_array()
+    }
+
+    /// Checks the request and says it in LDK's words.
+    pub(super) fn parameters(&self, config: &Config) -> Result<Bolt11InvoiceParameters, Error> {
+        let bad = |argument, why| Err(Error::Bad { argument, why });
+        if self.amount_msat.is_some_and(|msat| msat == 0 || msat > MAX_MONEY_MSAT) {
+            return bad("amount_msat", "is not an amount that can be paid".to_owned());
+        }
+        let description = match &self.describe {
+            Describe::Text(text) => match Description::new(text.clone()) {
+                Ok(description) => Bolt11InvoiceDescription::Direct(description),
+                Err(error) => return bad("description", error.to_string()),
+            },
+            Describe::Hash(hash) => {
+                Bolt11InvoiceDescription::Hash(Sha256(sha256::Hash::from_byte_array(*hash)))
+            }
+        };
+        let expiry_secs = match self.expiry_secs {
+            0 => config.expiry_secs,
+            secs if secs > MAX_EXPIRY_SECS => {
+                return bad(
+                    "expiry_secs",
+                    format!("{secs} is more than {MAX_EXPIRY_SECS}, a year"),
+                );
+            }
+            secs => secs,
+        };
+        let delta = match self.min_final_cltv_expiry_delta {
+            0 => None,
+            delta @ MIN_FINAL_CLTV_DELTA..=MAX_FINAL_CLTV_DELTA => {
+                Some(u16::try_from(delta).expect("at most 2016"))
+            }
+            delta => {
+                let range = format!("{MIN_FINAL_CLTV_DELTA} to {MAX_FINAL_CLTV_DELTA}");
+                return bad("min_final_cltv_expiry_delta", format!("{delta} is not in {range}"));
+            }
+        };
+        let payment_hash =
+            self.preimage.map(|bytes| PaymentHash(sha256::Hash::hash(&bytes).to_byte_array()));
+        Ok(Bolt11InvoiceParameters {
+            amount_msats: self.amount_msat,
+            description,
+            invoice_expiry_delta_secs: Some(expiry_secs),
+            min_final_cltv_expiry_delta: delta,
+            payment_hash,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn a_request() -> Create {
+        Create {
+            amount_msat: Some(1_000),
+            describe: Describe::Text("bread".to_owned()),
+            expiry_secs: 0,
+            preimage: None,
+            min_final_cltv_expiry_delta: 0,
+            idempotency_key: None,
+        }
+    }
+
+    #[test]
+    fn absurd_requests_are_refused_by_the_argument() {
+        let long = Describe::Text("x".repeat(640));
+        for (request, expected) in [
+            (a_request(), None),
+            (Create { amount_msat: None, ..a_request() }, None),
+            (Create { amount_msat: Some(0), ..a_request() }, Some("amount_msat")),
+            (Create { amount_msat: Some(u64::MAX), ..a_request() }, Some("amount_msat")),
+            (Create { describe: long, ..a_request() }, Some("description")),
+            (Create { describe: Describe::Hash([7; 32]), ..a_request() }, None),
+            (Create { expiry_secs: u32::MAX, ..a_request() }, Some("expiry_secs")),
+            (Create { min_final_cltv_expiry_delta: 39, ..a_request() }, None),
+            (
+                Create { min_final_cltv_expiry_delta: 38, ..a_request() },
+                Some("min_final_cltv_expiry_delta"),
+            ),
+            (
+                Create { min_final_cltv_expiry_delta: 2_017, ..a_request() },
+                Some("min_final_cltv_expiry_delta"),
+            ),
+        ] {
+            let refused = match request.parameters(&Config::default()) {
+                Ok(_) => None,
+                Err(Error::Bad { argument, .. }) => Some(argument),
+                Err(other) => panic!("{other}"),
+            };
+            assert_eq!(refused, expected, "{request:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_differs_has_another_fingerprint() {
+        let first = a_request().fingerprint();
+        for other in [
+            Create { amount_msat: None, ..a_request() },
+            Create { describe: Describe::Text("milk".to_owned()), ..a_request() },
+            Create { expiry_secs: 1, ..a_request() },
+            Create { preimage: Some([1; 32]), ..a_request() },
+        ] {
+            assert_ne!(other.fingerprint(), first, "{other:?}");
+        }
+        let keyed = Create { idempotency_key: Some("k".to_owned()), ..a_request() };
+        assert_eq!(keyed.fingerprint(), first);
+    }
+}

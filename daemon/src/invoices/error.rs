@@ -1,0 +1,44 @@
+//! Why an invoice cannot be made, shown or cancelled.
+
+use super::record::State;
+use crate::storage;
+
+/// Why something cannot be done with invoices.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// An argument makes no sense.
+    #[error("{argument}: {why}")]
+    Bad {
+        /// Its name.
+        argument: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// The text is not an invoice.
+    #[error("this is not a BOLT 11 invoice: {0}")]
+    NotAnInvoice(String),
+    /// An invoice with the preimage's hash exists.
+    #[error("an invoice with the hash of this preimage exists already")]
+    HashTaken,
+    /// The key stands for another request.
+    #[error("this key was used for another invoice")]
+    KeyReused,
+    /// No such invoice.
+    #[error("no such invoice")]
+    Unknown,
+    /// It cannot be cancelled any more.
+    #[error("this invoice {}", match .0 {
+        State::Open => "is open",
+        State::Claiming => "is being paid",
+        State::Settled => "has been paid",
+        State::Cancelled => "was cancelled",
+        State::Expired => "has expired",
+    })]
+    TooLate(State),
+    /// LDK could not make it.
+    #[error("the invoice could not be made: {0}")]
+    NotMade(String),
+    /// The store refused.
+    #[error("invoices cannot be stored or read")]
+    Store(#[from] storage::Error),
+}

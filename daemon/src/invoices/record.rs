@@ -1,0 +1,205 @@
+//! What is kept of an invoice and of the money that came for it.
+
+use lightning::{impl_writeable_tlv_based, impl_writeable_tlv_based_enum};
+
+use crate::storage::{History, Table, record};
+
+/// Invoices and keysends received, by payment hash, newest first.
+pub(super) const INVOICES: History<InvoiceRecord> = History::new("invoices");
+/// What was asked for under an idempotency key.
+pub(super) const BY_KEY: Table<KeyedRequest> = Table::new("invoices_by_key");
+
+/// How far an invoice has come, on disk; that it has expired is seen from the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stored {
+    /// Can be paid until it expires.
+    Open,
+    /// All parts have arrived and are being claimed.
+    Claiming,
+    /// The money is ours.
+    Settled,
+    /// Cancelled by us, or what came for it went back.
+    Cancelled,
+}
+impl_writeable_tlv_based_enum!(Stored,
+    (1, Open) => {},
+    (2, Claiming) => {},
+    (3, Settled) => {},
+    (4, Cancelled) => {},
+);
+
+/// How far an invoice has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Can be paid.
+    Open,
+    /// All parts have arrived and are being claimed.
+    Claiming,
+    /// The money is ours.
+    Settled,
+    /// Cancelled by us, or what came for it went back.
+    Cancelled,
+    /// Nobody paid in time.
+    Expired,
+}
+
+impl State {
+    /// Tells whether nothing will change any more.
+    pub fn is_final(self) -> bool {
+        match self {
+            State::Open | State::Claiming => false,
+            State::Settled | State::Cancelled | State::Expired => true,
+        }
+    }
+}
+
+/// How the money was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// By an invoice.
+    Bolt11,
+    /// Not at all.
+    Keysend,
+    /// By an invoice for one of our offers.
+    Bolt12,
+}
+impl_writeable_tlv_based_enum!(Kind, (1, Bolt11) => {}, (2, Keysend) => {}, (3, Bolt12) => {},);
+
+/// Something that the payer told beside the payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomRecord {
+    /// Its type, 65536 or more.
+    pub kind: u64,
+    /// Its bytes.
+    pub value: Vec<u8>,
+}
+impl_writeable_tlv_based!(CustomRecord, { (0, kind, required), (2, value, required_vec) });
+
+/// All that is kept of an invoice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvoiceRecord {
+    /// What payments for it are locked to.
+    pub payment_hash: [u8; 32],
+    /// How far it has come, but for its expiry.
+    pub stored: Stored,
+    /// How the money was asked for.
+    pub kind: Kind,
+    /// The text to pay.
+    pub bolt11: Option<String>,
+    /// What it asks for; none lets the payer choose.
+    pub amount_msat: Option<u64>,
+    /// What came.
+    pub received_msat: u64,
+    /// What it is for.
+    pub description: Option<String>,
+    /// What it is for, hashed.
+    pub description_hash: Option<[u8; 32]>,
+    /// Seconds since 1970.
+    pub created_at: u64,
+    /// Seconds since 1970.
+    pub expires_at: u64,
+    /// Seconds since 1970.
+    pub settled_at: Option<u64>,
+    /// The preimage that the user chose, or the one that was given to the payer.
+    pub preimage: Option<[u8; 32]>,
+    /// What the payer told beside the payment.
+    pub custom_records: Vec<CustomRecord>,
+    /// In how many parts it came.
+    pub parts: u32,
+    /// Which set of HTLCs is being or was claimed: a replayed event tells of the same set, a second payment
+    /// of another one.
+    pub claim_id: Option<[u8; 32]>,
+}
+impl_writeable_tlv_based!(InvoiceRecord, {
+    (0, payment_hash, required),
+    (1, bolt11, option),
+    (2, stored, required),
+    (3, amount_msat, option),
+    (4, kind, required),
+    (5, description, option),
+    (6, received_msat, required),
+    (7, description_hash, option),
+    (8, created_at, required),
+    (9, settled_at, option),
+    (10, expires_at, required),
+    (11, preimage, option),
+    (12, parts, required),
+    (13, custom_records, optional_vec),
+    (15, claim_id, option),
+});
+record!(InvoiceRecord, kind = 30, version = 1);
+
+impl InvoiceRecord {
+    /// How far it has come at a time in seconds since 1970.
+    pub fn state(&self, now: u64) -> State {
+        match self.stored {
+            Stored::Open if now > self.expires_at => State::Expired,
+            Stored::Open => State::Open,
+            Stored::Claiming => State::Claiming,
+            Stored::Settled => State::Settled,
+            Stored::Cancelled => State::Cancelled,
+        }
+    }
+
+    /// The preimage, once the payer has it too.
+    pub fn receipt(&self) -> Option<[u8; 32]> {
+        match self.stored {
+            Stored::Settled => self.preimage,
+            Stored::Open | Stored::Claiming | Stored::Cancelled => None,
+        }
+    }
+}
+
+/// What was asked for under an idempotency key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyedRequest {
+    /// The invoice that was made for it.
+    pub payment_hash: [u8; 32],
+    /// What was asked for, hashed: another request under the same key is a mistake of the caller.
+    pub fingerprint: [u8; 32],
+}
+impl_writeable_tlv_based!(KeyedRequest, { (0, payment_hash, required), (2, fingerprint, required) });
+record!(KeyedRequest, kind = 31, version = 1);
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::hex::{DisplayHex as _, FromHex as _};
+
+    use super::*;
+    use crate::storage::Record;
+
+    /// What release 0.1 writes; never to be edited, only joined by what later versions write.
+    const VERSION_1: &str = "eb00200101010101010101010101010101010101010101010101010101010101010101010700056c6e626331\
+        02020300030800000000000001f4040201000507000562726561640608000000000000025807200202020202\
+        0202020202020202020202020202020202020202020202020202020808000000000000000309080000000000\
+        0000050a0800000000000000040b200606060606060606060606060606060606060606060606060606060606\
+        0606060c04000000090d0f0e00080000000000010001020207080f200a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a\
+        0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a";
+
+    fn whole() -> InvoiceRecord {
+        InvoiceRecord {
+            payment_hash: [1; 32],
+            stored: Stored::Settled,
+            kind: Kind::Bolt11,
+            bolt11: Some("lnbc1".to_owned()),
+            amount_msat: Some(500),
+            received_msat: 600,
+            description: Some("bread".to_owned()),
+            description_hash: Some([2; 32]),
+            created_at: 3,
+            expires_at: 4,
+            settled_at: Some(5),
+            preimage: Some([6; 32]),
+            custom_records: vec![CustomRecord { kind: 65_537, value: vec![7, 8] }],
+            parts: 9,
+            claim_id: Some([10; 32]),
+        }
+    }
+
+    #[test]
+    fn what_was_stored_stays_readable() {
+        assert_eq!(Record::encode(&whole()).to_lower_hex_string(), VERSION_1);
+        let stored = Vec::from_hex(VERSION_1).expect("it is hex");
+        assert_eq!(InvoiceRecord::decode(1, &stored), Ok(whole()));
+    }
+}

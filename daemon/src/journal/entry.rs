@@ -1,0 +1,123 @@
+//! What the journal tells of: one variant a thing that happened, as in `events.proto`.
+
+use bitcoin::secp256k1::PublicKey;
+use bitcoin::{OutPoint, Txid};
+use lightning::impl_writeable_tlv_based_enum;
+
+/// Something that happened to the node's money or channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Entry {
+    PaymentStarted {
+        payment_id: [u8; 32],
+        payment_hash: [u8; 32],
+        amount_msat: u64,
+    },
+    PaymentFinished {
+        payment_id: [u8; 32],
+        payment_hash: [u8; 32],
+        /// The preimage came back, rather than all its money.
+        succeeded: bool,
+        amount_msat: u64,
+        fee_msat: u64,
+        /// Empty for a payment that succeeded.
+        failure_reason: String,
+    },
+    InvoiceCreated {
+        payment_hash: [u8; 32],
+        /// None where the payer chooses.
+        amount_msat: Option<u64>,
+    },
+    InvoiceSettled {
+        payment_hash: [u8; 32],
+        received_msat: u64,
+        kind: InvoiceKind,
+    },
+    ForwardSettled {
+        /// The record's id in the forwards' history.
+        forward_id: Vec<u8>,
+    },
+    ForwardFailed {
+        inbound_channel_id: [u8; 32],
+        outbound_short_channel_id: Option<u64>,
+        reason: String,
+    },
+    ChannelOpening {
+        channel_id: [u8; 32],
+        node_id: PublicKey,
+        funding: OutPoint,
+        capacity_sat: u64,
+        outbound: bool,
+    },
+    ChannelReady {
+        channel_id: [u8; 32],
+        node_id: PublicKey,
+    },
+    ChannelClosed {
+        channel_id: [u8; 32],
+        node_id: Option<PublicKey>,
+        kind: String,
+        reason: String,
+    },
+    OutputSwept {
+        channel_id: Option<[u8; 32]>,
+        txid: Txid,
+        amount_sat: u64,
+    },
+    WalletSent {
+        txid: Txid,
+        amount_sat: u64,
+        fee_sat: u64,
+    },
+    WalletReceived {
+        txid: Txid,
+        amount_sat: u64,
+    },
+}
+
+/// What was paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvoiceKind {
+    /// A BOLT 11 invoice.
+    Bolt11,
+    /// An invoice for one of our offers.
+    Bolt12,
+    /// A payment that nobody asked for.
+    Keysend,
+}
+
+impl_writeable_tlv_based_enum!(InvoiceKind,
+    (0, Bolt11) => {},
+    (1, Bolt12) => {},
+    (2, Keysend) => {},
+);
+
+impl_writeable_tlv_based_enum!(Entry,
+    (0, PaymentStarted) => {
+        (0, payment_id, required), (2, payment_hash, required), (4, amount_msat, required),
+    },
+    (1, PaymentFinished) => {
+        (0, payment_id, required), (2, payment_hash, required), (4, succeeded, required),
+        (6, amount_msat, required), (8, fee_msat, required), (10, failure_reason, required),
+    },
+    (2, InvoiceCreated) => { (0, payment_hash, required), (1, amount_msat, option), },
+    (3, InvoiceSettled) => {
+        (0, payment_hash, required), (2, received_msat, required), (4, kind, required),
+    },
+    (4, ForwardSettled) => { (0, forward_id, required_vec), },
+    (5, ForwardFailed) => {
+        (0, inbound_channel_id, required), (1, outbound_short_channel_id, option),
+        (2, reason, required),
+    },
+    (6, ChannelOpening) => {
+        (0, channel_id, required), (2, node_id, required), (4, funding, required),
+        (6, capacity_sat, required), (8, outbound, required),
+    },
+    (7, ChannelReady) => { (0, channel_id, required), (2, node_id, required), },
+    (8, ChannelClosed) => {
+        (0, channel_id, required), (1, node_id, option), (2, kind, required), (4, reason, required),
+    },
+    (9, OutputSwept) => { (0, txid, required), (1, channel_id, option), (2, amount_sat, required), },
+    (10, WalletSent) => { (0, txid, required), (2, amount_sat, required), (4, fee_sat, required), },
+    (11, WalletReceived) => { (0, txid, required), (2, amount_sat, required), },
+);

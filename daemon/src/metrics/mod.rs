@@ -1,1 +1,0 @@
-//! Counters and gauges for operators, in the Prometheus text format.

@@ -1,0 +1,103 @@
+//! What an operator can set about the node itself.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::router::Choice;
+
+/// Section `[node]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The name that other nodes see; at most 32 bytes.
+    pub alias: String,
+    /// The colour that explorers show, as `#rrggbb`.
+    pub color: String,
+    /// Addresses to listen on for peers; empty to accept no connections.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses that the node announces (`host:port`); empty for a node that is not to be found.
+    pub announce_addresses: Vec<String>,
+    /// The longest random wait, in milliseconds, before received HTLCs are forwarded or claimed.
+    ///
+    /// Waiting hides from observers which HTLC led to which; 0 forwards at once.
+    pub forward_delay_ms: u64,
+    /// Most connections from peers with which there is no channel.
+    pub max_inbound_peers: usize,
+    /// Who finds the routes of our payments: `fulmen`, with LDK as a second opinion, or only `ldk`.
+    pub router: Choice,
+    /// Monitor updates kept apart before a channel's whole monitor is written again.
+    pub monitor_updates_before_rewrite: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            alias: String::new(),
+            color: "#ffb000".to_owned(),
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 9735))],
+            announce_addresses: Vec::new(),
+            forward_delay_ms: 0,
+            max_inbound_peers: 250,
+            router: Choice::Fulmen,
+            monitor_updates_before_rewrite: 100,
+        }
+    }
+}
+
+impl Config {
+    /// Returns what is wrong with this section, each with the option's name.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.alias.len() > 32 {
+            problems.push(format!("alias: {} bytes, at most 32 fit", self.alias.len()));
+        }
+        if self.rgb().is_none() {
+            problems.push(format!("color: `{}` is not of the form #rrggbb", self.color));
+        }
+        for address in &self.announce_addresses {
+            if super::net::parse_address(address).is_err() {
+                problems
+                    .push(format!("announce_addresses: `{address}` is not of the form host:port"));
+            }
+        }
+        problems
+    }
+
+    /// Returns red, green and blue, or `None` if `color` is not of the form `#rrggbb`.
+    pub fn rgb(&self) -> Option<[u8; 3]> {
+        let digits = self.color.strip_prefix('#').filter(|digits| digits.len() == 6)?;
+        let number = u32::from_str_radix(digits, 16).ok()?;
+        let [_, red, green, blue] = number.to_be_bytes();
+        Some([red, green, blue])
+    }
+
+    /// Returns the alias as it is announced: padded with zeros to 32 bytes.
+    pub fn alias_bytes(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        let length = self.alias.len().min(32);
+        bytes[..length].copy_from_slice(&self.alias.as_bytes()[..length]);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_problem_names_its_option() {
+        let config = Config {
+            alias: "x".repeat(33),
+            color: "red".to_owned(),
+            announce_addresses: vec!["nowhere".to_owned()],
+            ..Config::default()
+        };
+        let problems = config.problems();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(problems[0].starts_with("alias:"));
+        assert!(problems[1].starts_with("color:"));
+        assert!(problems[2].starts_with("announce_addresses:"));
+        assert!(Config::default().problems().is_empty());
+    }
+}

@@ -1,0 +1,153 @@
+//! LDK's request as our query: limits, first hops, route hints, and what is in flight.
+
+use bitcoin::secp256k1::PublicKey;
+use fulmen_routing::{Beliefs, HintChannel, Overlay, OwnChannel, Policy, Query};
+use lightning::ln::channel_state::ChannelDetails;
+use lightning::routing::gossip::NodeId;
+use lightning::routing::router::{InFlightHtlcs, Payee, RouteHint, RouteParameters};
+use lightning::util::ser::Writeable;
+
+use super::super::types::Graph;
+
+/// Returns the query and what lies over the graph; `None` for blinded payees, which are LDK's.
+pub(super) fn of_ldk(
+    graph: &Graph,
+    payer: &PublicKey,
+    asked: &RouteParameters,
+    first_hops: Option<&[&ChannelDetails]>,
+    beliefs: &Beliefs,
+) -> Option<(Query, Overlay)> {
+    let params = &asked.payment_params;
+    let Payee::Clear { node_id, route_hints, features, final_cltv_expiry_delta } = &params.payee
+    else {
+        return None;
+    };
+    let splittable = match features {
+        Some(features) => features.supports_basic_mpp(),
+        None => payee_takes_parts(graph, node_id),
+    };
+    let mut query = Query::new(payer.serialize(), node_id.serialize(), asked.final_value_msat);
+    query.max_fee_msat = asked.max_total_routing_fee_msat.unwrap_or(u64::MAX);
+    query.max_cltv = params.max_total_cltv_expiry_delta;
+    query.final_cltv = *final_cltv_expiry_delta;
+    query.max_parts = if splittable { usize::from(params.max_path_count.max(1)) } else { 1 };
+    query.max_hops = params.max_path_length;
+    query.avoid_channels = params
+        .previously_failed_channels
+        .iter()
+        .copied()
+        .filter(|scid| !has_learnt(beliefs, *scid))
+        .collect();
+    let mut overlay = Overlay::new();
+    for channel in first_hops.unwrap_or_default() {
+        if let Some(own) = own_channel(channel) {
+            overlay.own_channel(own);
+        }
+    }
+    for hint in route_hints {
+        lay_hint(&mut overlay, hint, node_id);
+    }
+    Some((query, overlay))
+}
+
+/// Takes off what other payments of ours hold in flight.
+pub(super) fn reserve(overlay: &mut Overlay, in_flight: &InFlightHtlcs) {
+    for (scid, from_lesser, msat) in in_flight_rows(in_flight) {
+        overlay.reserve(scid, u8::from(!from_lesser), msat);
+    }
+}
+
+/// LDK keeps its table to itself but writes it: a count, then per channel its short id, whether the HTLC
+/// comes from the lesser key, and the amount.
+fn in_flight_rows(in_flight: &InFlightHtlcs) -> Vec<(u64, bool, u64)> {
+    use lightning::util::ser::{CollectionLength, Readable};
+    let bytes = in_flight.encode();
+    let mut reader = &bytes[..];
+    let Ok(CollectionLength(count)) = CollectionLength::read(&mut reader) else {
+        return Vec::new();
+    };
+    (0..count)
+        .map_while(|_| {
+            let (scid, from_lesser): (u64, bool) = Readable::read(&mut reader).ok()?;
+            Some((scid, from_lesser, Readable::read(&mut reader).ok()?))
+        })
+        .collect()
+}
+
+/// A failure that taught a bound bars greater amounts by itself; barring the channel altogether would
+/// give up what it can still carry.
+fn has_learnt(beliefs: &Beliefs, scid: u64) -> bool {
+    beliefs.knows(scid)
+}
+
+fn payee_takes_parts(graph: &Graph, payee: &PublicKey) -> bool {
+    let graph = graph.read_only();
+    graph
+        .node(&NodeId::from_pubkey(payee))
+        .and_then(|node| node.announcement_info.as_ref())
+        .is_some_and(|announced| announced.features().supports_basic_mpp())
+}
+
+fn own_channel(channel: &ChannelDetails) -> Option<OwnChannel> {
+    Some(OwnChannel {
+        scid: channel.get_outbound_payment_scid()?,
+        peer: channel.counterparty.node_id.serialize(),
+        htlc_min_msat: channel.next_outbound_htlc_minimum_msat,
+        htlc_max_msat: channel.next_outbound_htlc_limit_msat,
+        spendable_msat: channel.outbound_capacity_msat,
+    })
+}
+
+fn lay_hint(overlay: &mut Overlay, hint: &RouteHint, payee: &PublicKey) {
+    let nexts = hint.0.iter().skip(1).map(|hop| &hop.src_node_id).chain([payee]);
+    for (hop, next) in hint.0.iter().zip(nexts) {
+        overlay.hint(HintChannel {
+            scid: hop.short_channel_id,
+            from: hop.src_node_id.serialize(),
+            to: next.serialize(),
+            policy: Policy {
+                base_msat: hop.fees.base_msat,
+                ppm: hop.fees.proportional_millionths,
+                cltv_delta: hop.cltv_expiry_delta,
+                htlc_min_msat: hop.htlc_minimum_msat.unwrap_or(0),
+                htlc_max_msat: hop.htlc_maximum_msat.unwrap_or(u64::MAX),
+            },
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lightning::routing::router::{Path, RouteHop};
+    use lightning::types::features::{ChannelFeatures, NodeFeatures};
+
+    #[test]
+    fn what_ldk_has_in_flight_is_read_back_whole() {
+        let secp = bitcoin::secp256k1::Secp256k1::new();
+        let key = |byte| {
+            let secret = bitcoin::secp256k1::SecretKey::from_slice(&[byte; 32]).expect("a key");
+            PublicKey::from_secret_key(&secp, &secret)
+        };
+        let hop = |byte, scid, fee_msat| RouteHop {
+            pubkey: key(byte),
+            node_features: NodeFeatures::empty(),
+            short_channel_id: scid,
+            channel_features: ChannelFeatures::empty(),
+            fee_msat,
+            cltv_expiry_delta: 40,
+            maybe_announced_channel: true,
+        };
+        let path = Path { hops: vec![hop(2, 7, 10), hop(3, 8, 500)], blinded_tail: None };
+        let mut in_flight = InFlightHtlcs::new();
+        in_flight.process_path(&path, key(1));
+        let mut rows = in_flight_rows(&in_flight);
+        rows.sort_unstable();
+        let (a, b, c) = (
+            NodeId::from_pubkey(&key(1)),
+            NodeId::from_pubkey(&key(2)),
+            NodeId::from_pubkey(&key(3)),
+        );
+        assert_eq!(rows, [(7, a < b, 510), (8, b < c, 500)]);
+    }
+}

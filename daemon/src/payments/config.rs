@@ -1,0 +1,61 @@
+//! The options of sending money.
+
+use serde::{Deserialize, Serialize};
+
+/// Section `[payments]`: bounds that hold where a call does not give its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Seconds in which attempts are made; HTLCs under way then may still succeed or come back.
+    pub timeout_secs: u32,
+    /// The most parts a payment is split into.
+    pub max_parts: u32,
+    /// The fee, in millisatoshis, that any payment may cost.
+    pub max_fee_base_msat: u64,
+    /// The fee, in millionths of the amount, that a payment may cost where this is more than the base.
+    pub max_fee_millionths: u64,
+    /// Blocks that the money may be locked, over the whole path.
+    pub max_total_cltv_delta: u32,
+    /// Payments that are under way at once; more wait for their turn. A channel carries at most 483 HTLCs.
+    pub max_in_flight: u32,
+    /// Payments that may wait for their turn; more are refused.
+    pub max_waiting: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            timeout_secs: 60,
+            max_parts: 16,
+            max_fee_base_msat: 10_000,
+            max_fee_millionths: 10_000,
+            max_total_cltv_delta: 2_016,
+            max_in_flight: 400,
+            max_waiting: 10_000,
+        }
+    }
+}
+
+impl Config {
+    /// Returns what is wrong with this section, each with the option's name.
+    pub fn problems(&self) -> Vec<String> {
+        let zero = [
+            ("timeout_secs", self.timeout_secs),
+            ("max_parts", self.max_parts),
+            ("max_total_cltv_delta", self.max_total_cltv_delta),
+            ("max_in_flight", self.max_in_flight),
+        ];
+        let mut problems: Vec<String> = zero
+            .into_iter()
+            .filter(|(_, value)| *value == 0)
+            .map(|(option, _)| format!("{option}: must be at least 1"))
+            .collect();
+        if self.max_parts > 100 {
+            problems.push("max_parts: must be at most 100".to_owned());
+        }
+        if self.max_total_cltv_delta > 2_016 {
+            problems.push("max_total_cltv_delta: must be at most 2016".to_owned());
+        }
+        problems
+    }
+}

@@ -1,0 +1,114 @@
+//! Why a payment is refused before anything is recorded, or cannot be told of.
+
+use bitcoin::Network;
+
+use super::record::State;
+use crate::storage;
+
+/// Asks whether new payments may be made now; handed in, since other rooms know.
+pub type Gate = std::sync::Arc<dyn Fn() -> Result<(), NotReady> + Send + Sync>;
+
+/// Why new payments have to wait, for instance for the chain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotReady {
+    /// In words for people.
+    pub reason: String,
+}
+
+/// Why something cannot be done with payments.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is not an invoice.
+    #[error("this is not a BOLT 11 invoice: {0}")]
+    NotAnInvoice(String),
+    /// The invoice belongs to another network.
+    #[error("this invoice is for {invoice}, this node runs on {ours}")]
+    OtherNetwork {
+        /// The invoice's network.
+        invoice: Network,
+        /// Ours.
+        ours: Network,
+    },
+    /// The invoice has expired.
+    #[error("this invoice expired {ago_secs} seconds ago")]
+    Expired {
+        /// How long ago.
+        ago_secs: u64,
+    },
+    /// The invoice asks for something that this release does not do.
+    #[error("this invoice cannot be paid: {0}")]
+    Unpayable(String),
+    /// The invoice leaves the amount to the payer, and none was given.
+    #[error("this invoice leaves the amount to the payer: give one")]
+    AmountMissing,
+    /// Less than the invoice asks for.
+    #[error("{given_msat} msat are less than the {asked_msat} msat that the invoice asks for")]
+    AmountTooSmall {
+        /// The invoice's amount.
+        asked_msat: u64,
+        /// The payer's amount.
+        given_msat: u64,
+    },
+    /// More than twice what the invoice asks for: BOLT 4 has the recipient refuse it.
+    #[error(
+        "{given_msat} msat are more than twice the {asked_msat} msat that the invoice asks for"
+    )]
+    AmountTooLarge {
+        /// The invoice's amount.
+        asked_msat: u64,
+        /// The payer's amount.
+        given_msat: u64,
+    },
+    /// More than all bitcoin, or nothing.
+    #[error("{0} msat is not an amount that can be paid")]
+    AmountAbsurd(u64),
+    /// The payee is this node.
+    #[error("this node itself is the payee")]
+    ToSelf,
+    /// A bound that makes no sense.
+    #[error("{0}: {1}")]
+    BadLimit(&'static str, String),
+    /// A custom record that must not be sent.
+    #[error("custom records must have distinct types of 65536 or more, none of them reserved")]
+    BadCustomRecord,
+    /// The invoice was paid before.
+    #[error("this invoice has been paid already")]
+    AlreadyPaid,
+    /// A payment of the invoice is under way.
+    #[error("a payment of this invoice is under way")]
+    UnderWay,
+    /// The key stands for another request.
+    #[error("this key was used for another payment")]
+    KeyReused,
+    /// No channel is open and connected.
+    #[error("no channel is open and connected")]
+    NoUsableChannel,
+    /// The channels do not hold enough.
+    #[error("the channels can send {available_msat} msat now, {needed_msat} msat are needed")]
+    TooLittleMoney {
+        /// The amount of the payment.
+        needed_msat: u64,
+        /// What all channels together can send.
+        available_msat: u64,
+    },
+    /// Too many payments wait for their turn.
+    #[error("{0} payments wait for their turn already")]
+    TooManyWaiting(u32),
+    /// New payments have to wait.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
+    /// No such payment.
+    #[error("no such payment")]
+    Unknown,
+    /// It has ended, so it cannot be cancelled.
+    #[error("this payment has ended already: it has {}", match .0 {
+        State::Succeeded => "succeeded",
+        State::Failed => "failed",
+        State::Pending => "not ended",
+    })]
+    Ended(State),
+    /// The store refused.
+    #[error("payments cannot be stored or read")]
+    Store(#[from] storage::Error),
+}

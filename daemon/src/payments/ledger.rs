@@ -1,0 +1,315 @@
+//! The records of payments: written whole, read by point, and never changed by two at once.
+
+use std::sync::Mutex;
+
+use super::Error;
+use super::check::{Admission, admission};
+use super::outcome::{Change, Name, News, decide};
+use super::record::{
+    BY_HASH, BY_KEY, KeyedRequest, PAYMENTS, PENDING, PaymentName, PaymentRecord, State,
+};
+use crate::journal::{Entry, Journal};
+use crate::storage::{self, Batch, Commit, Store, Watch, Watches};
+
+/// All payments, on disk.
+pub(super) struct Ledger {
+    store: Store,
+    journal: Journal,
+    watches: Watches<PaymentRecord>,
+    /// Held from reading a record until its change is enqueued; reads see enqueued writes.
+    changing: Mutex<()>,
+}
+
+/// A payment that is to be recorded; its id is chosen by the ledger.
+pub(super) struct Draft {
+    /// The record, with a random id.
+    pub(super) record: PaymentRecord,
+    /// The caller's key, and what it stands for.
+    pub(super) key: Option<(String, [u8; 32])>,
+}
+
+/// A payment that is recorded, or that was.
+pub(super) enum Admitted {
+    /// Recorded now; once the commit is through, it may be sent.
+    New(Box<PaymentRecord>, Commit),
+    /// Recorded before, under the same key.
+    Follow([u8; 32]),
+}
+
+impl Ledger {
+    pub(super) fn new(store: Store, journal: Journal) -> Self {
+        let watches = Watches::new(store.clone());
+        Self { store, journal, watches, changing: Mutex::new(()) }
+    }
+
+    /// Tells what is to become of a request, without recording anything.
+    pub(super) fn look(
+        &self,
+        key: Option<&(String, [u8; 32])>,
+        payment_hash: Option<&[u8; 32]>,
+    ) -> Result<Admission, Error> {
+        let keyed = match key {
+            Some((key, _)) => BY_KEY.get(&self.store, key.as_bytes())?,
+            None => None,
+        };
+        let last_attempt = match payment_hash {
+            Some(hash) => self.last_attempt(hash)?.map(|record| record.state),
+            None => None,
+        };
+        let fingerprint = key.map(|(_, fingerprint)| *fingerprint).unwrap_or_default();
+        admission(keyed, fingerprint, last_attempt)
+    }
+
+    /// Records a payment unless there is one already; what [`Ledger::look`] said may have changed since.
+    pub(super) fn admit(&self, draft: Draft) -> Result<Admitted, Error> {
+        let Draft { mut record, key } = draft;
+        let _changing = self.changing.lock().expect("no panic while held");
+        match self.look(key.as_ref(), Some(&record.payment_hash))? {
+            Admission::Follow(payment_id) => return Ok(Admitted::Follow(payment_id)),
+            Admission::New => (),
+        }
+        if self.last_attempt(&record.payment_hash)?.is_none() {
+            record.payment_id = record.payment_hash;
+        }
+        let name = PaymentName { payment_id: record.payment_id };
+        let mut batch = Batch::new();
+        PAYMENTS.insert(&self.store, &mut batch, &record.payment_id, &record)?;
+        PENDING.put(&mut batch, &record.payment_id, &name);
+        BY_HASH.put(&mut batch, &record.payment_hash, &name);
+        if let Some((key, fingerprint)) = key {
+            let request = KeyedRequest { payment_id: record.payment_id, fingerprint };
+            BY_KEY.put(&mut batch, key.as_bytes(), &request);
+        }
+        self.journal.append(
+            &mut batch,
+            Entry::PaymentStarted {
+                payment_id: record.payment_id,
+                payment_hash: record.payment_hash,
+                amount_msat: record.amount_msat,
+            },
+        );
+        Ok(Admitted::New(Box::new(record), self.store.commit(batch)))
+    }
+
+    /// Takes in news; enqueues the record and its journal entry together. Returns the record if it changed
+    /// and the commit that makes the change durable.
+    pub(super) fn take_in(
+        &self,
+        name: Name,
+        news: News,
+        now_ms: u64,
+    ) -> Result<Option<(PaymentRecord, Commit)>, storage::Error> {
+        let _changing = self.changing.lock().expect("no panic while held");
+        let before = PAYMENTS.get(&self.store, &name.payment_id)?;
+        let known = before.is_some();
+        let mut batch = Batch::new();
+        let (record, told) = match decide(before, name, news, now_ms) {
+            Change::None => return Ok(None),
+            Change::Quiet(record) => (record, false),
+            Change::Told(record) => (record, true),
+            Change::Ended(record) => {
+                PENDING.delete(&mut batch, &record.payment_id);
+                self.journal.append(&mut batch, finished(&record));
+                (record, true)
+            }
+        };
+        if known {
+            PAYMENTS.update(&mut batch, &record.payment_id, &record);
+        } else {
+            tracing::warn!(
+                payment_id = %hex(&record.payment_id),
+                "LDK tells of a payment that the store has no record of; recorded now"
+            );
+            PAYMENTS.insert(&self.store, &mut batch, &record.payment_id, &record)?;
+            BY_HASH.put(
+                &mut batch,
+                &record.payment_hash,
+                &PaymentName { payment_id: record.payment_id },
+            );
+        }
+        let commit = self.store.commit(batch);
+        if told {
+            self.watches.publish(&record.payment_id, &record);
+        }
+        Ok(Some((record, commit)))
+    }
+
+    pub(super) fn get(
+        &self,
+        payment_id: &[u8; 32],
+    ) -> Result<Option<PaymentRecord>, storage::Error> {
+        PAYMENTS.get(&self.store, payment_id)
+    }
+
+    /// The newest attempt at a payment hash.
+    pub(super) fn last_attempt(
+        &self,
+        payment_hash: &[u8; 32],
+    ) -> Result<Option<PaymentRecord>, storage::Error> {
+        match BY_HASH.get(&self.store, payment_hash)? {
+            Some(name) => PAYMENTS.get(&self.store, &name.payment_id),
+            None => Ok(None),
+        }
+    }
+
+    /// The payments that have not ended.
+    pub(super) fn pending(&self) -> Result<Vec<PaymentRecord>, storage::Error> {
+        let names = PENDING.all(&self.store)?;
+        let records =
+            names.into_iter().map(|(_, name)| PAYMENTS.get(&self.store, &name.payment_id));
+        Ok(records.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    pub(super) fn page(
+        &self,
+        token: &[u8],
+        limit: usize,
+        state: Option<State>,
+    ) -> Result<storage::Page<PaymentRecord>, storage::Error> {
+        PAYMENTS.page(&self.store, token, limit, |record| {
+            state.is_none_or(|state| record.state == state)
+        })
+    }
+
+    /// Watches a payment; read its record afterwards.
+    pub(super) fn watch(&self, payment_id: [u8; 32]) -> Watch<PaymentRecord> {
+        self.watches.watch(payment_id)
+    }
+}
+
+fn finished(record: &PaymentRecord) -> Entry {
+    Entry::PaymentFinished {
+        payment_id: record.payment_id,
+        payment_hash: record.payment_hash,
+        succeeded: record.state == State::Succeeded,
+        amount_msat: record.amount_msat,
+        fee_msat: record.fee_msat.unwrap_or(0),
+        failure_reason: record.failure.map(|reason| reason.word().to_owned()).unwrap_or_default(),
+    }
+}
+
+/// Bytes for a log line.
+pub(super) fn hex(bytes: &[u8; 32]) -> String {
+    bitcoin::hex::DisplayHex::to_lower_hex_string(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payments::record::{FailureReason, Kind};
+
+    fn ledger() -> Ledger {
+        let store = Store::temporary();
+        let journal = Journal::open(&store).expect("an empty journal opens");
+        Ledger::new(store, journal)
+    }
+
+    fn draft(random_id: u8, hash: u8, key: Option<(&str, u8)>) -> Draft {
+        Draft {
+            record: PaymentRecord {
+                payment_id: [random_id; 32],
+                payment_hash: [hash; 32],
+                state: State::Pending,
+                kind: Kind::Bolt11,
+                payee: None,
+                amount_msat: 1_000,
+                fee_msat: None,
+                preimage: None,
+                failure: None,
+                created_at_ms: 5,
+                finished_at_ms: None,
+                bolt11: Some("lnbcrt1".to_owned()),
+                description: None,
+                label: Some("rent".to_owned()),
+                cancelling: false,
+                parts: Vec::new(),
+            },
+            key: key.map(|(key, fingerprint)| (key.to_owned(), [fingerprint; 32])),
+        }
+    }
+
+    fn admitted(ledger: &Ledger, draft: Draft) -> PaymentRecord {
+        match ledger.admit(draft).expect("it is new") {
+            Admitted::New(record, _) => *record,
+            Admitted::Follow(_) => panic!("it was not there before"),
+        }
+    }
+
+    fn news(ledger: &Ledger, record: &PaymentRecord, news: News) -> Option<PaymentRecord> {
+        let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
+        ledger.take_in(name, news, 9).expect("the store works").map(|(record, _)| record)
+    }
+
+    fn sent() -> News {
+        News::Sent {
+            preimage: [7; 32],
+            amount_msat: Some(1_000),
+            fee_msat: Some(3),
+            found: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_invoice_is_paid_once_and_a_failed_attempt_may_be_repeated() {
+        let ledger = ledger();
+        let first = admitted(&ledger, draft(90, 1, None));
+        assert_eq!(first.payment_id, [1; 32], "LDK itself then refuses a second one");
+        assert!(matches!(ledger.admit(draft(91, 1, None)), Err(Error::UnderWay)));
+        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound)).expect("it ended");
+        let second = admitted(&ledger, draft(92, 1, None));
+        assert_eq!(second.payment_id, [92; 32], "late news of the first cannot touch it");
+        news(&ledger, &second, sent()).expect("it ended");
+        assert!(matches!(ledger.admit(draft(93, 1, None)), Err(Error::AlreadyPaid)));
+        let last = ledger.last_attempt(&[1; 32]).expect("readable").expect("it is there");
+        assert_eq!((last.state, last.payment_id), (State::Succeeded, [92; 32]));
+        assert_eq!(ledger.page(&[], 10, None).expect("readable").items.len(), 2);
+        let failed = ledger.page(&[], 10, Some(State::Failed)).expect("readable").items;
+        assert_eq!(failed.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_same_key_follows_the_first_payment_and_never_makes_a_second() {
+        let ledger = ledger();
+        let first = admitted(&ledger, draft(90, 1, Some(("rent", 1))));
+        for hash in [1, 2] {
+            match ledger.admit(draft(91, hash, Some(("rent", 1)))).expect("it follows") {
+                Admitted::Follow(payment_id) => assert_eq!(payment_id, first.payment_id),
+                Admitted::New(..) => panic!("a second payment under one key"),
+            }
+        }
+        assert!(matches!(ledger.admit(draft(92, 3, Some(("rent", 2)))), Err(Error::KeyReused)));
+        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound)).expect("it ended");
+        let again = ledger.admit(draft(93, 1, Some(("rent", 1)))).expect("it follows");
+        assert!(matches!(again, Admitted::Follow(_)), "a failure is an outcome too");
+    }
+
+    #[tokio::test]
+    async fn news_are_kept_once_told_and_written_into_the_journal() {
+        let ledger = ledger();
+        let record = admitted(&ledger, draft(90, 1, None));
+        let mut watch = ledger.watch(record.payment_id);
+        assert_eq!(ledger.pending().expect("readable"), std::slice::from_ref(&record));
+        assert!(news(&ledger, &record, News::Cancelled).expect("it is new").cancelling);
+        assert!(watch.changed().await.expect("the store works").cancelling);
+        assert!(news(&ledger, &record, sent()).is_some());
+        assert_eq!(news(&ledger, &record, sent()), None);
+        assert_eq!(news(&ledger, &record, News::Failed(FailureReason::Cancelled)), None);
+        let ended = watch.changed().await.expect("the store works");
+        assert_eq!((ended.state, ended.fee_msat), (State::Succeeded, Some(3)));
+        assert!(ledger.pending().expect("readable").is_empty());
+        let told = ledger.journal.read(0, 10).expect("readable");
+        assert_eq!(told.len(), 2, "started and finished, once each");
+    }
+
+    #[tokio::test]
+    async fn news_of_a_payment_without_record_make_one() {
+        let ledger = ledger();
+        let unknown = draft(4, 8, None).record;
+        assert_eq!(news(&ledger, &unknown, News::Cancelled), None);
+        let made = news(&ledger, &unknown, sent()).expect("it becomes a record");
+        assert_eq!((made.kind, made.state), (Kind::Unknown, State::Succeeded));
+        let found = ledger.last_attempt(&[8; 32]).expect("readable");
+        assert_eq!(found.map(|record| record.payment_id), Some([4; 32]));
+        assert!(matches!(ledger.admit(draft(5, 8, None)), Err(Error::AlreadyPaid)));
+    }
+}

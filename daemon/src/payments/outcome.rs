@@ -1,0 +1,393 @@
+//! What LDK's news mean for a payment's record: pure, and the same however often they are told.
+
+use lightning::events::{PathFailure, PaymentFailureReason};
+use lightning::routing::gossip::NetworkUpdate;
+use lightning::routing::router::Path;
+
+use super::record::{
+    FailureReason, Hop, Kind, MAX_KEPT_PARTS, Part, PartEnd, PaymentRecord, State,
+};
+
+/// Something that happened to a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The recipient gave the preimage.
+    Sent {
+        /// The receipt.
+        preimage: [u8; 32],
+        /// What the recipient got; LDK may not know.
+        amount_msat: Option<u64>,
+        /// What the nodes on the way got; LDK may not know.
+        fee_msat: Option<u64>,
+        /// The paths that were found for it, failed ones included; LDK itself tells the parts later.
+        found: Vec<Part>,
+    },
+    /// Nothing is under way any more, and nothing will be.
+    Failed(FailureReason),
+    /// A part ended.
+    PartEnded(Part),
+    /// The user gave up.
+    Cancelled,
+}
+
+/// Which payment the news are about, for one that we have no record of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// What LDK knows it by.
+    pub payment_id: [u8; 32],
+    /// What the HTLCs are locked to.
+    pub payment_hash: [u8; 32],
+}
+
+/// What to do about news.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing: it is known already, or it came too late to matter.
+    None,
+    /// Keep the record as it is now; nobody waits for this.
+    Quiet(PaymentRecord),
+    /// Keep it and tell whoever watches.
+    Told(PaymentRecord),
+    /// Keep it, tell, and write that the payment has ended into the journal.
+    Ended(PaymentRecord),
+}
+
+/// Decides what news change.
+///
+/// `Succeeded` is never left: LDK may tell of a failure after a success, which is to be ignored. `Failed` is
+/// left only for a preimage: then the money is gone, whatever was believed before. News of a payment without
+/// record make a record where they end it.
+pub fn decide(record: Option<PaymentRecord>, name: Name, news: News, now_ms: u64) -> Change {
+    let (known, record) = match record {
+        Some(record) => (true, record),
+        None => (false, unknown(name, now_ms)),
+    };
+    match (news, record.state) {
+        (News::Sent { preimage, amount_msat, fee_msat, found }, State::Pending | State::Failed) => {
+            let amount_msat = amount_msat.unwrap_or(record.amount_msat);
+            let mut parts = record.parts.clone();
+            for part in arrived(found, &record.parts, amount_msat) {
+                parts = with_part(&parts, part).unwrap_or(parts);
+            }
+            Change::Ended(PaymentRecord {
+                state: State::Succeeded,
+                preimage: Some(preimage),
+                amount_msat,
+                parts,
+                fee_msat,
+                failure: None,
+                cancelling: false,
+                finished_at_ms: Some(now_ms),
+                ..record
+            })
+        }
+        (News::Failed(reason), State::Pending) => Change::Ended(PaymentRecord {
+            state: State::Failed,
+            failure: Some(reason),
+            cancelling: false,
+            finished_at_ms: Some(now_ms),
+            ..record
+        }),
+        // The reconciliation could not know why; LDK still had the reason in its queue of events.
+        (News::Failed(reason), State::Failed)
+            if record.failure == Some(FailureReason::NotSentBeforeRestart)
+                && reason != FailureReason::NotSentBeforeRestart =>
+        {
+            Change::Quiet(PaymentRecord { failure: Some(reason), ..record })
+        }
+        (News::Cancelled, State::Pending) if known && !record.cancelling => {
+            Change::Told(PaymentRecord { cancelling: true, ..record })
+        }
+        (News::PartEnded(part), _) if known => match with_part(&record.parts, part) {
+            Some(parts) => Change::Quiet(PaymentRecord { parts, ..record }),
+            None => Change::None,
+        },
+        (News::PartEnded(_) | News::Cancelled, _)
+        | (News::Failed(_), State::Failed | State::Succeeded)
+        | (News::Sent { .. }, State::Succeeded) => Change::None,
+    }
+}
+
+/// Of the parts that were found for a payment, those by which it arrived; none where they do not come to
+/// the amount, as after a restart or where a path that failed once was taken again.
+fn arrived(found: Vec<Part>, known: &[Part], amount_msat: u64) -> Vec<Part> {
+    let has_failed = |part: &Part| {
+        known.iter().any(|known| {
+            known.end != PartEnd::Succeeded
+                && known.amount_msat == part.amount_msat
+                && known.hops == part.hops
+        })
+    };
+    let parts: Vec<Part> = found.into_iter().filter(|part| !has_failed(part)).collect();
+    let sum = parts.iter().fold(0u64, |sum, part| sum.saturating_add(part.amount_msat));
+    if sum == amount_msat { parts } else { Vec::new() }
+}
+
+/// Adds a part unless it was told before, and lets the oldest failed one go when there are too many.
+fn with_part(parts: &[Part], part: Part) -> Option<Vec<Part>> {
+    // Two parts of one payment never go the same way with the same amount at the same time, so an equal
+    // success is a replay; an equal failure may be a second attempt, which tells nothing new.
+    if parts.contains(&part) {
+        return None;
+    }
+    let mut parts = parts.to_vec();
+    if parts.len() >= MAX_KEPT_PARTS {
+        let oldest_failed = parts.iter().position(|part| part.end != PartEnd::Succeeded);
+        parts.remove(oldest_failed.unwrap_or(0));
+    }
+    parts.push(part);
+    Some(parts)
+}
+
+fn unknown(name: Name, now_ms: u64) -> PaymentRecord {
+    PaymentRecord {
+        payment_id: name.payment_id,
+        payment_hash: name.payment_hash,
+        state: State::Pending,
+        kind: Kind::Unknown,
+        payee: None,
+        amount_msat: 0,
+        fee_msat: None,
+        preimage: None,
+        failure: None,
+        created_at_ms: now_ms,
+        finished_at_ms: None,
+        bolt11: None,
+        description: None,
+        label: None,
+        cancelling: false,
+        parts: Vec::new(),
+    }
+}
+
+/// Translates LDK's reason.
+pub fn failure_reason(reason: Option<PaymentFailureReason>) -> FailureReason {
+    match reason {
+        Some(PaymentFailureReason::RecipientRejected) => FailureReason::RecipientRejected,
+        Some(PaymentFailureReason::UserAbandoned) => FailureReason::Cancelled,
+        Some(PaymentFailureReason::RetriesExhausted) => FailureReason::RetriesExhausted,
+        Some(
+            PaymentFailureReason::PaymentExpired | PaymentFailureReason::InvoiceRequestExpired,
+        ) => FailureReason::PaymentExpired,
+        Some(
+            PaymentFailureReason::RouteNotFound | PaymentFailureReason::BlindedPathCreationFailed,
+        ) => FailureReason::RouteNotFound,
+        Some(PaymentFailureReason::UnknownRequiredFeatures) => {
+            FailureReason::UnknownRequiredFeatures
+        }
+        Some(
+            PaymentFailureReason::UnexpectedError | PaymentFailureReason::InvoiceRequestRejected,
+        )
+        | None => FailureReason::Unexpected,
+    }
+}
+
+/// The part that went along `path`.
+pub fn part(path: &Path, end: PartEnd) -> Part {
+    let last = path.hops.len().saturating_sub(1);
+    let hops = path.hops.iter().enumerate().map(|(index, hop)| Hop {
+        node_id: hop.pubkey,
+        short_channel_id: hop.short_channel_id,
+        fee_msat: if index == last && path.blinded_tail.is_none() { 0 } else { hop.fee_msat },
+        cltv_expiry_delta: hop.cltv_expiry_delta,
+    });
+    Part {
+        end,
+        amount_msat: path.final_value_msat(),
+        fee_msat: path.fee_msat(),
+        hops: hops.collect(),
+    }
+}
+
+/// Why a part came back, in words.
+pub fn why_part_failed(permanently: bool, failure: &PathFailure) -> String {
+    match failure {
+        PathFailure::InitialSend { err } => format!("not sent: {err:?}"),
+        PathFailure::OnPath { .. } if permanently => "rejected by the recipient".to_owned(),
+        PathFailure::OnPath { network_update: None } => "a node on the way failed it".to_owned(),
+        PathFailure::OnPath {
+            network_update: Some(NetworkUpdate::ChannelFailure { is_permanent: true, .. }),
+        } => "a channel on the way is closed".to_owned(),
+        PathFailure::OnPath {
+            network_update: Some(NetworkUpdate::ChannelFailure { is_permanent: false, .. }),
+        } => "a channel on the way could not carry it".to_owned(),
+        PathFailure::OnPath {
+            network_update: Some(NetworkUpdate::NodeFailure { is_permanent: true, .. }),
+        } => "a node on the way refuses".to_owned(),
+        PathFailure::OnPath {
+            network_update: Some(NetworkUpdate::NodeFailure { is_permanent: false, .. }),
+        } => "a node on the way is in trouble".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NAME: Name = Name { payment_id: [1; 32], payment_hash: [2; 32] };
+
+    fn pending() -> PaymentRecord {
+        PaymentRecord { kind: Kind::Bolt11, amount_msat: 1_000, ..unknown(NAME, 5) }
+    }
+
+    fn sent() -> News {
+        News::Sent {
+            preimage: [9; 32],
+            amount_msat: Some(1_000),
+            fee_msat: Some(3),
+            found: Vec::new(),
+        }
+    }
+
+    fn a_part(amount_msat: u64, end: PartEnd) -> Part {
+        Part { end, amount_msat, fee_msat: 0, hops: Vec::new() }
+    }
+
+    fn failed_part(amount_msat: u64) -> Part {
+        a_part(amount_msat, PartEnd::Failed { short_channel_id: None, why: "x".to_owned() })
+    }
+
+    fn kept(change: Change) -> Option<PaymentRecord> {
+        match change {
+            Change::None => None,
+            Change::Quiet(record) | Change::Told(record) | Change::Ended(record) => Some(record),
+        }
+    }
+
+    fn after(record: PaymentRecord, news: News) -> PaymentRecord {
+        kept(decide(Some(record.clone()), NAME, news, 7)).unwrap_or(record)
+    }
+
+    #[test]
+    fn news_move_a_payment_along_legal_ways_only() {
+        let succeeded = after(pending(), sent());
+        let failed = after(pending(), News::Failed(FailureReason::RouteNotFound));
+        let cancelling = after(pending(), News::Cancelled);
+        assert!(cancelling.cancelling);
+        let unsent = after(pending(), News::Failed(FailureReason::NotSentBeforeRestart));
+        let explained = after(unsent, News::Failed(FailureReason::RecipientRejected));
+        assert_eq!(explained.failure, Some(FailureReason::RecipientRejected));
+        for (from, news, expected) in [
+            (pending(), sent(), Some(State::Succeeded)),
+            (pending(), News::Failed(FailureReason::Cancelled), Some(State::Failed)),
+            (cancelling.clone(), sent(), Some(State::Succeeded)),
+            (cancelling.clone(), News::Failed(FailureReason::Cancelled), Some(State::Failed)),
+            (cancelling, News::Cancelled, None),
+            (succeeded.clone(), News::Failed(FailureReason::Cancelled), None),
+            (succeeded.clone(), sent(), None),
+            (succeeded, News::Cancelled, None),
+            (failed.clone(), News::Failed(FailureReason::RetriesExhausted), None),
+            (failed.clone(), News::Cancelled, None),
+            // The preimage is proof that the money is gone.
+            (failed, sent(), Some(State::Succeeded)),
+        ] {
+            let change = decide(Some(from.clone()), NAME, news.clone(), 7);
+            let state = kept(change).map(|record| record.state);
+            assert_eq!(state, expected, "{:?} and {news:?}", from.state);
+        }
+    }
+
+    #[test]
+    fn news_of_an_unknown_payment_become_a_record_when_they_end_it() {
+        let Change::Ended(record) = decide(None, NAME, sent(), 7) else { panic!("it ended") };
+        assert_eq!((record.kind, record.amount_msat), (Kind::Unknown, 1_000));
+        let failed = News::Failed(FailureReason::RouteNotFound);
+        assert!(matches!(decide(None, NAME, failed, 7), Change::Ended(_)));
+        assert_eq!(decide(None, NAME, News::Cancelled, 7), Change::None);
+        assert_eq!(decide(None, NAME, News::PartEnded(failed_part(1)), 7), Change::None);
+    }
+
+    #[test]
+    fn parts_are_told_once_and_bounded() {
+        let arrived = a_part(1, PartEnd::Succeeded);
+        let mut record = after(pending(), News::PartEnded(arrived.clone()));
+        assert_eq!(
+            after(record.clone(), News::PartEnded(arrived.clone())).parts,
+            std::slice::from_ref(&arrived)
+        );
+        for amount in 0..100 {
+            record = after(record, News::PartEnded(failed_part(amount)));
+        }
+        assert_eq!(record.parts.len(), MAX_KEPT_PARTS);
+        assert_eq!(record.parts[0], arrived);
+        assert_eq!(record.parts.last(), Some(&failed_part(99)));
+    }
+
+    #[test]
+    fn a_payment_arrived_by_the_paths_that_come_to_its_amount() {
+        let part = |amount| a_part(amount, PartEnd::Succeeded);
+        let (failed, none) = (failed_part(700), Vec::new());
+        for (found, known, expected) in [
+            (vec![part(400), part(600)], vec![], vec![part(400), part(600)]),
+            (vec![part(700), part(300), part(700)], vec![failed.clone()], none.clone()),
+            (
+                vec![part(700), part(300), part(699), part(1)],
+                vec![failed],
+                vec![part(300), part(699), part(1)],
+            ),
+            (vec![part(400)], vec![], none.clone()),
+            (vec![], vec![], none),
+        ] {
+            assert_eq!(arrived(found.clone(), &known, 1_000), expected, "{found:?}");
+        }
+        let News::Sent { preimage, amount_msat, fee_msat, .. } = sent() else { panic!() };
+        let news = News::Sent { preimage, amount_msat, fee_msat, found: vec![part(1_000)] };
+        let record = after(pending(), news);
+        assert_eq!(record.parts, [part(1_000)]);
+        assert_eq!(after(record, News::PartEnded(part(1_000))).parts.len(), 1, "told again");
+    }
+
+    fn any_news() -> impl Strategy<Value = News> {
+        prop_oneof![
+            (any::<[u8; 32]>(), any::<Option<u64>>(), any::<Option<u64>>()).prop_map(
+                |(preimage, amount_msat, fee_msat)| News::Sent {
+                    preimage,
+                    amount_msat,
+                    fee_msat,
+                    found: Vec::new(),
+                }
+            ),
+            Just(News::Failed(FailureReason::RetriesExhausted)),
+            Just(News::Failed(FailureReason::Cancelled)),
+            Just(News::Failed(FailureReason::NotSentBeforeRestart)),
+            Just(News::Cancelled),
+            (0..3u64).prop_map(|amount| News::PartEnded(failed_part(amount))),
+            (0..3u64).prop_map(|amount| News::PartEnded(a_part(amount, PartEnd::Succeeded))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_final_state_is_left_only_for_a_preimage(news in prop::collection::vec(any_news(), 0..40)) {
+            let mut record = pending();
+            for news in news {
+                let before = record.clone();
+                let proof = matches!(news, News::Sent { .. });
+                record = after(record, news);
+                match before.state {
+                    State::Succeeded => prop_assert_eq!(
+                        (record.state, record.preimage, record.fee_msat),
+                        (before.state, before.preimage, before.fee_msat)
+                    ),
+                    State::Failed if !proof => prop_assert_eq!(record.state, State::Failed),
+                    State::Failed | State::Pending => (),
+                }
+                prop_assert_eq!(record.state == State::Succeeded, record.preimage.is_some());
+                prop_assert_eq!(record.state == State::Failed, record.failure.is_some());
+                prop_assert!(!record.state.is_final() || !record.cancelling);
+            }
+        }
+
+        #[test]
+        fn news_told_twice_change_nothing(news in prop::collection::vec(any_news(), 0..40)) {
+            let mut record = pending();
+            for news in news {
+                record = after(record, news.clone());
+                let again = after(record.clone(), news);
+                prop_assert_eq!(&again, &record);
+            }
+        }
+    }
+}

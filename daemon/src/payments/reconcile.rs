@@ -1,0 +1,123 @@
+//! After a restart: what became of the payments that had not ended.
+
+use std::collections::HashSet;
+
+use lightning::ln::channelmanager::{PaymentId, RecentPaymentDetails};
+
+use super::outcome::{Name, News};
+use super::record::{FailureReason, PaymentRecord};
+use super::{Payments, ledger, now_ms};
+use crate::storage;
+
+/// What to do about a payment that had not ended when the daemon stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// LDK will tell how it ends.
+    Wait,
+    /// LDK will tell how it ends, and may have forgotten that the user gave up.
+    GiveUpAgain,
+    /// It never reached LDK.
+    Fail,
+}
+
+/// Decides by whether LDK knows the payment.
+///
+/// LDK keeps a payment in its manager until the event of its end was handled, and takes those that only a
+/// channel monitor knows from there when it is restored; a fulfilled one stays in the list for minutes. One
+/// that it does not know has no HTLC anywhere: the kill came between the record and the sending, or LDK has
+/// told or is about to tell that it failed.
+fn step(cancelling: bool, known_to_ldk: bool) -> Step {
+    match (known_to_ldk, cancelling) {
+        (false, _) => Step::Fail,
+        (true, true) => Step::GiveUpAgain,
+        (true, false) => Step::Wait,
+    }
+}
+
+impl Payments {
+    /// Settles payments that had not ended when the daemon stopped; returns how many LDK still has in hand.
+    ///
+    /// Call it once, after LDK is restored and before new payments come in. A payment whose end is in LDK's
+    /// queue of events, no longer in its list, has failed as well; the event then tells the true reason.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn reconcile(&self) -> Result<usize, storage::Error> {
+        let known: HashSet<[u8; 32]> = self
+            .0
+            .node
+            .channel_manager
+            .list_recent_payments()
+            .iter()
+            .map(|payment| id_of(payment).0)
+            .collect();
+        let pending = self.0.ledger.pending()?;
+        let mut in_hand = 0;
+        for record in pending {
+            match step(record.cancelling, known.contains(&record.payment_id)) {
+                Step::Wait => in_hand += 1,
+                Step::GiveUpAgain => {
+                    in_hand += 1;
+                    self.0.node.channel_manager.abandon_payment(PaymentId(record.payment_id));
+                }
+                Step::Fail => self.never_sent(&record)?,
+            }
+        }
+        Ok(in_hand)
+    }
+
+    fn never_sent(&self, record: &PaymentRecord) -> Result<(), storage::Error> {
+        let reason = why_failed(record.cancelling, !record.parts.is_empty());
+        tracing::info!(
+            payment_id = %ledger::hex(&record.payment_id),
+            reason = reason.word(),
+            "a payment was not under way when the daemon stopped"
+        );
+        let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
+        self.0.ledger.take_in(name, News::Failed(reason), now_ms()).map(drop)
+    }
+}
+
+/// Why a payment failed that LDK does not know.
+fn why_failed(cancelling: bool, parts_failed: bool) -> FailureReason {
+    match (cancelling, parts_failed) {
+        (true, _) => FailureReason::Cancelled,
+        // The kill came while it waited for its next round.
+        (false, true) => FailureReason::RetriesExhausted,
+        (false, false) => FailureReason::NotSentBeforeRestart,
+    }
+}
+
+/// What LDK knows a payment by.
+pub(super) fn id_of(payment: &RecentPaymentDetails) -> PaymentId {
+    match payment {
+        RecentPaymentDetails::AwaitingInvoice { payment_id }
+        | RecentPaymentDetails::Pending { payment_id, .. }
+        | RecentPaymentDetails::Fulfilled { payment_id, .. }
+        | RecentPaymentDetails::Abandoned { payment_id, .. } => *payment_id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_tells_whether_anything_was_tried() {
+        assert_eq!(why_failed(true, true), FailureReason::Cancelled);
+        assert_eq!(why_failed(false, true), FailureReason::RetriesExhausted);
+        assert_eq!(why_failed(false, false), FailureReason::NotSentBeforeRestart);
+    }
+
+    #[test]
+    fn only_what_ldk_does_not_know_has_failed() {
+        for (cancelling, known_to_ldk, expected) in [
+            (false, true, Step::Wait),
+            (true, true, Step::GiveUpAgain),
+            (false, false, Step::Fail),
+            (true, false, Step::Fail),
+        ] {
+            assert_eq!(step(cancelling, known_to_ldk), expected, "{cancelling} {known_to_ldk}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What is kept of a payment, and where.
+
+use bitcoin::secp256k1::PublicKey;
+use lightning::{impl_writeable_tlv_based, impl_writeable_tlv_based_enum};
+
+use crate::storage::{History, Table, record};
+
+/// Payments by id, newest first.
+pub(super) const PAYMENTS: History<PaymentRecord> = History::new("payments");
+/// Those that have not ended; found at a start without reading the history.
+pub(super) const PENDING: Table<PaymentName> = Table::new("payments_pending");
+/// The newest attempt at a payment hash.
+pub(super) const BY_HASH: Table<PaymentName> = Table::new("payments_by_hash");
+/// What was asked for under an idempotency key.
+pub(super) const BY_KEY: Table<KeyedRequest> = Table::new("payments_by_key");
+
+/// The most parts that are kept of one payment; the oldest failed ones go first.
+pub const MAX_KEPT_PARTS: usize = 40;
+
+/// How far a payment has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Recorded; nothing is known to be lost or won yet.
+    Pending,
+    /// The recipient gave the preimage.
+    Succeeded,
+    /// No part of it is under way, and none will be.
+    Failed,
+}
+impl_writeable_tlv_based_enum!(State, (1, Pending) => {}, (2, Succeeded) => {}, (3, Failed) => {},);
+
+impl State {
+    /// Tells whether nothing will change any more.
+    pub fn is_final(self) -> bool {
+        match self {
+            State::Pending => false,
+            State::Succeeded | State::Failed => true,
+        }
+    }
+}
+
+/// What was paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// An invoice.
+    Bolt11,
+    /// A node, without an invoice.
+    Keysend,
+    /// Not known: LDK told of a payment that this store has no record of.
+    Unknown,
+}
+impl_writeable_tlv_based_enum!(Kind, (1, Bolt11) => {}, (2, Keysend) => {}, (3, Unknown) => {},);
+
+/// Why a payment failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureReason {
+    /// No route that keeps the limits, or none that has not failed already.
+    RouteNotFound,
+    /// Attempts failed until the time was up.
+    RetriesExhausted,
+    /// The recipient does not take it: unknown, expired, cancelled or paid there.
+    RecipientRejected,
+    /// The invoice expired.
+    PaymentExpired,
+    /// The user cancelled it.
+    Cancelled,
+    /// The daemon stopped between recording and sending it: nothing was sent.
+    NotSentBeforeRestart,
+    /// Its time was up while it waited for others to finish: nothing was sent.
+    TooManyInFlight,
+    /// What is to be told to the recipient does not fit into an onion.
+    OnionTooLarge,
+    /// The recipient asks for a feature that we do not know.
+    UnknownRequiredFeatures,
+    /// LDK gave a reason that is not one of ours, or none.
+    Unexpected,
+}
+impl_writeable_tlv_based_enum!(FailureReason,
+    (1, RouteNotFound) => {},
+    (2, RetriesExhausted) => {},
+    (3, RecipientRejected) => {},
+    (4, PaymentExpired) => {},
+    (5, Cancelled) => {},
+    (6, NotSentBeforeRestart) => {},
+    (7, TooManyInFlight) => {},
+    (8, OnionTooLarge) => {},
+    (9, UnknownRequiredFeatures) => {},
+    (10, Unexpected) => {},
+);
+
+impl FailureReason {
+    /// The stable word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            FailureReason::RouteNotFound => "route_not_found",
+            FailureReason::RetriesExhausted => "retries_exhausted",
+            FailureReason::RecipientRejected => "recipient_rejected",
+            FailureReason::PaymentExpired => "payment_expired",
+            FailureReason::Cancelled => "cancelled",
+            FailureReason::NotSentBeforeRestart => "not_sent_before_restart",
+            FailureReason::TooManyInFlight => "too_many_in_flight",
+            FailureReason::OnionTooLarge => "onion_too_large",
+            FailureReason::UnknownRequiredFeatures => "unknown_required_features",
+            FailureReason::Unexpected => "unexpected_error",
+        }
+    }
+}
+
+/// One node on the way and the channel that leads to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The node.
+    pub node_id: PublicKey,
+    /// The channel that leads to it; at the ends this may be an alias.
+    pub short_channel_id: u64,
+    /// What it gets for forwarding to the next one; 0 at the last one.
+    pub fee_msat: u64,
+    /// The blocks it adds; at the last one what the recipient asked for.
+    pub cltv_expiry_delta: u32,
+}
+impl_writeable_tlv_based!(Hop, {
+    (0, node_id, required),
+    (2, short_channel_id, required),
+    (4, fee_msat, required),
+    (6, cltv_expiry_delta, required),
+});
+
+/// How one part ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartEnd {
+    /// It arrived and was claimed.
+    Succeeded,
+    /// It came back.
+    Failed {
+        /// The channel that is held responsible.
+        short_channel_id: Option<u64>,
+        /// What happened, in words.
+        why: String,
+    },
+}
+impl_writeable_tlv_based_enum!(PartEnd,
+    (1, Succeeded) => {},
+    (2, Failed) => { (1, short_channel_id, option), (2, why, required) },
+);
+
+/// One part of a payment, after its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// How it ended.
+    pub end: PartEnd,
+    /// What the recipient got or was to get by it.
+    pub amount_msat: u64,
+    /// What the nodes on the way got or were to get.
+    pub fee_msat: u64,
+    /// The way.
+    pub hops: Vec<Hop>,
+}
+impl_writeable_tlv_based!(Part, {
+    (0, end, required),
+    (2, amount_msat, required),
+    (4, fee_msat, required),
+    (6, hops, required_vec),
+});
+
+/// All that is kept of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentRecord {
+    /// What LDK knows it by. The first attempt at an invoice has the invoice's payment hash for id, so
+    /// that even LDK alone would refuse to send it twice.
+    pub payment_id: [u8; 32],
+    /// What the HTLCs are locked to.
+    pub payment_hash: [u8; 32],
+    /// How far it has come.
+    pub state: State,
+    /// What was paid.
+    pub kind: Kind,
+    /// Whom; not known for a payment that LDK told of and we have no record of.
+    pub payee: Option<PublicKey>,
+    /// What the recipient gets.
+    pub amount_msat: u64,
+    /// What the nodes on the way got; known once it succeeded.
+    pub fee_msat: Option<u64>,
+    /// The receipt.
+    pub preimage: Option<[u8; 32]>,
+    /// Why it failed.
+    pub failure: Option<FailureReason>,
+    /// Milliseconds since 1970.
+    pub created_at_ms: u64,
+    /// Milliseconds since 1970.
+    pub finished_at_ms: Option<u64>,
+    /// The invoice.
+    pub bolt11: Option<String>,
+    /// The invoice's description.
+    pub description: Option<String>,
+    /// The payer's own words.
+    pub label: Option<String>,
+    /// Cancelled by the user while parts may still be under way.
+    pub cancelling: bool,
+    /// The parts that have ended, bounded by [`MAX_KEPT_PARTS`].
+    pub parts: Vec<Part>,
+}
+impl_writeable_tlv_based!(PaymentRecord, {
+    (0, payment_id, required),
+    (1, payee, option),
+    (2, payment_hash, required),
+    (3, fee_msat, option),
+    (4, state, required),
+    (5, preimage, option),
+    (6, kind, required),
+    (7, failure, option),
+    (8, amount_msat, required),
+    (9, finished_at_ms, option),
+    (10, created_at_ms, required),
+    (11, bolt11, option),
+    (13, description, option),
+    (15, label, option),
+    (17, cancelling, (default_value, false)),
+    (19, parts, required_vec),
+});
+record!(PaymentRecord, kind = 20, version = 1);
+
+/// The id of a payment, in an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaymentName {
+    /// The payment.
+    pub payment_id: [u8; 32],
+}
+impl_writeable_tlv_based!(PaymentName, { (0, payment_id, required) });
+record!(PaymentName, kind = 21, version = 1);
+
+/// What was asked for under an idempotency key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyedRequest {
+    /// The payment that was made for it.
+    pub payment_id: [u8; 32],
+    /// What was asked for, hashed: another request under the same key is a mistake of the caller.
+    pub fingerprint: [u8; 32],
+}
+impl_writeable_tlv_based!(KeyedRequest, { (0, payment_id, required), (2, fingerprint, required) });
+record!(KeyedRequest, kind = 22, version = 1);
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::hex::{DisplayHex as _, FromHex as _};
+
+    use super::*;
+    use crate::storage::Record;
+
+    /// What release 0.1 writes; never to be edited, only joined by what later versions write.
+    const VERSION_1: &str = "fd01a200200101010101010101010101010101010101010101010101010101010101010101012102eec7245d\
+        6b7d2ccb30380bfbe2a3648cd7a942653f5aa340edcea1f28368661902200202020202020202020202020202\
+        0202020202020202020202020202020202020308000000000000000104020200052003030303030303030303\
+        030303030303030303030303030303030303030303030602020007020500080800000000000001f409080000\
+        0000000000050a0800000000000000040b0700056c6e6263310d07000562726561640f060004686f6d651101\
+        0113c66c001602140108000000000000000702080006636c6f736564020800000000000001f4040800000000\
+        00000001063e3d002102eec7245d6b7d2ccb30380bfbe2a3648cd7a942653f5aa340edcea1f2836866190208\
+        0000000000000007040800000000000000010604000000485800020100020800000000000001f40408000000\
+        0000000001063e3d002102eec7245d6b7d2ccb30380bfbe2a3648cd7a942653f5aa340edcea1f28368661902\
+        08000000000000000704080000000000000001060400000048";
+
+    fn whole() -> PaymentRecord {
+        let node_id = "02eec7245d6b7d2ccb30380bfbe2a3648cd7a942653f5aa340edcea1f283686619";
+        let node_id: PublicKey = node_id.parse().expect("it is a point");
+        let hop = Hop { node_id, short_channel_id: 7, fee_msat: 1, cltv_expiry_delta: 72 };
+        let failed = PartEnd::Failed { short_channel_id: Some(7), why: "closed".to_owned() };
+        let part = |end| Part { end, amount_msat: 500, fee_msat: 1, hops: vec![hop.clone()] };
+        PaymentRecord {
+            payment_id: [1; 32],
+            payment_hash: [2; 32],
+            state: State::Succeeded,
+            kind: Kind::Keysend,
+            payee: Some(node_id),
+            amount_msat: 500,
+            fee_msat: Some(1),
+            preimage: Some([3; 32]),
+            failure: Some(FailureReason::Cancelled),
+            created_at_ms: 4,
+            finished_at_ms: Some(5),
+            bolt11: Some("lnbc1".to_owned()),
+            description: Some("bread".to_owned()),
+            label: Some("home".to_owned()),
+            cancelling: true,
+            parts: vec![part(failed), part(PartEnd::Succeeded)],
+        }
+    }
+
+    #[test]
+    fn what_was_stored_stays_readable() {
+        assert_eq!(Record::encode(&whole()).to_lower_hex_string(), VERSION_1);
+        let stored = Vec::from_hex(VERSION_1).expect("it is hex");
+        assert_eq!(PaymentRecord::decode(1, &stored), Ok(whole()));
+    }
+}

@@ -1,0 +1,154 @@
+//! What can go wrong with the store, each with its place and its remedy.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why the store cannot be opened, read or written.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process holds the directory.
+    #[error(
+        "another fulmend{holder} holds the data directory {}; stop it, or give this one its own directory",
+        directory.display()
+    )]
+    Locked {
+        /// The directory that is in use.
+        directory: PathBuf,
+        /// ` (process N)` where known.
+        holder: String,
+    },
+    /// The operating system refused an operation on a file.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried, such as `open`.
+        what: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// Why not.
+        source: Arc<io::Error>,
+    },
+    /// The disk is full.
+    #[error(
+        "no space left on the disk of {}: nothing more is acknowledged; free space there and start again",
+        path.display()
+    )]
+    DiskFull {
+        /// The directory on the full disk.
+        path: PathBuf,
+    },
+    /// The backend refused or broke.
+    #[error("the store in {} failed to {what}: {why}", directory.display())]
+    Backend {
+        /// The store's directory.
+        directory: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What it said.
+        why: String,
+    },
+    /// The store does not open.
+    #[error(
+        "the store in {} does not open: {why}; it is left as it is: check the disk, then restore the mirror or an \
+         export, and never start on an empty store while channels are open",
+        directory.display()
+    )]
+    Unopenable {
+        /// The store's directory.
+        directory: PathBuf,
+        /// What the backend said.
+        why: String,
+    },
+    /// The store lacks writes that were acknowledged.
+    #[error(
+        "the store in {} ends at commit {found}, but commit {witnessed} was acknowledged ({witness}): it is an older \
+         copy or has lost its tail; going on could broadcast a revoked state and lose a channel's money; put the \
+         newest store back, or restore the mirror",
+        directory.display()
+    )]
+    Behind {
+        /// The store's directory.
+        directory: PathBuf,
+        /// The last commit in the store.
+        found: u64,
+        /// The last commit known to have been acknowledged.
+        witnessed: u64,
+        /// Who knows of it.
+        witness: String,
+    },
+    /// The store was written by a newer release.
+    #[error(
+        "the store in {} has schema {found}, this fulmend knows up to {known}: use the release that wrote it, or a \
+         newer one",
+        directory.display()
+    )]
+    NewerSchema {
+        /// The store's directory.
+        directory: PathBuf,
+        /// The schema in the store.
+        found: u64,
+        /// The newest schema known here.
+        known: u64,
+    },
+    /// A stored value is not what was written.
+    #[error("{place} in the store is damaged: {why}; restore the mirror or an export")]
+    Corrupt {
+        /// Table and key.
+        place: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The second copy failed, and the configuration says that the daemon must not go on without it.
+    #[error(
+        "the mirror in {} failed: {why}; see to its disk, or start with storage.stop_without_mirror = false",
+        directory.display()
+    )]
+    Mirror {
+        /// The mirror's directory.
+        directory: PathBuf,
+        /// What happened.
+        why: String,
+    },
+    /// Something stands where a store is to be put.
+    #[error("there is a store in {} already; move it away first", directory.display())]
+    Exists {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// Nothing stands where a store should be.
+    #[error("there is no store in {}", directory.display())]
+    Missing {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// A file is not an export, or a damaged one.
+    #[error("{} is not a sound export: {why}", path.display())]
+    BadExport {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The store was closed before.
+    #[error("the store is closed")]
+    Closed,
+    /// A page token that no page gave out.
+    #[error("the page token is not one that a page gave out")]
+    BadToken,
+}
+
+impl Error {
+    /// Wraps an operating-system error with what was tried on which path.
+    pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            return Error::DiskFull { path: path.to_owned() };
+        }
+        Error::Io { what, path: path.to_owned(), source: Arc::new(source) }
+    }
+}
+
+impl From<Error> for lightning::io::Error {
+    fn from(error: Error) -> Self {
+        lightning::io::Error::new(lightning::io::ErrorKind::Other, error.to_string())
+    }
+}

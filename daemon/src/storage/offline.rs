@@ -1,0 +1,154 @@
+//! What `fulmend store` does while no daemon runs on the directory: each verb takes the lock.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::backend::Backend;
+use super::check::{Check, CheckReport, Decode};
+use super::export::{self, ExportReport, Exporter, sync_directory};
+use super::lock::Lock;
+use super::open::{self, Guarded, behind, database, guarded, last_commit};
+use super::seal::Seal;
+use super::sled::Sled;
+use super::stats::{self, StatsReport};
+use super::transfer::bring_in_step;
+use super::{Error, schema};
+
+const CACHE_MIB: u64 = 64;
+
+/// What compaction gained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactReport {
+    /// Bytes on disk before.
+    pub before_bytes: u64,
+    /// Bytes on disk after.
+    pub after_bytes: u64,
+}
+
+/// Reads and verifies every record; `decode` decodes LDK's values as far as it knows them.
+///
+/// # Errors
+///
+/// Only what makes reading impossible; all else is in the report.
+pub fn check(directory: &Path, decode: &Decode<'_>) -> Result<CheckReport, Error> {
+    let Guarded { backend, witness, lock: _lock } = existing(directory)?;
+    let mut report = CheckReport::default();
+    let commit = last_commit(&backend)?;
+    if commit < witness.last() {
+        report.add(directory.display(), behind(directory, commit, &witness));
+    }
+    if let Err(error) = Seal::verified(&backend, directory) {
+        report.add(directory.display(), error);
+    }
+    if let Err(error) = schema::version(&backend) {
+        report.add(directory.display(), error);
+    }
+    Check { backend: &backend, decode, settle: &|| (), report }.run()
+}
+
+/// Measures the store.
+pub fn stats(directory: &Path) -> Result<StatsReport, Error> {
+    let Guarded { backend, lock: _lock, .. } = existing(directory)?;
+    stats::measure(&backend, None)
+}
+
+/// Writes the store anew without the space that old values left.
+pub fn compact(directory: &Path) -> Result<CompactReport, Error> {
+    let Guarded { backend, witness, lock: _lock } = existing(directory)?;
+    refuse_unsound(&backend, directory, witness.last())?;
+    let (old, new) = (database(directory), directory.join("sled.compacting"));
+    let copy = fresh(&new)?;
+    bring_in_step(&backend, &copy)?;
+    let before_bytes = backend.disk_bytes()?;
+    let after_bytes = copy.disk_bytes()?;
+    drop((backend, copy));
+    // One step, so that a kill leaves either the old database or the new one under the name.
+    renameat_with(CWD, &new, CWD, &old, RenameFlags::EXCHANGE)
+        .map_err(|error| Error::io("exchange", &new, error.into()))?;
+    sync_directory(directory)?;
+    fs::remove_dir_all(&new).map_err(|error| Error::io("delete", &new, error))?;
+    Ok(CompactReport { before_bytes, after_bytes })
+}
+
+/// Writes the whole store into one file.
+pub fn export(directory: &Path, file: &Path) -> Result<ExportReport, Error> {
+    let Guarded { backend, witness, lock: _lock } = existing(directory)?;
+    refuse_unsound(&backend, directory, witness.last())?;
+    let mut export = Exporter::create(file)?;
+    export.rows(&backend, |_| Ok(()))?;
+    export.finish()
+}
+
+/// Makes a store in `directory` from an export.
+///
+/// # Errors
+///
+/// Refuses a directory that has a store, and an export older than what the directory's witness has seen. Without a
+/// witness nobody can tell whether the export is the newest state: an older one loses money when channels have
+/// moved on since.
+pub fn import(file: &Path, directory: &Path) -> Result<ExportReport, Error> {
+    let report = export::verify(file)?;
+    place(directory, |backend| {
+        export::apply(file, backend)?;
+        Ok(())
+    })?;
+    Ok(report)
+}
+
+/// Makes a store in `directory` from a mirror; returns the number of its last commit.
+///
+/// # Errors
+///
+/// Refuses a directory that has a store, and a mirror that is behind what the directory's witness has seen.
+pub fn restore(mirror: &Path, directory: &Path) -> Result<u64, Error> {
+    let Guarded { backend: copy, lock: _lock, .. } = existing(mirror)?;
+    Seal::verified(&copy, mirror)?;
+    place(directory, |backend| bring_in_step(&copy, backend).map(|_| ()))
+}
+
+/// Fills a new database and puts it in its place when it is whole.
+fn place(directory: &Path, fill: impl FnOnce(&Sled) -> Result<(), Error>) -> Result<u64, Error> {
+    fs::create_dir_all(directory).map_err(|error| Error::io("create", directory, error))?;
+    let _lock = Lock::take(directory)?;
+    let target = database(directory);
+    if target.exists() {
+        return Err(Error::Exists { directory: directory.to_owned() });
+    }
+    let mut witness = open::witness(directory)?;
+    let new = directory.join("sled.importing");
+    let backend = fresh(&new)?;
+    fill(&backend)?;
+    refuse_unsound(&backend, directory, witness.last())?;
+    let commit = last_commit(&backend)?;
+    drop(backend);
+    fs::rename(&new, &target).map_err(|error| Error::io("name", &target, error))?;
+    sync_directory(directory)?;
+    witness.note(commit)?;
+    Ok(commit)
+}
+
+fn existing(directory: &Path) -> Result<Guarded, Error> {
+    if !database(directory).exists() {
+        return Err(Error::Missing { directory: directory.to_owned() });
+    }
+    guarded(directory, CACHE_MIB)
+}
+
+/// An empty database; what an interrupted attempt left is deleted.
+fn fresh(path: &PathBuf) -> Result<Sled, Error> {
+    if path.exists() {
+        fs::remove_dir_all(path).map_err(|error| Error::io("delete", path, error))?;
+    }
+    Sled::open(path, CACHE_MIB)
+}
+
+fn refuse_unsound(backend: &Sled, directory: &Path, witnessed: u64) -> Result<(), Error> {
+    let found = last_commit(backend)?;
+    if found < witnessed {
+        return Err(behind(directory, found, &open::witness(directory)?));
+    }
+    Seal::verified(backend, directory)?;
+    schema::version(backend).map(|_| ())
+}

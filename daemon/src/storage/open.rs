@@ -1,0 +1,159 @@
+//! Opening a data directory: lock, witness, database, mirror, each refusing what cannot be trusted.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::backend::{Backend, Direction, Span, Write};
+use super::commit::COMMIT_SEQ;
+use super::lock::Lock;
+use super::mirror::{MirrorStatus, Mirrored};
+use super::seal::Seal;
+use super::sled::Sled;
+use super::store::damaged;
+use super::witness::Witness;
+use super::{Config, Error, codec, keys, schema};
+
+/// The name of a store's identity, which its copies share.
+const STORE_ID: &str = "store_id";
+
+/// A database with its guards, before anybody writes to it.
+pub(super) struct Guarded {
+    pub(super) backend: Sled,
+    pub(super) witness: Witness,
+    pub(super) lock: Lock,
+}
+
+/// A store that has passed all guards.
+pub(super) struct Sound {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) seal: Seal,
+    pub(super) last_commit: u64,
+    pub(super) witness: Option<Witness>,
+    pub(super) mirror: watch::Receiver<MirrorStatus>,
+    pub(super) held: Vec<Lock>,
+}
+
+/// The database within a data directory.
+pub(super) fn database(directory: &Path) -> PathBuf {
+    directory.join("sled")
+}
+
+/// The witness file of a data directory.
+pub(super) fn witness(directory: &Path) -> Result<Witness, Error> {
+    Witness::open(&directory.join("witness"))
+}
+
+/// Opens a data directory as it is, without judging what it holds.
+pub(super) fn guarded(directory: &Path, cache_mib: u64) -> Result<Guarded, Error> {
+    fs::create_dir_all(directory).map_err(|error| Error::io("create", directory, error))?;
+    let lock = Lock::take(directory)?;
+    let witness = witness(directory)?;
+    if witness.last() > 0 && !database(directory).exists() {
+        return Err(behind(directory, 0, &witness));
+    }
+    let backend = Sled::open(&database(directory), cache_mib)?;
+    Ok(Guarded { backend, witness, lock })
+}
+
+/// Opens a data directory and its mirror for use.
+pub(super) fn sound(directory: &Path, config: &Config) -> Result<Sound, Error> {
+    let Guarded { backend, witness, lock } = guarded(directory, config.cache_mib)?;
+    let mut held = vec![lock];
+    let found = last_commit(&backend)?;
+    if found < witness.last() {
+        return Err(behind(directory, found, &witness));
+    }
+    let seal = Seal::verified(&backend, directory)?;
+    let Some(mirror) = &config.mirror else {
+        let mirror = watch::Sender::new(MirrorStatus::Off).subscribe();
+        return prepared(Arc::new(backend), seal, directory, Some(witness), mirror, held);
+    };
+    if is_same_disk(directory, mirror) {
+        tracing::warn!(mirror = %mirror.display(), "the mirror is on the same disk as the store");
+    }
+    let copy = guarded(mirror, 16).map(|copy| {
+        held.push(copy.lock);
+        copy.backend
+    });
+    let mirrored = Mirrored::join(backend, copy, mirror, config)?;
+    let status = mirrored.status();
+    prepared(Arc::new(mirrored), seal, directory, Some(witness), status, held)
+}
+
+/// Gives an empty store its identity and schema, or an old one the newest schema.
+pub(super) fn prepared(
+    backend: Arc<dyn Backend>,
+    seal: Seal,
+    directory: &Path,
+    witness: Option<Witness>,
+    mirror: watch::Receiver<MirrorStatus>,
+    held: Vec<Lock>,
+) -> Result<Sound, Error> {
+    let empty = is_empty(&*backend)?;
+    if store_id(&*backend)?.is_none() && empty {
+        let mut id = [0; 8];
+        getrandom::fill(&mut id).map_err(|error| {
+            Error::io("name the store in", directory, std::io::Error::other(error.to_string()))
+        })?;
+        backend
+            .commit(&[number(keys::meta(STORE_ID), u64::from_be_bytes(id)), schema::current()])?;
+    } else {
+        schema::migrate(&*backend, directory)?;
+    }
+    let last_commit = last_commit(&*backend)?;
+    Ok(Sound { backend, seal, last_commit, witness, mirror, held })
+}
+
+/// The number of the last commit; 0 in an empty store.
+pub(super) fn last_commit(backend: &dyn Backend) -> Result<u64, Error> {
+    Ok(read_number(backend, COMMIT_SEQ)?.unwrap_or(0))
+}
+
+/// What distinguishes a store from all others; its copies share it.
+pub(super) fn store_id(backend: &dyn Backend) -> Result<Option<u64>, Error> {
+    read_number(backend, STORE_ID)
+}
+
+/// One of the store's own numbers.
+pub(super) fn read_number(backend: &dyn Backend, name: &str) -> Result<Option<u64>, Error> {
+    let key = keys::meta(name);
+    let Some(stored) = backend.get(&key)? else { return Ok(None) };
+    codec::decode_number(&stored).map(Some).map_err(|error| damaged(&key, error))
+}
+
+/// The write of one of the store's own numbers.
+pub(super) fn number(key: Vec<u8>, number: u64) -> Write<'static> {
+    Write { key: key.into(), value: Some(codec::encode_number(number).into()) }
+}
+
+/// A store that lacks what its witness has seen.
+pub(super) fn behind(directory: &Path, found: u64, witness: &Witness) -> Error {
+    Error::Behind {
+        directory: directory.to_owned(),
+        found,
+        witnessed: witness.last(),
+        witness: "says its witness file".to_owned(),
+    }
+}
+
+/// Whether a backend holds no row at all.
+pub(super) fn is_empty(backend: &dyn Backend) -> Result<bool, Error> {
+    let mut empty = true;
+    backend.scan(&Span::prefix(&[]), Direction::Forward, &mut |_, _| {
+        empty = false;
+        ControlFlow::Break(())
+    })?;
+    Ok(empty)
+}
+
+fn is_same_disk(one: &Path, other: &Path) -> bool {
+    let disk = |path: &Path| {
+        path.ancestors().find_map(|path| fs::metadata(path).ok()).map(|metadata| metadata.dev())
+    };
+    disk(one) == disk(other)
+}

@@ -1,0 +1,52 @@
+//! Writes that are enqueued but not yet durable, as readers must already see them.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use super::backend::{Direction, Span};
+use super::batch::Value;
+use super::group::Enqueued;
+
+/// The newest enqueued value of each key; none is a removal.
+#[derive(Debug, Default)]
+pub(super) struct Overlay(BTreeMap<Vec<u8>, (u64, Option<Value>)>);
+
+impl Overlay {
+    pub(super) fn put(&mut self, write: &Enqueued) {
+        self.0.insert(write.key.clone(), (write.number, write.value.clone()));
+    }
+
+    /// Forgets writes that the backend now holds, unless a newer one of their key is enqueued.
+    pub(super) fn settle(&mut self, writes: Vec<Enqueued>) {
+        for write in writes {
+            if let Entry::Occupied(entry) = self.0.entry(write.key)
+                && entry.get().0 == write.number
+            {
+                entry.remove();
+            }
+        }
+    }
+
+    /// The enqueued value of a key; the outer none means that the backend's value holds.
+    pub(super) fn get(&self, key: &[u8]) -> Option<Option<Value>> {
+        self.0.get(key).map(|(_, value)| value.clone())
+    }
+
+    /// The enqueued writes in a span, in the order of a scan.
+    pub(super) fn within(
+        &self,
+        span: &Span,
+        direction: Direction,
+    ) -> Vec<(Vec<u8>, Option<Value>)> {
+        if span.is_empty() {
+            return Vec::new();
+        }
+        let range = self.0.range::<[u8], _>(span.bounds());
+        let copy =
+            |(key, (_, value)): (&Vec<u8>, &(u64, Option<Value>))| (key.clone(), value.clone());
+        match direction {
+            Direction::Forward => range.map(copy).collect(),
+            Direction::Backward => range.rev().map(copy).collect(),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The store: opened with its guards, written in batches, read through what is enqueued.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+
+#[cfg(test)]
+use super::backend::Backend;
+use super::backend::{Direction, Span};
+use super::batch::{Batch, Value};
+use super::check::{Check, CheckReport, Decode};
+use super::chunks::{Chunked, Manifest};
+use super::codec::DecodeError;
+use super::commit::{Committer, Queue};
+use super::export::{ExportReport, Exporter};
+use super::group::Commit;
+use super::lock::Lock;
+use super::mirror::MirrorStatus;
+use super::open::{self, Sound};
+#[cfg(test)]
+use super::seal::Seal;
+use super::space::{LowSpace, SpaceWatch};
+use super::stats::{self, StatsReport};
+use super::{Config, Error, keys};
+
+/// All that the daemon keeps on disk, but for the seed; a handle.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    queue: Arc<Queue>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+    watches: Followed,
+    /// Given back after the committer has ended.
+    _held: Vec<Lock>,
+}
+
+struct Followed {
+    mirror: watch::Receiver<MirrorStatus>,
+    low_space: watch::Receiver<Option<LowSpace>>,
+}
+
+impl Store {
+    /// Opens the store in `directory` (lock file, witness, database), making an empty one where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Refuses a directory in use, a database that is damaged or newer, and one that lacks acknowledged writes.
+    pub fn open(directory: &Path, config: &Config) -> Result<Self, Error> {
+        let disks = [Some(directory.to_owned()), config.mirror.clone()];
+        let space = SpaceWatch::new(disks.into_iter().flatten().collect(), config.min_free_mib);
+        Self::start(open::sound(directory, config)?, space, directory)
+    }
+
+    /// A store in memory that is gone with its last handle.
+    #[cfg(test)]
+    pub fn temporary() -> Self {
+        Self::over(Arc::new(super::memory::Memory::default())).expect("an empty store opens")
+    }
+
+    /// A store over any backend, for tests.
+    #[cfg(test)]
+    pub(super) fn over(backend: Arc<dyn Backend>) -> Result<Self, Error> {
+        let directory = Path::new("test");
+        let seal = Seal::verified(&*backend, directory)?;
+        let mirror = watch::Sender::new(MirrorStatus::Off).subscribe();
+        let sound = open::prepared(backend, seal, directory, None, mirror, Vec::new())?;
+        Self::start(sound, SpaceWatch::new(Vec::new(), 0), directory)
+    }
+
+    fn start(sound: Sound, space: SpaceWatch, directory: &Path) -> Result<Self, Error> {
+        let Sound { backend, seal, last_commit, witness, mirror, held } = sound;
+        let chunked = Chunked::load(&*backend)?;
+        let queue = Arc::new(Queue::new(backend));
+        let space = Arc::new(space);
+        space.look();
+        let low_space = space.low();
+        let committer =
+            Committer { queue: queue.clone(), chunked, seal, space, witness, last_commit };
+        let thread = crate::tasks::thread("committer", move || committer.run());
+        let thread =
+            thread.map_err(|error| Error::io("start the committer of", directory, error))?;
+        let committer = Mutex::new(Some(thread));
+        let watches = Followed { mirror, low_space };
+        Ok(Self(Arc::new(Inner { queue, committer, watches, _held: held })))
+    }
+
+    /// Enqueues a batch; its place in the order of all writes is that of this call.
+    pub fn commit(&self, batch: Batch) -> Commit {
+        self.0.queue.enqueue(batch)
+    }
+
+    /// Completes when all that was enqueued before is durable.
+    pub fn sync(&self) -> Commit {
+        self.commit(Batch::new())
+    }
+
+    /// Becomes some error when nothing more becomes durable; the daemon must end then.
+    pub fn failed(&self) -> watch::Receiver<Option<Error>> {
+        self.0.queue.failed()
+    }
+
+    /// Follows whether a disk of the store runs low; then no new obligation may be taken on.
+    pub fn low_space(&self) -> watch::Receiver<Option<LowSpace>> {
+        self.0.watches.low_space.clone()
+    }
+
+    /// Follows how the second copy fares.
+    pub fn mirror(&self) -> watch::Receiver<MirrorStatus> {
+        self.0.watches.mirror.clone()
+    }
+
+    /// Measures all tables; it reads everything, so call it off the runtime's workers.
+    pub fn stats(&self) -> Result<StatsReport, Error> {
+        let queue = &self.0.queue;
+        stats::measure(&*queue.backend, Some(queue.growth()))
+    }
+
+    /// Reads and verifies every record while the daemon works; it takes long, so call it off the runtime's workers.
+    pub fn check(&self, decode: &Decode<'_>) -> Result<CheckReport, Error> {
+        let backend = &*self.0.queue.backend;
+        let settle = || drop(self.sync().wait());
+        Check { backend, decode, settle: &settle, report: CheckReport::default() }.run()
+    }
+
+    /// Writes a consistent snapshot into one file while the daemon works: the state of some instant after the call.
+    /// It reads everything, so call it off the runtime's workers.
+    pub fn export(&self, file: &Path) -> Result<ExportReport, Error> {
+        let queue = &self.0.queue;
+        let tap = queue.taps.open();
+        // What was being written when the tap opened was not shown; after this it is among the rows.
+        self.sync().wait()?;
+        let mut export = Exporter::create(file)?;
+        let shown = |export: &mut Exporter| {
+            tap.try_iter().flatten().try_for_each(|write| export.write(&write))
+        };
+        export.rows(&*queue.backend, shown)?;
+        self.sync().wait()?;
+        shown(&mut export)?;
+        export.finish()
+    }
+
+    /// Writes all that is enqueued and ends the committer; later writes are refused.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Value>, Error> {
+        let queue = &self.0.queue;
+        let mut before: Option<Vec<u8>> = None;
+        loop {
+            if let Some(enqueued) = queue.enqueued(key) {
+                return Ok(enqueued);
+            }
+            let Some(stored) = queue.backend.get(key)? else { return Ok(None) };
+            let Some(manifest) = Manifest::decode(&stored).map_err(|error| damaged(key, error))?
+            else {
+                return Ok(Some(Arc::new(stored)));
+            };
+            if let Some(value) = manifest.join(&*queue.backend, key)? {
+                return Ok(Some(Arc::new(value)));
+            }
+            // The chunks do not fit the manifest: the value was replaced meanwhile, or it is damaged.
+            if before.as_ref() == Some(&stored) {
+                return Err(Error::Corrupt {
+                    place: keys::place(key),
+                    why: format!("its {} chunks do not fit its manifest", manifest.chunks),
+                });
+            }
+            before = Some(stored);
+        }
+    }
+
+    /// Visits the rows of a span in order, enqueued ones included, until the visitor breaks off.
+    pub(super) fn scan(
+        &self,
+        span: &Span,
+        direction: Direction,
+        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let mut long = Ok(());
+        self.scan_keys(span, direction, |key, stored| match Manifest::decode(stored) {
+            Ok(None) => visit(key, stored),
+            _ => match self.get(key) {
+                Ok(Some(value)) => visit(key, &value),
+                Ok(None) => ControlFlow::Continue(()),
+                Err(error) => {
+                    long = Err(error);
+                    ControlFlow::Break(())
+                }
+            },
+        })?;
+        long
+    }
+
+    /// Visits rows like `scan`, but shows the manifest of a long value instead of reading its chunks.
+    pub(super) fn scan_keys(
+        &self,
+        span: &Span,
+        direction: Direction,
+        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let queue = &self.0.queue;
+        // Before the backend: what settles meanwhile is then seen here, or there, or equal in both.
+        let enqueued = queue.enqueued_within(span, direction);
+        let mut enqueued = enqueued.iter().peekable();
+        let comes_before = |one: &[u8], other: &[u8]| match direction {
+            Direction::Forward => one < other,
+            Direction::Backward => one > other,
+        };
+        let mut broke = false;
+        queue.backend.scan(span, direction, &mut |key, stored| {
+            while let Some((new, value)) = enqueued.next_if(|(new, _)| comes_before(new, key)) {
+                if value.as_ref().is_some_and(|value| visit(new, value).is_break()) {
+                    broke = true;
+                    return ControlFlow::Break(());
+                }
+            }
+            let shown = match enqueued.next_if(|(new, _)| new == key) {
+                Some((_, Some(value))) => visit(key, value),
+                Some((_, None)) => ControlFlow::Continue(()),
+                None => visit(key, stored),
+            };
+            broke = shown.is_break();
+            shown
+        })?;
+        if !broke {
+            for (new, value) in enqueued {
+                if value.as_ref().is_some_and(|value| visit(new, value).is_break()) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn log_head(&self, prefix: &[u8]) -> Result<watch::Receiver<u64>, Error> {
+        self.0.queue.log_head(prefix)
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.queue.close();
+        let committer = self.committer.lock().expect("nobody panics while holding it").take();
+        if let Some(committer) = committer
+            && committer.join().is_err()
+        {
+            tracing::error!("the committer panicked");
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What is wrong with the value of a key.
+pub(super) fn damaged(key: &[u8], error: DecodeError) -> Error {
+    Error::Corrupt { place: keys::place(key), why: error.to_string() }
+}

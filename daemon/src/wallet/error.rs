@@ -1,0 +1,53 @@
+//! What can go wrong with on-chain money.
+
+use bitcoin::Txid;
+use thiserror::Error;
+
+use crate::storage;
+
+/// Why the wallet refused or failed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The store holds the wallet of other words or of another network.
+    #[error("the stored wallet does not belong to this seed and network: {0}")]
+    OtherSeed(String),
+    /// The stored wallet cannot be assembled.
+    #[error("could not assemble the stored wallet: {0}")]
+    Damaged(String),
+    /// The daemon has not told the wallet its anchor reserve yet.
+    #[error("the wallet is starting: it does not know yet how much to reserve for anchors")]
+    Starting,
+    /// Too little money that may be spent.
+    #[error(
+        "not enough on-chain money: {needed_sat} sat are needed with the fee, {spendable_sat} sat can be spent \
+         ({reserved_sat} sat are reserved for bumping anchors)"
+    )]
+    InsufficientFunds {
+        /// The amount with the fee, as far as it is known.
+        needed_sat: u64,
+        /// What may be spent now.
+        spendable_sat: u64,
+        /// What must stay for anchors.
+        reserved_sat: u64,
+    },
+    /// The network would not relay so small an output.
+    #[error("{amount_sat} sat is dust: this address takes at least {minimum_sat} sat")]
+    Dust {
+        /// What was asked for, or what would be left of everything.
+        amount_sat: u64,
+        /// The least that is relayed.
+        minimum_sat: u64,
+    },
+    /// The same idempotency key with another address or amount.
+    #[error("the idempotency key was used for another send: {0}")]
+    KeyReused(Txid),
+    /// A transaction could not be built for a reason that should not exist.
+    #[error("could not build the transaction: {0}")]
+    Build(#[source] bdk_wallet::error::CreateTxError),
+    /// A transaction could not be signed for a reason that should not exist.
+    #[error("could not sign the transaction: {0}")]
+    Sign(String),
+    /// The store failed.
+    #[error("could not store the wallet's change")]
+    Store(#[from] storage::Error),
+}

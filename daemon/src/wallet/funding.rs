@@ -1,0 +1,188 @@
+//! Funds channels: a signed transaction whose inputs stay locked until it is confirmed or discarded.
+
+use std::collections::{BTreeSet, HashSet};
+
+use bdk_wallet::ChangeSet;
+use bitcoin::hashes::Hash as _;
+use bitcoin::{FeeRate, ScriptBuf, Transaction, Txid, WScriptHash};
+use lightning::impl_writeable_tlv_based;
+
+use super::Wallet;
+use super::draft::{self, Value};
+use super::error::Error;
+use super::ledger::Ledger;
+use crate::storage::{self, Batch, Table, record};
+
+const FUNDINGS: Table<FundingRecord> = Table::new("wallet-fundings");
+/// How transactions that fund channels are called in the list.
+const LABEL: &str = "channel funding";
+
+/// A funding that is neither confirmed nor discarded; it stands under its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FundingRecord {
+    transaction: Transaction,
+}
+
+impl_writeable_tlv_based!(FundingRecord, {
+    (0, transaction, required),
+});
+record!(FundingRecord, kind = 73, version = 1);
+
+impl Wallet {
+    /// Builds and signs a transaction that pays `amount_sat` to a channel's script. Its inputs are locked,
+    /// durably, before it is returned; LDK broadcasts it.
+    pub async fn fund(
+        &self,
+        script: ScriptBuf,
+        amount_sat: u64,
+        feerate: FeeRate,
+    ) -> Result<Transaction, Error> {
+        let reserved_sat = self.reserve_sat()?;
+        let (tx, commit) = {
+            let mut ledger = self.ledger();
+            let ledger = &mut *ledger;
+            let value = Value::Exactly(amount_sat);
+            let draft = draft::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat)?;
+            draft::take_change(&mut ledger.bdk, &draft);
+            let tx = self.sign_whole(&ledger.bdk, draft.psbt)?;
+            tx.input.iter().for_each(|input| ledger.bdk.lock_outpoint(input.previous_output));
+            let record = FundingRecord { transaction: tx.clone() };
+            let mut batch = Batch::new();
+            FUNDINGS.put(&mut batch, &tx.compute_txid().to_byte_array(), &record);
+            (tx, self.keep(ledger, batch, &[])?)
+        };
+        commit.await?;
+        Ok(tx)
+    }
+
+    /// The largest amount that [`Wallet::fund`] could fund now, in satoshis, if `further_reserve_sat` more
+    /// had to stay than now (for the channel that is to be opened).
+    pub fn max_funding_sat(
+        &self,
+        feerate: FeeRate,
+        further_reserve_sat: u64,
+    ) -> Result<u64, Error> {
+        let reserved_sat = self.reserve_sat()?.saturating_add(further_reserve_sat);
+        let mut ledger = self.ledger();
+        let script = some_funding_script();
+        let all = draft::draft(&mut ledger.bdk, &script, Value::All, feerate, reserved_sat)?;
+        // Fees are rounded for each part of a transaction: paying exactly that amount may miss a few
+        // satoshis, which the shortage tells.
+        let mut amount_sat = all.amount_sat;
+        for _ in 0..4 {
+            let value = Value::Exactly(amount_sat);
+            match draft::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat) {
+                Ok(_) => break,
+                Err(Error::InsufficientFunds { needed_sat, spendable_sat, .. }) => {
+                    let short_sat = needed_sat.saturating_sub(spendable_sat).max(1);
+                    amount_sat = amount_sat.saturating_sub(short_sat);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(amount_sat)
+    }
+
+    /// Whether [`Wallet::fund`] could fund `amount_sat` now; returns the fee, in satoshis.
+    pub fn check_funding(
+        &self,
+        amount_sat: u64,
+        feerate: FeeRate,
+        further_reserve_sat: u64,
+    ) -> Result<u64, Error> {
+        let reserved_sat = self.reserve_sat()?.saturating_add(further_reserve_sat);
+        let mut ledger = self.ledger();
+        let (script, value) = (some_funding_script(), Value::Exactly(amount_sat));
+        draft::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat)
+            .map(|draft| draft.fee_sat)
+    }
+
+    /// Gives the inputs of a funding free that LDK will never broadcast, or no longer wants.
+    ///
+    /// Does nothing for a transaction that is not a pending funding.
+    pub fn discard_funding(&self, txid: Txid) -> Result<(), Error> {
+        let mut ledger = self.ledger();
+        let ledger = &mut *ledger;
+        let Some(record) = FUNDINGS.get(self.store(), &txid.to_byte_array())? else {
+            return Ok(());
+        };
+        let mut batch = Batch::new();
+        FUNDINGS.delete(&mut batch, &txid.to_byte_array());
+        let inputs = record.transaction.input.iter();
+        inputs.for_each(|input| ledger.bdk.unlock_outpoint(input.previous_output));
+        if ledger.bdk.tx_graph().get_tx(txid).is_some() {
+            ledger.evict(BTreeSet::from([txid]), self.now());
+        }
+        // Not waited for: if it is lost in a crash, LDK or `discard_fundings_except` tells it again.
+        drop(self.keep(ledger, batch, &[])?);
+        tracing::info!(%txid, "funding discarded, its inputs can be spent again");
+        Ok(())
+    }
+
+    /// Settles fundings after a restart; `known` are those of all of LDK's channels and monitors.
+    ///
+    /// LDK forgets, without a word, a channel whose funding it had not broadcast yet: its inputs become
+    /// free. Where it has a monitor but we saw no broadcast, the funding goes out now: the channel, or the
+    /// commitment that closes it, is worth nothing without it, and its inputs would stay locked for ever.
+    pub fn discard_fundings_except(&self, known: &HashSet<Txid>) -> Result<(), Error> {
+        let broadcast = self.outside()?.broadcast.clone();
+        for (_, FundingRecord { transaction }) in FUNDINGS.all(self.store())? {
+            let txid = transaction.compute_txid();
+            if !known.contains(&txid) {
+                self.discard_funding(txid)?;
+            } else if self.ledger().bdk.tx_graph().get_tx(txid).is_none() {
+                tracing::info!(%txid, "broadcasting the funding of a channel that LDK knows");
+                self.announce(&[&transaction])?;
+                broadcast(vec![transaction]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what a block has confirmed: locks on spent inputs, and records of fundings.
+    pub(super) fn settle_fundings(
+        &self,
+        ledger: &mut Ledger,
+        changes: &ChangeSet,
+        batch: &mut Batch,
+    ) -> Result<(), storage::Error> {
+        for (_, txid) in &changes.tx_graph.anchors {
+            let Some(tx) = ledger.bdk.tx_graph().get_tx(*txid) else { continue };
+            tx.input.iter().for_each(|input| ledger.bdk.unlock_outpoint(input.previous_output));
+            if FUNDINGS.get(self.store(), &txid.to_byte_array())?.is_some() {
+                FUNDINGS.delete(batch, &txid.to_byte_array());
+            }
+        }
+        Ok(())
+    }
+
+    /// What a transaction is called in the list if it funds a channel.
+    pub(super) fn funding_label(&self, txid: Txid) -> Result<Option<String>, storage::Error> {
+        let funding = FUNDINGS.get(self.store(), &txid.to_byte_array())?;
+        Ok(funding.map(|_| LABEL.to_owned()))
+    }
+}
+
+/// Pays as many bytes as any channel's funding output (BOLT 3: P2WSH).
+fn some_funding_script() -> ScriptBuf {
+    ScriptBuf::new_p2wsh(&WScriptHash::all_zeros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Record as _;
+
+    #[test]
+    fn the_first_version_is_read_for_ever() {
+        let input = [&[8; 32][..], &[0, 1, 0, 0], &[0], &[0xff; 4]].concat();
+        let output = [&500u64.to_le_bytes()[..], &[1, 0x51]].concat();
+        let body = [&[2, 0, 0, 0, 1][..], &input, &[1], &output, &[0; 4]].concat();
+        let stored = [&[body.len() as u8 + 2, 0, body.len() as u8][..], &body].concat();
+        let transaction = bitcoin::consensus::deserialize(&body).expect("a transaction");
+        let record = FundingRecord { transaction };
+        assert_eq!(record.transaction.output[0].value.to_sat(), 500);
+        assert_eq!(FundingRecord::decode(1, &stored).expect("reads"), record);
+        assert_eq!(record.encode(), stored);
+    }
+}

@@ -1,0 +1,110 @@
+//! What LDK does with the wallet: bumps of commitments, sweeps, and their end.
+
+use bitcoin::Psbt;
+use lightning::chain::chaininterface::BroadcasterInterface;
+use lightning::events::bump_transaction::sync::WalletSourceSync as _;
+use lightning::sign::ChangeDestinationSourceSync as _;
+
+use super::*;
+
+struct Network2(Mutex<Vec<Txid>>);
+
+impl BroadcasterInterface for Network2 {
+    fn broadcast_transactions(&self, txs: &[&Transaction]) {
+        self.0.lock().expect("no panic").extend(txs.iter().map(|tx| tx.compute_txid()));
+    }
+}
+
+/// A commitment and a bump of it that spends the wallet's only coin.
+struct Bump {
+    funding: OutPoint,
+    commitment: Transaction,
+    child: Transaction,
+}
+
+async fn bump(bench: &Bench) -> Bump {
+    let funding = bench.foreign_outpoint();
+    let commitment = bench.foreign(vec![funding], stranger().script_pubkey(), 330);
+    let anchor = OutPoint::new(commitment.compute_txid(), 0);
+    let coin = bench.wallet.list_confirmed_utxos().expect("lists").remove(0);
+    let change = bench.wallet.get_change_script().expect("stored");
+    let left_sat = coin.output.value.to_sat() - 1_000;
+    let unsigned = transaction_of(vec![anchor, coin.outpoint], vec![(change, left_sat)]);
+    let mut psbt = Psbt::from_unsigned_tx(unsigned.clone()).expect("unsigned");
+    let spent = [commitment.output[0].clone(), coin.output.clone()];
+    for (input, output) in psbt.inputs.iter_mut().zip(&spent) {
+        input.witness_utxo = Some(output.clone());
+    }
+    let child = bench.wallet.sign_psbt(psbt).expect("signed");
+    assert_eq!(child.compute_txid(), unsigned.compute_txid());
+    assert!(child.input[0].witness.is_empty(), "the anchor is LDK's to sign");
+    assert_signed(&child, &spent, &[1]);
+    let added = child.weight().to_wu() - unsigned.weight().to_wu();
+    // The script signature's length is in both; marker, flag and the anchor's empty witness come with ours.
+    assert_eq!(coin.satisfaction_weight, added + 4 - 3);
+    Bump { funding, commitment, child }
+}
+
+#[tokio::test]
+async fn a_bump_signs_only_our_inputs_and_its_coin_can_bump_again() {
+    let bench = Bench::with_coins(&[25_000]).await;
+    bench.reserve(25_000);
+    let bump = bump(&bench).await;
+    let network = Arc::new(Network2(Mutex::default()));
+    let announcer = Announcer::new(bench.wallet.clone(), network.clone());
+    announcer.broadcast_transactions(&[&bump.commitment, &bump.child]);
+    let both = [bump.commitment.compute_txid(), bump.child.compute_txid()];
+    assert_eq!(*network.0.lock().expect("no panic"), both);
+
+    bench.reserve(0);
+    let balance = bench.wallet.balance();
+    assert_eq!((balance.confirmed_sat, balance.unconfirmed_sat), (0, 24_000));
+    assert_eq!(balance.spendable_sat, 0, "the change of a bump may vanish");
+    assert!(bench.wallet.send(request(Value::All)).await.is_err());
+    assert_eq!(bench.wallet.list_confirmed_utxos().expect("lists").len(), 1, "to bump once more");
+    bench.wallet.rebroadcast().expect("stored");
+    assert_eq!(bench.broadcast_txids(), [], "a bump is LDK's to broadcast");
+    assert_eq!(bench.labels().len(), 2, "the commitment is not the wallet's");
+
+    bench.mine(vec![bump.commitment, bump.child]);
+    assert_eq!(bench.wallet.balance().spendable_sat, 24_000);
+    assert_eq!(bench.wallet.list_confirmed_utxos().expect("lists").len(), 1);
+    assert_eq!(bench.entries().await.len(), 1, "the change of a bump is no receipt");
+}
+
+#[tokio::test]
+async fn a_bump_goes_when_the_peer_closes_with_its_own_commitment() {
+    let mut bench = Bench::with_coins(&[25_000]).await;
+    let bump = bump(&bench).await;
+    bench.wallet.announce(&[&bump.commitment, &bump.child]).expect("stored");
+    assert_eq!(bench.wallet.balance().spendable_sat, 0);
+    bench.restart();
+    bench.mine(vec![bench.foreign(vec![bump.funding], stranger().script_pubkey(), 77_777)]);
+    assert_eq!(bench.wallet.balance().spendable_sat, 25_000);
+    bench.restart();
+    assert_eq!(bench.wallet.balance().spendable_sat, 25_000);
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_not_taken_in() {
+    let bench = Bench::new();
+    let other = bench.foreign(vec![bench.foreign_outpoint()], stranger().script_pubkey(), 1_000);
+    bench.wallet.announce(&[&other]).expect("stored");
+    assert!(bench.wallet.ledger().bdk.tx_graph().get_tx(other.compute_txid()).is_none());
+}
+
+#[tokio::test]
+async fn attempts_share_an_address_until_it_is_paid() {
+    let bench = Bench::new();
+    let sweep_to = || bench.wallet.get_change_destination_script().expect("stored");
+    let first = sweep_to();
+    assert_eq!(sweep_to(), first);
+    assert_ne!(bench.wallet.get_change_script().expect("stored"), first, "bumps have their own");
+    let sweep = bench.foreign(vec![bench.foreign_outpoint()], first.clone(), 5_000);
+    bench.wallet.announce(&[&sweep]).expect("stored");
+    assert_eq!(sweep_to(), first, "the next attempt replaces this one");
+    assert_eq!(bench.wallet.balance().spendable_sat, 0);
+    bench.mine(vec![sweep]);
+    assert_ne!(sweep_to(), first);
+    assert_eq!(bench.wallet.balance().spendable_sat, 5_000);
+}

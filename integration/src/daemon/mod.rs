@@ -1,0 +1,8 @@
+//! A `fulmend` as its operator sees it: a configuration, a process, a log, a gRPC door.
+
+pub mod config;
+pub mod log;
+pub mod node;
+
+pub use config::Settings;
+pub use node::Node;

@@ -1,0 +1,221 @@
+//! Brings a topology to life: money on chain, channels, gossip.
+use std::str::FromStr as _;
+
+use anyhow::{Context as _, Result, bail};
+use bitcoincore_rpc::bitcoin::{Address, Network as BitcoinNetwork};
+use fulmen_proto::v1::open_channel_update::State;
+use fulmen_proto::v1::{
+    GetWalletBalanceRequest, ListChannelsRequest, NewAddressRequest, OpenChannelRequest,
+    OpenChannelUpdate, SummarizeGraphRequest, open_channel_request,
+};
+use tonic::Streaming;
+
+use super::{Network, Topology};
+use crate::daemon::Node;
+use crate::poll::{self, Look};
+use crate::steps;
+
+/// Confirmations after which a channel may be announced (BOLT 7).
+pub const ANNOUNCE_DEPTH: u64 = 6;
+
+/// A topology in satoshis.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The shape.
+    pub topology: Topology,
+    /// Of each channel.
+    pub capacity_sat: u64,
+    /// Given to the accepter at the start, of each channel.
+    pub push_sat: u64,
+    /// Announced to the network.
+    pub announce: bool,
+    /// On-chain outputs that each node gets beside what its channels take.
+    pub spare_outputs: usize,
+}
+
+impl Plan {
+    /// Public channels of 10,000,000 sat, half of which is the accepter's.
+    pub fn balanced(topology: Topology) -> Self {
+        Self {
+            topology,
+            capacity_sat: 10_000_000,
+            push_sat: 5_000_000,
+            announce: true,
+            spare_outputs: 1,
+        }
+    }
+
+    /// [`Plan::balanced`], but all the money is the opener's.
+    pub fn one_sided(topology: Topology) -> Self {
+        Self { push_sat: 0, ..Self::balanced(topology) }
+    }
+}
+
+impl Network {
+    /// Starts the daemons of a plan, funds them, opens the channels and waits for gossip.
+    pub async fn build(&mut self, plan: &Plan) -> Result<()> {
+        self.add_nodes(plan.topology.nodes()).await?;
+        self.fund(plan).await?;
+        self.open(plan).await?;
+        if plan.announce {
+            self.wait_for_graph().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives every node an output for each channel that it opens, and spare ones for fees and
+    /// anchors; waits until the wallets know them.
+    pub async fn fund(&mut self, plan: &Plan) -> Result<()> {
+        let edges = plan.topology.edges();
+        // Room for the funding's fee, and for change above dust.
+        let output_sat = plan.capacity_sat + 100_000;
+        let mut gifts = Vec::new();
+        for (number, node) in self.nodes.iter().enumerate() {
+            let opens = edges.iter().filter(|(opener, _)| *opener == number).count();
+            for _ in 0..opens + plan.spare_outputs {
+                gifts.push((new_address(node).await?, output_sat));
+            }
+        }
+        self.give(&gifts).await
+    }
+
+    /// Gives money to addresses and mines it.
+    pub async fn give(&mut self, gifts: &[(Address, u64)]) -> Result<()> {
+        self.faucet.give(&self.bitcoind, gifts)?;
+        self.mine(1).await
+    }
+
+    /// Gives one node money in `outputs` outputs.
+    pub async fn give_node(&mut self, node: usize, amount_sat: u64, outputs: usize) -> Result<()> {
+        let mut gifts = Vec::new();
+        for _ in 0..outputs {
+            gifts.push((new_address(&self.nodes[node]).await?, amount_sat));
+        }
+        let before = spendable_sat(&self.nodes[node]).await?;
+        self.give(&gifts).await?;
+        let node = &self.nodes[node];
+        poll::eventually("the gift is in the wallet", async || {
+            let now = spendable_sat(node).await?;
+            Ok(if now > before { Look::Done(()) } else { Look::NotYet(format!("{now} sat")) })
+        })
+        .await
+    }
+
+    /// Opens all channels of a plan at once and waits until every one is ready on both sides.
+    pub async fn open(&mut self, plan: &Plan) -> Result<()> {
+        let mut opens = Vec::new();
+        for (opener, accepter) in plan.topology.edges() {
+            let request = OpenChannelRequest {
+                node_id: self.nodes[accepter].id(),
+                address: self.nodes[accepter].address(),
+                amount: Some(open_channel_request::Amount::CapacitySat(plan.capacity_sat)),
+                push_msat: plan.push_sat * 1_000,
+                announce: plan.announce,
+                ..OpenChannelRequest::default()
+            };
+            let what = || format!("{} opens", self.nodes[opener].name());
+            let stream = self.nodes[opener].channels().open(request).await.with_context(what)?;
+            let mut stream = stream.into_inner();
+            // One after the other as far as the broadcast: each funding needs inputs of its own.
+            follow_open(&mut stream, State::FundingBroadcast).await.with_context(what)?;
+            opens.push(stream);
+        }
+        let expected = u64::try_from(opens.len())?;
+        if expected > 0 {
+            self.mine(ANNOUNCE_DEPTH).await?;
+        }
+        for mut stream in opens {
+            follow_open(&mut stream, State::Ready).await?;
+        }
+        self.wait_usable().await
+    }
+
+    /// Waits until every channel of every running node is ready and its peer connected.
+    pub async fn wait_usable(&self) -> Result<()> {
+        for node in self.nodes.iter().filter(|node| node.runs()) {
+            poll::eventually(&format!("{}'s channels are usable", node.name()), async || {
+                let answer = node.channels().list(ListChannelsRequest::default()).await?;
+                let channels = answer.into_inner().channels;
+                let waiting: Vec<_> = channels
+                    .iter()
+                    .filter(|channel| !channel.usable)
+                    .map(|channel| {
+                        format!("{} (connected: {})", channel.state, channel.peer_connected)
+                    })
+                    .collect();
+                Ok(if waiting.is_empty() {
+                    Look::Done(())
+                } else {
+                    Look::NotYet(waiting.join(", "))
+                })
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every running node knows every announced channel with both policies.
+    pub async fn wait_for_graph(&self) -> Result<()> {
+        let mut announced = std::collections::BTreeSet::new();
+        for node in self.nodes.iter().filter(|node| node.runs()) {
+            let channels = node.channels().list(ListChannelsRequest::default()).await?.into_inner();
+            announced.extend(
+                channels
+                    .channels
+                    .iter()
+                    .filter(|channel| channel.announced)
+                    .map(|channel| channel.short_channel_id),
+            );
+        }
+        let expected = u64::try_from(announced.len())?;
+        for node in self.nodes.iter().filter(|node| node.runs()) {
+            let what = format!("{} knows {expected} channels", node.name());
+            poll::eventually(&what, async || {
+                let graph = node.graph().summarize(SummarizeGraphRequest {}).await?.into_inner();
+                let whole = graph.channels_with_both_policies >= expected;
+                Ok(if whole {
+                    Look::Done(())
+                } else {
+                    Look::NotYet(format!(
+                        "{} channels, {} with both policies",
+                        graph.channels, graph.channels_with_both_policies
+                    ))
+                })
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// A fresh address of a node's wallet.
+pub async fn new_address(node: &Node) -> Result<Address> {
+    let answer = node.wallet().new_address(NewAddressRequest {}).await?.into_inner();
+    Address::from_str(&answer.address)
+        .with_context(|| format!("{:?} is not an address", answer.address))?
+        .require_network(BitcoinNetwork::Regtest)
+        .context("the wallet's address is for another network")
+}
+
+async fn spendable_sat(node: &Node) -> Result<u64> {
+    Ok(node.wallet().get_balance(GetWalletBalanceRequest {}).await?.into_inner().spendable_sat)
+}
+
+/// Reads an open's stream until it reaches a state; its failure is ours.
+pub async fn follow_open(
+    stream: &mut Streaming<OpenChannelUpdate>,
+    until: State,
+) -> Result<OpenChannelUpdate> {
+    steps::bounded(&format!("the open reaches {}", until.as_str_name()), async {
+        while let Some(update) = stream.message().await? {
+            if update.state() == State::Failed {
+                bail!("the open failed: {}", update.failure);
+            }
+            if update.state() == until {
+                return Ok(update);
+            }
+        }
+        bail!("the stream of the open ended before {}", until.as_str_name())
+    })
+    .await
+}

@@ -1,0 +1,98 @@
+//! Waiting for what the chain decides: mines until money of closed channels is home.
+use anyhow::{Result, bail};
+use fulmen_proto::v1::Payment;
+
+use super::{channel, wallet};
+use crate::network::Network;
+use crate::poll::{self, Look};
+
+/// More blocks than any timelock of a channel with default limits takes, twice.
+const MOST_BLOCKS: u64 = 4_500;
+/// Looks at a pending payment before blocks are mined for it: a few seconds.
+const LOOKS_BEFORE_MINING: usize = 40;
+/// Blocks at a time while nothing says when the next balance becomes claimable.
+const STEP: u64 = 6;
+
+/// Mines until no daemon has money in closed channels any more and the mempool is empty.
+pub async fn sweep_everything(network: &Network) -> Result<()> {
+    let mut mined = 0;
+    loop {
+        let height = network.bitcoind.tip()?.0;
+        let mut waiting = Vec::new();
+        let mut next_height = None;
+        for node in network.nodes.iter().filter(|node| node.runs()) {
+            let balances = wallet::balances(node).await?;
+            for closing in balances.closing {
+                waiting.push(format!(
+                    "{}: {} sat {} (height {})",
+                    node.name(),
+                    closing.amount_sat,
+                    closing.kind,
+                    closing.claimable_height
+                ));
+                let claimable = u64::from(closing.claimable_height);
+                if claimable > height {
+                    next_height = Some(next_height.unwrap_or(claimable).min(claimable));
+                }
+            }
+            for open in channel::all(node).await? {
+                if open.state == "shutting_down" {
+                    waiting.push(format!("{}: a channel is shutting down", node.name()));
+                }
+            }
+        }
+        let mempool = network.bitcoind.mempool()?.len();
+        if waiting.is_empty() && mempool == 0 && mined > 0 {
+            return Ok(());
+        }
+        if mined >= MOST_BLOCKS {
+            bail!(
+                "after {mined} blocks still: {} and {mempool} in the mempool",
+                waiting.join("; ")
+            );
+        }
+        // Far timelocks are jumped over, but for the last blocks, in which daemons act.
+        let blocks = match next_height {
+            Some(next) if mempool == 0 && next > height + STEP => next - height - 1,
+            Some(_) | None => {
+                if mempool > 0 {
+                    1
+                } else {
+                    STEP.min(2)
+                }
+            }
+        };
+        network.mine(blocks).await?;
+        mined += blocks;
+        // Daemons answer to a block with transactions of their own: give them the time of a look.
+        poll::pass(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until a payment has its final state; mines meanwhile, because its HTLCs may have to be
+/// settled on chain.
+pub async fn payment_ends(network: &Network, payer: usize, hash: &[u8]) -> Result<Payment> {
+    let node = &network.nodes[payer];
+    let mut looks = 0;
+    poll::eventually("the payment ends, if need be on chain", async || {
+        let payment = super::pay::recorded(node, hash).await?;
+        if super::pay::is_final(&payment) {
+            return Ok(Look::Done(payment));
+        }
+        looks += 1;
+        if looks > LOOKS_BEFORE_MINING {
+            network.mine(1).await?;
+        }
+        Ok(Look::NotYet(payment.state().as_str_name().to_owned()))
+    })
+    .await
+}
+
+/// Waits until somebody has broadcast something.
+pub async fn mempool_holds_some(network: &Network) -> Result<()> {
+    poll::eventually("a transaction waits in the mempool", async || {
+        let waiting = network.bitcoind.mempool()?;
+        Ok(if waiting.is_empty() { Look::NotYet("none".to_owned()) } else { Look::Done(()) })
+    })
+    .await
+}

@@ -1,0 +1,287 @@
+//! The walls of the house: who may name what, who may see whom, and how large a file may be.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Files that may be longer than the ceiling, each with its reason.
+const LONG_FOR_A_REASON: [(&str, &str); 0] = [];
+const CEILING: usize = 500;
+const TEST_CEILING: usize = 600;
+
+/// Words that only one place may use.
+const NAMED_ONLY_IN: [(&str, &[&str]); 9] = [
+    ("sled", &["daemon/src/storage/"]),
+    ("bitcoincore_rpc", &["daemon/src/chain/bitcoind/", "integration/"]),
+    ("bdk_wallet", &["daemon/src/wallet/"]),
+    ("tonic", &["daemon/src/grpc/", "proto/", "cli/", "integration/"]),
+    ("fulmen_proto", &["daemon/src/grpc/", "daemon/benches/", "cli/", "integration/"]),
+    ("tokio::spawn", &["daemon/src/tasks.rs"]),
+    ("thread::spawn", &["daemon/src/tasks.rs"]),
+    ("process::exit", &["daemon/src/main.rs", "cli/src/main.rs"]),
+    ("chainmonitor::ChainMonitor<", &["daemon/src/node/types.rs"]),
+];
+
+/// The rooms of `daemon/src`, top to bottom; a line is a storey, whose rooms do not see each other.
+const STOREYS: [&[&str]; 13] = [
+    &["main"],
+    &["daemon", "offline"],
+    &["config"],
+    &["grpc"],
+    &["events"],
+    &["peers", "channels", "invoices", "payments", "forwards"],
+    &["node"],
+    &["wallet"],
+    &["feerates"],
+    &["chain"],
+    &["journal"],
+    &["storage"],
+    &["tasks"],
+];
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let silent: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| !source.text.starts_with("//! "))
+        .map(|source| source.path)
+        .collect();
+    assert!(silent.is_empty(), "begin these with a `//!` sentence: {silent:#?}");
+}
+
+#[test]
+fn every_file_fits_in_the_head() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| {
+            let is_test = source.path.contains("/tests/");
+            let ceiling = if is_test { TEST_CEILING } else { CEILING };
+            source.text.lines().count() > ceiling
+                && !LONG_FOR_A_REASON.iter().any(|(path, _)| *path == source.path)
+        })
+        .map(|source| source.path)
+        .collect();
+    assert!(long.is_empty(), "split these, or give a reason in LONG_FOR_A_REASON: {long:#?}");
+    let main = sources().into_iter().find(|source| source.path == "daemon/src/main.rs");
+    assert!(main.expect("there is a main").text.lines().count() <= 80, "main.rs has over 80 lines");
+}
+
+#[test]
+fn only_one_room_names_each_neighbour() {
+    let mut strays = Vec::new();
+    for source in sources().iter().filter(|source| !source.path.ends_with("tests/house.rs")) {
+        for (word, places) in NAMED_ONLY_IN {
+            let allowed = places.iter().any(|place| source.path.starts_with(place));
+            if !allowed && source.code().any(|line| names(line, word)) {
+                strays.push(format!("{} names {word}", source.path));
+            }
+        }
+    }
+    assert!(strays.is_empty(), "{strays:#?}");
+}
+
+#[test]
+fn rooms_import_only_rooms_below() {
+    let mut climbs = Vec::new();
+    for source in sources() {
+        let Some(room) = room_of(&source.path) else { continue };
+        if room == "lib" {
+            continue;
+        }
+        let storey = storey(&room).unwrap_or_else(|| panic!("{room} is not in STOREYS"));
+        for line in source.code() {
+            for other in rooms_named(line) {
+                let Some(other_storey) = self::storey(&other) else { continue };
+                if other != room && other_storey <= storey {
+                    climbs.push(format!("{}: {room} names {other}", source.path));
+                }
+            }
+        }
+    }
+    assert!(climbs.is_empty(), "{climbs:#?}");
+}
+
+#[test]
+fn crates_depend_only_on_what_they_may() {
+    let forbidden: [(&str, &[&str]); 5] = [
+        ("routing", &["tokio", "bitcoin", "sled", "tonic", "rand", "getrandom", "fulmen-proto"]),
+        ("proto", &["lightning", "sled", "clap", "fulmen-daemon"]),
+        ("cli", &["lightning", "bitcoincore-rpc", "sled", "fulmen-daemon", "fulmen-routing"]),
+        ("daemon", &["fulmen-cli", "fulmen-integration"]),
+        ("integration", &["fulmen-daemon", "fulmen-routing", "lightning", "sled"]),
+    ];
+    for (name, banned) in forbidden {
+        let manifest =
+            std::fs::read_to_string(root().join(name).join("Cargo.toml")).expect("manifest");
+        let dependencies = manifest.split("[dev-dependencies]").next().unwrap_or_default();
+        for line in dependencies.lines() {
+            let dependency = line.split(['.', '=', ' ']).next().unwrap_or_default();
+            assert!(!banned.contains(&dependency), "{name} may not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn every_method_has_a_permission_a_command_and_a_scenario() {
+    let permissions = text_under("daemon/src/grpc/auth");
+    let commands = text_under("cli/src");
+    let scenarios = text_under("integration/src") + &text_under("integration/tests");
+    let mut missing = Vec::new();
+    for (service, method) in methods() {
+        let call = format!("{}(", snake(&method));
+        if !permissions.contains(&format!("fulmen.v1.{service}/{method}")) {
+            missing.push(format!("{service}.{method}: no permission"));
+        }
+        if !commands.contains(&call) {
+            missing.push(format!("{service}.{method}: no CLI command"));
+        }
+        if !scenarios.contains(&format!("{service}.{method}")) && !scenarios.contains(&call) {
+            missing.push(format!("{service}.{method}: no black-box test names it"));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn the_readme_draws_the_rooms_that_there_are() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
+    let drawn: BTreeSet<String> = readme
+        .split("<!-- rooms -->")
+        .nth(1)
+        .expect("the drawing stands between two `<!-- rooms -->` marks")
+        .lines()
+        .filter(|line| !line.starts_with("```"))
+        .flat_map(|line| line.split("  ").next().unwrap_or_default().split_whitespace())
+        .map(|word| word.trim_end_matches('/').trim_end_matches(".rs").to_owned())
+        .filter(|word| !word.starts_with('-') && !word.is_empty())
+        .collect();
+    let there: BTreeSet<String> = std::fs::read_dir(root().join("daemon/src"))
+        .expect("daemon/src")
+        .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
+        .map(|name| name.trim_end_matches(".rs").to_owned())
+        .filter(|name| name != "lib")
+        .collect();
+    assert_eq!(drawn, there);
+    let storeys: BTreeSet<String> =
+        STOREYS.iter().flat_map(|storey| storey.iter().map(|room| (*room).to_owned())).collect();
+    assert_eq!(storeys, there);
+}
+
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The lines that are not comments.
+    fn code(&self) -> impl Iterator<Item = &str> {
+        self.text.lines().filter(|line| !line.trim_start().starts_with("//"))
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+fn sources() -> Vec<Source> {
+    let mut sources = Vec::new();
+    for part in ["cli", "daemon", "integration", "proto", "routing"] {
+        collect(&root().join(part), &mut sources);
+    }
+    assert!(sources.len() > 20, "the house has more than {} files", sources.len());
+    sources
+}
+
+fn collect(folder: &Path, into: &mut Vec<Source>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.expect("entry").path()) {
+        if path.is_dir() && !path.ends_with("target") {
+            collect(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).expect("a source file");
+            let path = path.strip_prefix(root()).expect("below the root");
+            into.push(Source { path: path.to_string_lossy().into_owned(), text });
+        }
+    }
+}
+
+fn text_under(folder: &str) -> String {
+    let mut sources = Vec::new();
+    collect(&root().join(folder), &mut sources);
+    sources
+        .into_iter()
+        .filter(|source| !source.path.ends_with("tests/house.rs"))
+        .map(|source| source.text)
+        .collect()
+}
+
+/// Whether `line` uses `word` as a whole path or crate name.
+fn names(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + word.len()..].chars().next();
+        let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+        let whole = !before.is_some_and(|c| is_part(c) || c == '"' || c == '`')
+            && (word.ends_with('<') || !after.is_some_and(is_part));
+        whole && (word.contains("::") || line[at + word.len()..].starts_with("::"))
+    })
+}
+
+fn room_of(path: &str) -> Option<String> {
+    let inside = path.strip_prefix("daemon/src/")?;
+    Some(inside.split(['/', '.']).next()?.to_owned())
+}
+
+fn storey(room: &str) -> Option<usize> {
+    STOREYS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// The rooms that a line names as `crate::room`, also in braces: `crate::{room, other::Thing}`.
+fn rooms_named(line: &str) -> Vec<String> {
+    let first_word = |text: &str| {
+        text.trim_start()
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect::<String>()
+    };
+    line.split("crate::")
+        .skip(1)
+        .flat_map(|rest| match rest.strip_prefix('{') {
+            Some(list) => {
+                let list = list.split('}').next().unwrap_or(list);
+                list.split(',').map(first_word).collect::<Vec<_>>()
+            }
+            None => vec![first_word(rest)],
+        })
+        .filter(|room| !room.is_empty())
+        .collect()
+}
+
+/// All methods as (service, method), from the `.proto` files.
+fn methods() -> Vec<(String, String)> {
+    let mut methods = Vec::new();
+    for entry in std::fs::read_dir(root().join("proto/fulmen/v1")).expect("the proto files") {
+        let text = std::fs::read_to_string(entry.expect("entry").path()).expect("a proto file");
+        let mut service = String::new();
+        for line in text.lines() {
+            let mut words = line.split([' ', '(']).filter(|word| !word.is_empty());
+            match (words.next(), words.next()) {
+                (Some("service"), Some(name)) => service = name.to_owned(),
+                (Some("rpc"), Some(name)) => methods.push((service.clone(), name.to_owned())),
+                _ => (),
+            }
+        }
+    }
+    assert!(methods.len() > 30, "{} methods", methods.len());
+    methods
+}
+
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(c.to_lowercase());
+    }
+    snake
+}

@@ -1,0 +1,96 @@
+//! On-chain money: funded, spent, listed, emptied, with the anchor reserve kept.
+use anyhow::ensure;
+use fulmen_integration::network::Topology;
+use fulmen_integration::network::funding::{Plan, new_address};
+use fulmen_integration::scenario;
+use fulmen_integration::steps::{refused, wallet};
+use fulmen_proto::v1::wallet_send_request::Amount;
+use fulmen_proto::v1::{ListTransactionsRequest, PageRequest, WalletSendRequest};
+use tonic::Code;
+
+#[test]
+fn fund_spend_list_and_empty_a_wallet() {
+    scenario::run("onchain", async |network| {
+        network.add_nodes(2).await?;
+        network.give_node(0, 1_000_000, 2).await?;
+        let [alice, bob] = &network.nodes[..] else { unreachable!("two were added") };
+        wallet::confirmed(alice, 2_000_000).await?;
+
+        let address = new_address(bob).await?.to_string();
+        let send = WalletSendRequest {
+            address: address.clone(),
+            amount: Some(Amount::AmountSat(300_000)),
+            feerate_msat_per_vb: 3_000,
+            idempotency_key: "rent".to_owned(),
+            label: "rent for May".to_owned(),
+        };
+        let sent = alice.wallet().send(send.clone()).await?.into_inner();
+        ensure!(sent.amount_sat == 300_000);
+        // A signature may come out shorter than what was reckoned with.
+        ensure!((sent.vsize * 3..sent.vsize * 3 + 6).contains(&sent.fee_sat), "{sent:?}");
+        let again = alice.wallet().send(send).await?.into_inner();
+        ensure!(again.txid == sent.txid, "the same key must not send twice");
+        ensure!(network.bitcoind.mempool()?.len() == 1, "one transaction for one key");
+        network.mine(1).await?;
+        wallet::confirmed(alice, 1_700_000 - sent.fee_sat).await?;
+        wallet::confirmed(bob, 300_000).await?;
+
+        let mut page_token = Vec::new();
+        let mut listed = Vec::new();
+        loop {
+            let page = Some(PageRequest { page_size: 1, page_token });
+            let answer = alice.wallet().list_transactions(ListTransactionsRequest { page }).await?;
+            let answer = answer.into_inner();
+            listed.extend(answer.transactions);
+            page_token = answer.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        ensure!(listed.len() == 2, "a gift and a send: {listed:?}");
+        ensure!(listed[0].txid == sent.txid, "newest first");
+        ensure!(listed[0].label == "rent for May" && listed[0].fee_sat == sent.fee_sat);
+        ensure!(listed[0].net_sat == -i64::try_from(300_000 + sent.fee_sat)?);
+        ensure!(listed[0].confirmations == 1);
+
+        let all = WalletSendRequest {
+            address,
+            amount: Some(Amount::All(true)),
+            ..WalletSendRequest::default()
+        };
+        let all = alice.wallet().send(all).await?.into_inner();
+        ensure!(all.amount_sat + all.fee_sat == 1_700_000 - sent.fee_sat, "all is all: {all:?}");
+        network.mine(1).await?;
+        wallet::confirmed(alice, 0).await?;
+        ensure!(wallet::unspent(alice).await?.is_empty());
+        wallet::confirmed(bob, 300_000 + all.amount_sat).await
+    });
+}
+
+#[test]
+fn sending_all_keeps_the_anchor_reserve() {
+    scenario::run("reserve", async |network| {
+        network.build(&Plan::balanced(Topology::Pair)).await?;
+        let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };
+        let before = wallet::balance(alice).await?;
+        ensure!(before.reserved_sat > 0, "a channel with anchors needs a reserve: {before:?}");
+        let request = WalletSendRequest {
+            address: new_address(bob).await?.to_string(),
+            amount: Some(Amount::All(true)),
+            ..WalletSendRequest::default()
+        };
+        alice.wallet().send(request).await?;
+        network.mine(1).await?;
+        let after = wallet::balance(alice).await?;
+        ensure!(after.confirmed_sat >= before.reserved_sat, "the reserve was spent: {after:?}");
+        let address = new_address(bob).await?.to_string();
+        let request = WalletSendRequest {
+            address,
+            amount: Some(Amount::AmountSat(after.confirmed_sat - 1_000)),
+            ..WalletSendRequest::default()
+        };
+        let outcome = alice.wallet().send(request).await;
+        refused(outcome, Code::FailedPrecondition, "")?;
+        Ok(())
+    });
+}
