@@ -173,6 +173,7 @@ async fn start(
         wallet: wallet.clone(),
         utxo_check: utxo_check.clone(),
         tip: best,
+        async_persistence: config.storage.async_persistence,
     })?;
     let spends = FundingSpends::load(store)?;
     wallet.attach(Outside {

@@ -14,6 +14,7 @@ pub mod restore;
 pub mod router;
 pub mod scorer;
 pub mod sweep;
+pub mod together;
 pub mod types;
 
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub struct Node {
     pub network: Network,
     /// The configuration of this room.
     pub config: Config,
+    /// Monitor updates that wait for the manager; none where each is written for itself.
+    held: Option<Arc<together::HeldStore>>,
     kv: Arc<crate::storage::KvStore>,
     wake: Notify,
 }

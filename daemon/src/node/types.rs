@@ -16,6 +16,7 @@ use super::gossip_order::OrderedGossip;
 use super::keys::Keys;
 use super::logger::Logger;
 use super::router::NodeRouter;
+use super::together::HeldStore;
 use crate::chain::UtxoCheck;
 use crate::feerates::Feerates;
 use crate::storage::KvStore;
@@ -33,13 +34,23 @@ pub type ChainMonitor = chainmonitor::ChainMonitor<
     Arc<Broadcaster>,
     Arc<Feerates>,
     Arc<Logger>,
-    Arc<MonitorPersister>,
+    Arc<dyn chainmonitor::Persist<InMemorySigner> + Send + Sync>,
     Arc<Keys>,
 >;
 
 /// Stores monitors as a base and its updates.
 pub type MonitorPersister = persist::MonitorUpdatingPersister<
     Arc<KvStore>,
+    Arc<Logger>,
+    Arc<Keys>,
+    Arc<Keys>,
+    Arc<Broadcaster>,
+    Arc<Feerates>,
+>;
+
+/// The same, over a store that holds its writes back.
+pub type HeldPersister = persist::MonitorUpdatingPersister<
+    Arc<HeldStore>,
     Arc<Logger>,
     Arc<Keys>,
     Arc<Keys>,
