@@ -37,6 +37,9 @@ fn an_old_commitment_is_punished() {
         chain::mempool_holds_some(network).await?;
         network.mine(1).await?;
 
+        // She vanishes before anybody can ask her.
+        network.nodes[0].stop().await?;
+
         network.nodes[1].launch().await?;
         network.wait_synced().await?;
         poll::eventually("bob punishes", async || {
