@@ -240,9 +240,9 @@ impl Rooms {
             Event::BumpTransaction(bump) => self.bump(&bump),
             Event::ConnectionNeeded { node_id, addresses } => {
                 let peers = self.peers.clone();
-                let address = addresses.first().map(ToString::to_string);
+                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 self.tasks.spawn_once(Stage::Peers, "connection for an onion message", async move {
-                    if let Err(error) = peers.connect(node_id, address.as_deref()).await {
+                    if let Err(error) = peers.visit(node_id, &addresses).await {
                         tracing::debug!(%error, %node_id, "could not connect for an onion message");
                     }
                 });

@@ -235,11 +235,12 @@ fn channels_peers_and_the_graph_refuse() {
         let mut peers = alice.peers();
         let nobody = ConnectPeerRequest { node_id: vec![4; 33], address: "127.0.0.1:1".to_owned() };
         refused(peers.connect(nobody).await, Code::InvalidArgument, "node_id")?;
-        let closed = ConnectPeerRequest { node_id: bob.id(), address: "127.0.0.1:1".to_owned() };
+        let address = "127.0.0.1:1".to_owned();
+        let closed = ConnectPeerRequest { node_id: stranger_id(), address };
         refused(peers.connect(closed).await, Code::FailedPrecondition, "")?;
         let other = ConnectPeerRequest { node_id: alice.id(), address: bob.address() };
         ensure!(peers.connect(other).await.is_err(), "connected to oneself at another's address");
-        let stranger = DisconnectPeerRequest { node_id: stranger(), force: false };
+        let stranger = DisconnectPeerRequest { node_id: stranger_id(), force: false };
         refused(peers.disconnect(stranger).await, Code::NotFound, "")?;
 
         let mut graph = alice.graph();
@@ -262,10 +263,6 @@ fn stranger_id() -> Vec<u8> {
         0xf8, 0x17, 0x98,
     ];
     G.to_vec()
-}
-
-fn stranger() -> Vec<u8> {
-    stranger_id()
 }
 
 /// An open may be refused at once or as the stream's end.
