@@ -31,6 +31,7 @@ pub struct Place {
         env = "FULMEN_NETWORK",
         global = true,
         hide_env_values = true,
+        hide_short_help = true,
         hide_possible_values = true
     )]
     pub network: Option<Network>,
@@ -40,7 +41,8 @@ pub struct Place {
         env = "FULMEN_RPC",
         value_name = "HOST:PORT",
         global = true,
-        hide_env_values = true
+        hide_env_values = true,
+        hide_short_help = true
     )]
     pub rpc: Option<String>,
     /// The daemon's certificate [default: DIR/NETWORK/tls.cert]
@@ -49,7 +51,8 @@ pub struct Place {
         env = "FULMEN_TLS_CERT",
         value_name = "FILE",
         global = true,
-        hide_env_values = true
+        hide_env_values = true,
+        hide_short_help = true
     )]
     pub tls_cert: Option<PathBuf>,
     /// What we may do there [default: DIR/NETWORK/admin.macaroon]
@@ -58,7 +61,8 @@ pub struct Place {
         env = "FULMEN_MACAROON",
         value_name = "FILE",
         global = true,
-        hide_env_values = true
+        hide_env_values = true,
+        hide_short_help = true
     )]
     pub macaroon: Option<PathBuf>,
 }

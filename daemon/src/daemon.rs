@@ -173,6 +173,7 @@ async fn start(
         wallet: wallet.clone(),
         utxo_check: utxo_check.clone(),
         tip: best,
+        async_persistence: config.storage.async_persistence,
     })?;
     let spends = FundingSpends::load(store)?;
     wallet.attach(Outside {
@@ -189,10 +190,15 @@ async fn start(
     });
     let node = catch_up(assembled, &spends, &mut sync).await?;
     let waker = node.clone();
-    utxo_check.attach(&node.gossip, move || waker.wake());
-    if let Err(error) = wallet.rebroadcast() {
-        tracing::warn!(%error, "could not rebroadcast the wallet's transactions");
-    }
+    utxo_check.attach(&node.gossip, node.resolving.clone(), move || waker.wake());
+    let (rebroadcast, forgetful, asked) = (wallet.clone(), wallet.clone(), source.clone());
+    let (tips, more_tips) = (tip.clone(), tip.clone());
+    tasks.spawn(Stage::Work, "rebroadcast the wallet's transactions", |stopping| {
+        rebroadcast.keep_broadcasting(tips, stopping)
+    });
+    tasks.spawn(Stage::Work, "forget displaced transactions", |stopping| {
+        forgetful.keep_forgetting(asked, more_tips, stopping)
+    });
 
     let synced = synced(tip.clone());
     let parts = channels::Parts {
@@ -318,9 +324,10 @@ async fn catch_up(
 /// Everyone who is told of each block, in the order in which they are told.
 fn following(node: &Arc<Node>, wallet: &Wallet, spends: &Arc<FundingSpends>) -> Vec<Listener> {
     let best = node.channel_manager.current_best_block();
+    // Who closed a channel is known before the wallet, or LDK's next bump, meets the block.
     let mut listeners = vec![
-        wallet_listener(wallet),
         Listener { name: "funding spends", best, listen: spends.clone() },
+        wallet_listener(wallet),
     ];
     listeners.extend(assemble::following(node).into_iter().map(|(name, best, listen)| Listener {
         name,

@@ -237,15 +237,12 @@ impl Rooms {
                 }
                 Ok(())
             }
-            Event::BumpTransaction(bump) => {
-                self.bump(bump);
-                Ok(())
-            }
+            Event::BumpTransaction(bump) => self.bump(&bump),
             Event::ConnectionNeeded { node_id, addresses } => {
                 let peers = self.peers.clone();
-                let address = addresses.first().map(ToString::to_string);
+                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 self.tasks.spawn_once(Stage::Peers, "connection for an onion message", async move {
-                    if let Err(error) = peers.connect(node_id, address.as_deref()).await {
+                    if let Err(error) = peers.visit(node_id, &addresses).await {
                         tracing::debug!(%error, %node_id, "could not connect for an onion message");
                     }
                 });
@@ -270,8 +267,17 @@ impl Rooms {
     }
 
     /// LDK asks anew at each block and each rebroadcast until the claim is confirmed.
-    fn bump(&self, event: BumpTransactionEvent) {
-        self.node.bumper.handle_event(&event);
+    ///
+    /// Where another commitment has closed the channel already, ours can never confirm: a child of it
+    /// would only sit in the wallet as money that never comes.
+    fn bump(&self, event: &BumpTransactionEvent) -> Result<(), storage::Error> {
+        if let BumpTransactionEvent::ChannelClose { channel_id, commitment_tx, .. } = event
+            && self.channels.is_closed_otherwise(channel_id, &commitment_tx.compute_txid())?
+        {
+            return Ok(());
+        }
+        self.node.bumper.handle_event(event);
+        Ok(())
     }
 
     /// The sweeper hides why the store refused it; the store knows.

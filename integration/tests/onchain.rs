@@ -26,7 +26,8 @@ fn fund_spend_list_and_empty_a_wallet() {
         };
         let sent = alice.wallet().send(send.clone()).await?.into_inner();
         ensure!(sent.amount_sat == 300_000);
-        ensure!(sent.fee_sat == sent.vsize * 3, "{sent:?} at 3 sat/vB");
+        // A signature may come out shorter than what was reckoned with.
+        ensure!((sent.vsize * 3..sent.vsize * 3 + 6).contains(&sent.fee_sat), "{sent:?}");
         let again = alice.wallet().send(send).await?.into_inner();
         ensure!(again.txid == sent.txid, "the same key must not send twice");
         ensure!(network.bitcoind.mempool()?.len() == 1, "one transaction for one key");

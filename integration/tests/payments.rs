@@ -92,7 +92,8 @@ fn many_parts_over_a_diamond() {
         // More than one channel carries.
         let amount_msat = 6_000_000_000;
         let invoice = pay::invoice(dave, amount_msat).await?;
-        let payment = pay::succeeds(alice, pay::request(&invoice.bolt11)).await?;
+        pay::succeeds(alice, pay::request(&invoice.bolt11)).await?;
+        let payment = pay::with_parts(alice, &invoice.payment_hash).await?;
         let settled: Vec<_> = payment
             .parts
             .iter()

@@ -60,7 +60,7 @@ fn a_wrong_password_and_another_network_are_refused_in_words() {
         let cookie = config::quoted(&wrong.display().to_string());
         arguments.extend(["--set".to_owned(), format!("bitcoind.rpc_cookie_file={cookie}")]);
         let said =
-            says(network.dir().join("password.log").as_path(), &arguments, "password").await?;
+            says(network.dir().join("password.log").as_path(), &arguments, "credentials").await?;
         ensure!(!said.contains("panicked"), "{said}");
 
         let other_dir = network.folder("signet")?;

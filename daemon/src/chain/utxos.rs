@@ -1,7 +1,7 @@
 //! Proves announced channels against the chain, for LDK's gossip.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bitcoin::constants::ChainHash;
@@ -51,11 +51,13 @@ impl<S: ChainSource> UtxoCheck<S> {
         }
     }
 
-    /// Says where the outcomes go: into the graph, on to peers through `gossip`; `wake` then makes
-    /// the peer manager process its events. To be called once, before gossip arrives.
+    /// Says where the outcomes go: into the graph, on to peers through `gossip`, under `resolving`, so
+    /// that no message meets one that is half done; `wake` then makes the peer manager process its
+    /// events. To be called once, before gossip arrives.
     pub fn attach<G, U, L>(
         &self,
         gossip: &Arc<P2PGossipSync<G, U, L>>,
+        resolving: Arc<RwLock<()>>,
         wake: impl Fn() + Send + std::marker::Sync + 'static,
     ) where
         G: std::ops::Deref<Target = NetworkGraph<L>> + Send + std::marker::Sync + 'static,
@@ -66,7 +68,9 @@ impl<S: ChainSource> UtxoCheck<S> {
         let gossip = Arc::downgrade(gossip);
         let resolve: Resolve = Box::new(move |future, outcome| {
             if let Some(gossip) = gossip.upgrade() {
+                let alone = resolving.write().unwrap_or_else(PoisonError::into_inner);
                 future.resolve(gossip.network_graph(), &*gossip, outcome);
+                drop(alone);
                 wake();
             }
         });

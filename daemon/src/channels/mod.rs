@@ -23,8 +23,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bitcoin::Network;
 use bitcoin::secp256k1::PublicKey;
+use bitcoin::{Network, Txid};
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::types::ChannelId;
 
@@ -170,6 +170,18 @@ impl Channels {
             items.push((id, (closed, spend)));
         }
         Ok(Page { items, next_token: page.next_token })
+    }
+
+    /// Whether a block holds a transaction other than `commitment` that closed the channel.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn is_closed_otherwise(
+        &self,
+        channel_id: &ChannelId,
+        commitment: &Txid,
+    ) -> Result<bool, storage::Error> {
+        Ok(self.0.spends.of(channel_id)?.is_some_and(|spend| spend.txid != *commitment))
     }
 
     /// Finds an open channel.

@@ -5,6 +5,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::convert;
 use super::status::{internal, malformed, refuse, unknown};
+use crate::node::net::ConnectError;
 use crate::peers::{Error, Peer, Peers};
 
 /// Serves `fulmen.v1.Peers`.
@@ -62,6 +63,8 @@ pub(super) fn refusal(error: Error) -> Status {
         Error::Address(_) => malformed("address", words),
         Error::Ourselves => malformed("node_id", words),
         Error::NoAddress(_) => refuse(Code::FailedPrecondition, "PEER_ADDRESS_UNKNOWN", words),
+        // Most likely a slip of the keyboard.
+        Error::Unreachable(ConnectError::Resolve { .. }) => malformed("address", words),
         Error::Unreachable(_) => refuse(Code::FailedPrecondition, "PEER_UNREACHABLE", words),
         Error::Unknown(_) => unknown("PEER_UNKNOWN", words),
         Error::HasChannels { .. } => refuse(Code::FailedPrecondition, "PEER_HAS_CHANNELS", words),

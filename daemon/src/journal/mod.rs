@@ -102,10 +102,73 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use bitcoin::hashes::Hash;
+    use bitcoin::hex::{DisplayHex, FromHex};
+    use bitcoin::secp256k1::PublicKey;
+    use bitcoin::{OutPoint, Txid};
+
     use super::*;
+    use crate::storage::Record;
 
     fn settled(number: u8) -> Entry {
         Entry::InvoiceCreated { payment_hash: [number; 32], amount_msat: Some(1000) }
+    }
+
+    /// What release 0.1 writes; it must be read for ever.
+    #[test]
+    fn stored_entries_are_read_for_ever() {
+        let node_id: PublicKey =
+            "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798".parse().unwrap();
+        let (one, two) = ([1; 32], [2; 32]);
+        let txid = Txid::from_byte_array(two);
+        let text = |text: &str| text.to_owned();
+        let entries = [
+            Entry::PaymentStarted { payment_id: one, payment_hash: two, amount_msat: 3 },
+            Entry::PaymentFinished {
+                payment_id: one,
+                payment_hash: two,
+                succeeded: false,
+                amount_msat: 3,
+                fee_msat: 4,
+                failure_reason: text("route_not_found"),
+            },
+            Entry::InvoiceCreated { payment_hash: two, amount_msat: None },
+            Entry::InvoiceSettled {
+                payment_hash: two,
+                received_msat: 5,
+                kind: InvoiceKind::Keysend,
+            },
+            Entry::ForwardSettled { forward_id: vec![6, 7] },
+            Entry::ForwardFailed {
+                inbound_channel_id: one,
+                outbound_short_channel_id: Some(8),
+                reason: text("expiry_too_soon"),
+            },
+            Entry::ChannelOpening {
+                channel_id: one,
+                node_id,
+                funding: OutPoint { txid, vout: 9 },
+                capacity_sat: 10,
+                outbound: true,
+            },
+            Entry::ChannelReady { channel_id: one, node_id },
+            Entry::ChannelClosed {
+                channel_id: one,
+                node_id: Some(node_id),
+                kind: text("force"),
+                reason: text("htlc expired"),
+            },
+            Entry::OutputSwept { channel_id: None, txid, amount_sat: 11 },
+            Entry::WalletSent { txid, amount_sat: 12, fee_sat: 13 },
+            Entry::WalletReceived { txid, amount_sat: 14 },
+        ];
+        for (entry, stored) in entries.into_iter().zip(include_str!("stored.hex").lines()) {
+            let stamped = Stamped { happened_at: 1_790_000_000, entry };
+            let bytes = Vec::<u8>::from_hex(stored).unwrap();
+            assert_eq!(Stamped::decode(1, &bytes), Ok(stamped.clone()));
+            assert_eq!(Record::encode(&stamped).to_lower_hex_string(), stored);
+        }
+        assert_eq!(include_str!("stored.hex").lines().count(), 12);
     }
 
     fn append(journal: &Journal, number: u8) -> storage::Commit {

@@ -4,20 +4,24 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bitcoin::Network;
+use lightning::chain::chainmonitor::Persist;
 use lightning::chain::{BestBlock, Listen};
 use lightning::events::bump_transaction::sync::WalletSync;
 use lightning::ln::channelmanager::ChainParameters;
 use lightning::ln::peer_handler::{IgnoringMessageHandler, MessageHandler};
-use lightning::sign::{EntropySource, NodeSigner};
+use lightning::sign::{EntropySource, InMemorySigner, NodeSigner};
 use lightning::util::config::UserConfig;
 use tokio::sync::Notify;
 
+use super::gossip_order::{OrderedGossip, Resolving};
 use super::keys::Keys;
 use super::logger::Logger;
 use super::router::NodeRouter;
+use super::together::{HeldStore, Together};
 use super::types::{
     Broadcaster, Bumper, ChainMonitor, ChannelManager, ChannelManagerReadArgs, GossipSync,
-    MessageRouter, MonitorPersister, OnionMessenger, PeerManager, RestoredMonitor, Sweeper,
+    HeldPersister, MessageRouter, MonitorPersister, OnionMessenger, PeerManager, RestoredMonitor,
+    Sweeper,
 };
 use super::{Config, Node, restore};
 use crate::chain::{Listener, UtxoCheck};
@@ -47,6 +51,8 @@ pub struct Materials {
     pub utxo_check: Arc<UtxoCheck>,
     /// Where a node that has no state yet begins.
     pub tip: BestBlock,
+    /// Write monitor updates together with the manager; see [`super::together`].
+    pub async_persistence: bool,
 }
 
 /// A node whose parts have not seen the newest blocks yet.
@@ -74,6 +80,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         wallet,
         utxo_check,
         tip,
+        async_persistence,
     } = materials;
     let logger = Arc::new(Logger);
     let kv = Arc::new(KvStore::new(store));
@@ -91,6 +98,22 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         feerates.clone(),
     ));
     let monitors = restore::monitors(&persister)?;
+    let held = async_persistence.then(|| Arc::new(HeldStore::new(kv.clone())));
+    let persister: Arc<dyn Persist<InMemorySigner> + Send + Sync> = match &held {
+        None => persister,
+        Some(held) => {
+            let persister = HeldPersister::new(
+                held.clone(),
+                logger.clone(),
+                config.monitor_updates_before_rewrite,
+                keys.clone(),
+                keys.clone(),
+                broadcaster.clone(),
+                feerates.clone(),
+            );
+            Arc::new(Together::new(persister, held.clone()))
+        }
+    };
     let chain_monitor = Arc::new(ChainMonitor::new(
         None,
         broadcaster.clone(),
@@ -176,6 +199,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
     });
 
     let gossip = Arc::new(GossipSync::new(graph.clone(), Some(utxo_check), logger.clone()));
+    let resolving = Resolving::default();
     let onion_messenger = Arc::new(OnionMessenger::new(
         keys.clone(),
         keys.clone(),
@@ -190,7 +214,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
     let peer_manager = Arc::new(PeerManager::new(
         MessageHandler {
             chan_handler: channel_manager.clone(),
-            route_handler: gossip.clone(),
+            route_handler: Arc::new(OrderedGossip::new(gossip.clone(), resolving.clone())),
             onion_message_handler: onion_messenger.clone(),
             custom_message_handler: Arc::new(IgnoringMessageHandler {}),
             send_only_message_handler: chain_monitor.clone(),
@@ -219,6 +243,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         chain_monitor,
         graph,
         gossip,
+        resolving,
         keys,
         sweeper: Arc::new(sweeper),
         scorer,
@@ -229,6 +254,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         wallet,
         network,
         config,
+        held,
         kv,
         wake: Notify::new(),
     });

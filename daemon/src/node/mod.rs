@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod config;
 pub mod decode;
 pub mod gossip;
+pub mod gossip_order;
 pub mod keys;
 pub mod logger;
 pub mod net;
@@ -13,6 +14,7 @@ pub mod restore;
 pub mod router;
 pub mod scorer;
 pub mod sweep;
+pub mod together;
 pub mod types;
 
 use std::sync::Arc;
@@ -38,6 +40,8 @@ pub struct Node {
     pub graph: Arc<types::Graph>,
     /// Verifies and takes in gossip.
     pub gossip: Arc<types::GossipSync>,
+    /// Held for writing while the proof of a channel goes into the graph.
+    pub resolving: gossip_order::Resolving,
     /// The node's secrets.
     pub keys: Arc<keys::Keys>,
     /// Brings the money of closed channels back to the wallet.
@@ -58,6 +62,8 @@ pub struct Node {
     pub network: Network,
     /// The configuration of this room.
     pub config: Config,
+    /// Monitor updates that wait for the manager; none where each is written for itself.
+    held: Option<Arc<together::HeldStore>>,
     kv: Arc<crate::storage::KvStore>,
     wake: Notify,
 }

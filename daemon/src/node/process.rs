@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lightning::events::{Event, ReplayEvent};
+use lightning::ln::types::ChannelId;
 use lightning::sign::EntropySource;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::restore::{BELIEFS, GRAPH, MANAGER, SCORER, StoredBeliefs, Written};
+use super::restore::{BELIEFS, GRAPH, MANAGER, SCORER, StoredBeliefs};
 use super::{Node, gossip, sweep};
+use crate::storage::Commit;
 use crate::tasks::Outcome;
 
 /// What becomes of an event; [`ReplayEvent`] asks LDK to tell it again.
@@ -40,7 +42,7 @@ const PRUNE_TICK: Duration = Duration::from_secs(3600);
 /// made, so the record of an event is durable before LDK forgets it; at worst it is told again.
 pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -> Outcome {
     let mut timers = Timers::new();
-    let mut last_manager: Option<Written> = None;
+    let mut snapshots = Snapshots::default();
     let mut forward_at: Option<Instant> = None;
     node.channel_manager.process_pending_events_async(|event| (outlet.event)(event)).await;
     node.chain_monitor.process_pending_events_async(|event| (outlet.event)(event)).await;
@@ -56,7 +58,7 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
         node.chain_monitor.process_pending_events_async(|event| (outlet.event)(event)).await;
         node.onion_messenger.process_pending_events_async(|event| (outlet.event)(event)).await;
         node.peer_manager.process_events();
-        store_manager(&node, &mut last_manager, &outlet).await?;
+        snapshots.begin(&node, &outlet);
 
         tokio::select! {
             () = stopping.cancelled() => (),
@@ -65,15 +67,16 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
             () = monitor_changed => (),
             () = message_changed => (),
             () = sleep_until(forward_at.unwrap_or_else(Instant::now)), if forward_at.is_some() => (),
+            () = held_more(&node) => (),
+            durable = snapshots.durable(&node) => durable?,
             tick = timers.next() => tick.act(&node),
         }
     }
     node.channel_manager.process_pending_events_async(|event| (outlet.event)(event)).await;
-    if let Some(commit) = last_manager {
-        commit.await?;
+    snapshots.dirty = true;
+    while snapshots.begin(&node, &outlet) {
+        snapshots.durable(&node).await?;
     }
-    node.channel_manager.get_and_clear_needs_persistence();
-    MANAGER.write(&node.kv, &*node.channel_manager).await?;
     GRAPH.write(&node.kv, &*node.graph).await?;
     store_scorer(&node).await?;
     store_beliefs(&node).await?;
@@ -104,26 +107,65 @@ fn forward(node: &Node, due: Option<Instant>) -> Option<Instant> {
     }
 }
 
-/// Writes the manager if it changed; only one write is under way at a time, so that a busy node writes
-/// it as often as the disk allows and no more often.
-async fn store_manager(node: &Node, last: &mut Option<Written>, outlet: &Outlet) -> Outcome {
-    if !node.channel_manager.get_and_clear_needs_persistence() {
-        return Ok(());
-    }
-    if let Some(commit) = last.take() {
-        commit.await?;
-    }
-    *last = Some(MANAGER.write(&node.kv, &*node.channel_manager));
-    (outlet.manager_stored)();
-    Ok(())
+/// Writes of the manager, each with the monitor updates that wait for it; one is under way at a time, so
+/// that a busy node writes as often as the disk allows and no more often.
+#[derive(Default)]
+struct Snapshots {
+    dirty: bool,
+    under_way: Option<(Commit, Vec<(ChannelId, u64)>)>,
 }
 
-fn store_scorer(node: &Node) -> Written {
+impl Snapshots {
+    /// Begins a write if something changed; returns whether one is under way.
+    fn begin(&mut self, node: &Node, outlet: &Outlet) -> bool {
+        self.dirty |= node.channel_manager.get_and_clear_needs_persistence();
+        if self.under_way.is_some() {
+            return true;
+        }
+        // Taken before the manager is: the manager then knows every update that is written with it. The
+        // other way round a kill would leave monitors that are ahead of it, and their channels close.
+        let held = node.held.as_ref().map(|held| held.take()).unwrap_or_default();
+        if !self.dirty && held.writes.is_empty() && held.updates.is_empty() {
+            return false;
+        }
+        self.dirty = false;
+        let manager = MANAGER.holding(&*node.channel_manager);
+        let commit = node.kv.commit_all(held.writes.into_iter().chain([manager]));
+        self.under_way = Some((commit, held.updates));
+        (outlet.manager_stored)();
+        true
+    }
+
+    /// Completes when the write under way is durable, and tells LDK which updates are; never, if there is
+    /// none. May be dropped and called again.
+    async fn durable(&mut self, node: &Node) -> Outcome {
+        match &mut self.under_way {
+            Some((commit, _)) => commit.await?,
+            None => std::future::pending().await,
+        }
+        for (channel_id, update) in self.under_way.take().map(|(_, done)| done).unwrap_or_default()
+        {
+            if let Err(error) = node.chain_monitor.channel_monitor_updated(channel_id, update) {
+                tracing::error!(?error, %channel_id, update, "LDK does not know a durable update");
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn held_more(node: &Node) {
+    match &node.held {
+        Some(held) => held.more().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn store_scorer(node: &Node) -> Commit {
     let scorer = node.scorer.read().expect("no panic while held");
     SCORER.write(&node.kv, &*scorer)
 }
 
-fn store_beliefs(node: &Node) -> Written {
+fn store_beliefs(node: &Node) -> Commit {
     let rows = node.router.planner().believed().export().collect();
     BELIEFS.write(&node.kv, &StoredBeliefs(rows))
 }
@@ -193,7 +235,10 @@ impl Tick<'_> {
                 node.chain_monitor.rebroadcast_pending_claims();
                 sweep::retry(node);
             }
-            Tick::Announce(announcer) => announcer.announce_if_due(node),
+            Tick::Announce(announcer) => {
+                announcer.announce_if_due(node);
+                announcer.heal(node);
+            }
             Tick::Knowledge => {
                 // Lost at a crash, both are learnt again: nobody waits for them.
                 drop(GRAPH.write(&node.kv, &*node.graph));

@@ -10,17 +10,16 @@ use lightning::chain::BestBlock;
 use lightning::io::{Cursor, ErrorKind};
 use lightning::ln::msgs::DecodeError;
 use lightning::routing::scoring::{ProbabilisticScorer, ProbabilisticScoringDecayParameters};
-use lightning::util::async_poll::AsyncResult;
 use lightning::util::persist::{
     CHANNEL_MANAGER_PERSISTENCE_KEY, CHANNEL_MANAGER_PERSISTENCE_PRIMARY_NAMESPACE,
     CHANNEL_MANAGER_PERSISTENCE_SECONDARY_NAMESPACE,
 };
 use lightning::util::persist::{
-    KVStore, KVStoreSync, NETWORK_GRAPH_PERSISTENCE_KEY,
-    NETWORK_GRAPH_PERSISTENCE_PRIMARY_NAMESPACE, NETWORK_GRAPH_PERSISTENCE_SECONDARY_NAMESPACE,
-    OUTPUT_SWEEPER_PERSISTENCE_KEY, OUTPUT_SWEEPER_PERSISTENCE_PRIMARY_NAMESPACE,
-    OUTPUT_SWEEPER_PERSISTENCE_SECONDARY_NAMESPACE, SCORER_PERSISTENCE_KEY,
-    SCORER_PERSISTENCE_PRIMARY_NAMESPACE, SCORER_PERSISTENCE_SECONDARY_NAMESPACE,
+    KVStoreSync, NETWORK_GRAPH_PERSISTENCE_KEY, NETWORK_GRAPH_PERSISTENCE_PRIMARY_NAMESPACE,
+    NETWORK_GRAPH_PERSISTENCE_SECONDARY_NAMESPACE, OUTPUT_SWEEPER_PERSISTENCE_KEY,
+    OUTPUT_SWEEPER_PERSISTENCE_PRIMARY_NAMESPACE, OUTPUT_SWEEPER_PERSISTENCE_SECONDARY_NAMESPACE,
+    SCORER_PERSISTENCE_KEY, SCORER_PERSISTENCE_PRIMARY_NAMESPACE,
+    SCORER_PERSISTENCE_SECONDARY_NAMESPACE,
 };
 use lightning::util::ser::{Readable, ReadableArgs, Writeable, Writer};
 
@@ -29,7 +28,7 @@ use super::types::{
     Broadcaster, ChannelManager, ChannelManagerReadArgs, ChannelMonitor, Graph, MonitorPersister,
     Scorer, Sweeper,
 };
-use crate::storage::KvStore;
+use crate::storage::{Commit, KvStore, KvWrite};
 
 /// Why the node's state could not be read back.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +52,6 @@ pub enum Error {
         reason: String,
     },
 }
-
-/// A write on its way to the disk; dropping it does not undo it.
-pub type Written = AsyncResult<'static, (), lightning::io::Error>;
 
 /// One of LDK's values under its fixed name in the store.
 #[derive(Clone, Copy)]
@@ -103,8 +99,18 @@ const SWEEPER: Slot = Slot {
 
 impl Slot {
     /// Enqueues a new value; it becomes durable after everything enqueued before it.
-    pub fn write(self, store: &KvStore, value: &impl Writeable) -> Written {
-        KVStore::write(store, self.primary, self.secondary, self.key, value.encode())
+    pub fn write(self, store: &KvStore, value: &impl Writeable) -> Commit {
+        store.commit_all([self.holding(value)])
+    }
+
+    /// Returns the write, for a batch of several.
+    pub fn holding(self, value: &impl Writeable) -> KvWrite {
+        KvWrite {
+            primary: self.primary.to_owned(),
+            secondary: self.secondary.to_owned(),
+            key: self.key.to_owned(),
+            value: Some(value.encode()),
+        }
     }
 
     fn read(self, store: &KvStore) -> Result<Option<Vec<u8>>, Error> {

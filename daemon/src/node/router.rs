@@ -8,7 +8,7 @@ use fulmen_routing::Beliefs;
 use lightning::blinded_path::payment::{BlindedPaymentPath, ReceiveTlvs};
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::channelmanager::PaymentId;
-use lightning::routing::router::{InFlightHtlcs, Route, RouteParameters, Router};
+use lightning::routing::router::{InFlightHtlcs, Path, Route, RouteParameters, Router};
 use lightning::routing::scoring::ProbabilisticScoringFeeParameters;
 use lightning::types::payment::PaymentHash;
 use serde::{Deserialize, Serialize};
@@ -31,12 +31,16 @@ pub enum Choice {
 /// Explanations kept for payments that found no route; more than any operator looks at at once.
 const EXPLANATIONS_KEPT: usize = 1_000;
 
+/// Payments whose paths are kept; more than are ever under way at once.
+const PAYMENTS_KEPT: usize = 20_000;
+
 /// Finds routes for our own payments.
 pub struct NodeRouter {
     choice: Choice,
     planner: Planner,
     ldk: LdkRouter,
     explanations: Mutex<HashMap<PaymentId, String>>,
+    paths: Mutex<HashMap<PaymentId, Vec<Path>>>,
 }
 
 impl NodeRouter {
@@ -55,6 +59,7 @@ impl NodeRouter {
             planner: Planner::new(graph.clone(), beliefs),
             ldk: LdkRouter::new(graph, logger, keys, scorer, fees),
             explanations: Mutex::new(HashMap::new()),
+            paths: Mutex::new(HashMap::new()),
         }
     }
 
@@ -66,6 +71,22 @@ impl NodeRouter {
     /// Takes the words that say why a payment found no route, if it found none.
     pub fn take_explanation(&self, payment_id: &PaymentId) -> Option<String> {
         self.explanations.lock().expect("no panic while held").remove(payment_id)
+    }
+
+    /// Takes all paths that were found for a payment since the daemon started, those that failed included.
+    ///
+    /// LDK tells which paths a payment took only a while after it has told that the payment arrived.
+    pub fn take_paths(&self, payment_id: &PaymentId) -> Vec<Path> {
+        let mut paths = self.paths.lock().expect("no panic while held");
+        paths.remove(payment_id).unwrap_or_default()
+    }
+
+    fn keep_paths(&self, payment_id: PaymentId, route: &Route) {
+        let mut paths = self.paths.lock().expect("no panic while held");
+        if paths.len() >= PAYMENTS_KEPT {
+            paths.clear();
+        }
+        paths.entry(payment_id).or_default().extend(route.paths.iter().cloned());
     }
 
     fn find(
@@ -106,7 +127,11 @@ impl Router for NodeRouter {
         _payment_hash: PaymentHash,
         payment_id: PaymentId,
     ) -> Result<Route, &'static str> {
-        self.find(payer, asked, first_hops, in_flight).map_err(|(ldk, why)| {
+        let found = self.find(payer, asked, first_hops, in_flight);
+        if let Ok(route) = &found {
+            self.keep_paths(payment_id, route);
+        }
+        found.map_err(|(ldk, why)| {
             let why = why.unwrap_or_else(|| ldk.to_owned());
             tracing::debug!(payment = %payment_id, why, "no route");
             let mut explanations = self.explanations.lock().expect("no panic while held");

@@ -12,9 +12,11 @@ use lightning::routing::{gossip, router};
 use lightning::sign::InMemorySigner;
 use lightning::util::{persist, sweep};
 
+use super::gossip_order::OrderedGossip;
 use super::keys::Keys;
 use super::logger::Logger;
 use super::router::NodeRouter;
+use super::together::HeldStore;
 use crate::chain::UtxoCheck;
 use crate::feerates::Feerates;
 use crate::storage::KvStore;
@@ -32,13 +34,23 @@ pub type ChainMonitor = chainmonitor::ChainMonitor<
     Arc<Broadcaster>,
     Arc<Feerates>,
     Arc<Logger>,
-    Arc<MonitorPersister>,
+    Arc<dyn chainmonitor::Persist<InMemorySigner> + Send + Sync>,
     Arc<Keys>,
 >;
 
 /// Stores monitors as a base and its updates.
 pub type MonitorPersister = persist::MonitorUpdatingPersister<
     Arc<KvStore>,
+    Arc<Logger>,
+    Arc<Keys>,
+    Arc<Keys>,
+    Arc<Broadcaster>,
+    Arc<Feerates>,
+>;
+
+/// The same, over a store that holds its writes back.
+pub type HeldPersister = persist::MonitorUpdatingPersister<
+    Arc<HeldStore>,
     Arc<Logger>,
     Arc<Keys>,
     Arc<Keys>,
@@ -115,7 +127,7 @@ pub type OnionMessenger = messenger::OnionMessenger<
 pub type PeerManager = peer_handler::PeerManager<
     lightning_net_tokio::SocketDescriptor,
     Arc<ChannelManager>,
-    Arc<GossipSync>,
+    Arc<OrderedGossip>,
     Arc<OnionMessenger>,
     Arc<Logger>,
     Arc<IgnoringMessageHandler>,

@@ -241,7 +241,12 @@ mod tests {
     }
 
     fn sent() -> News {
-        News::Sent { preimage: [7; 32], amount_msat: Some(1_000), fee_msat: Some(3) }
+        News::Sent {
+            preimage: [7; 32],
+            amount_msat: Some(1_000),
+            fee_msat: Some(3),
+            found: Vec::new(),
+        }
     }
 
     #[tokio::test]

@@ -163,7 +163,9 @@ impl Payments {
         fee_paid_msat: Option<u64>,
     ) -> Result<(), storage::Error> {
         let name = self.name(payment_id, payment_hash)?;
-        let news = News::Sent { preimage: preimage.0, amount_msat, fee_msat: fee_paid_msat };
+        let paths = self.0.node.router.take_paths(&PaymentId(name.payment_id));
+        let found = paths.iter().map(|path| outcome::part(path, PartEnd::Succeeded)).collect();
+        let news = News::Sent { preimage: preimage.0, amount_msat, fee_msat: fee_paid_msat, found };
         self.take_in(name, news)
     }
 
@@ -242,6 +244,7 @@ impl Payments {
             self.0.under_way.lock().expect("no panic while held").remove(&record.payment_id);
         if ended.is_some() {
             drop(ended);
+            drop(self.0.node.router.take_paths(&PaymentId(record.payment_id)));
             self.0.freed.notify_one();
         }
     }

@@ -19,6 +19,8 @@ pub enum News {
         amount_msat: Option<u64>,
         /// What the nodes on the way got; LDK may not know.
         fee_msat: Option<u64>,
+        /// The paths that were found for it, failed ones included; LDK itself tells the parts later.
+        found: Vec<Part>,
     },
     /// Nothing is under way any more, and nothing will be.
     Failed(FailureReason),
@@ -61,11 +63,17 @@ pub fn decide(record: Option<PaymentRecord>, name: Name, news: News, now_ms: u64
         None => (false, unknown(name, now_ms)),
     };
     match (news, record.state) {
-        (News::Sent { preimage, amount_msat, fee_msat }, State::Pending | State::Failed) => {
+        (News::Sent { preimage, amount_msat, fee_msat, found }, State::Pending | State::Failed) => {
+            let amount_msat = amount_msat.unwrap_or(record.amount_msat);
+            let mut parts = record.parts.clone();
+            for part in arrived(found, &record.parts, amount_msat) {
+                parts = with_part(&parts, part).unwrap_or(parts);
+            }
             Change::Ended(PaymentRecord {
                 state: State::Succeeded,
                 preimage: Some(preimage),
-                amount_msat: amount_msat.unwrap_or(record.amount_msat),
+                amount_msat,
+                parts,
                 fee_msat,
                 failure: None,
                 cancelling: false,
@@ -98,6 +106,21 @@ pub fn decide(record: Option<PaymentRecord>, name: Name, news: News, now_ms: u64
         | (News::Failed(_), State::Failed | State::Succeeded)
         | (News::Sent { .. }, State::Succeeded) => Change::None,
     }
+}
+
+/// Of the parts that were found for a payment, those by which it arrived; none where they do not come to
+/// the amount, as after a restart or where a path that failed once was taken again.
+fn arrived(found: Vec<Part>, known: &[Part], amount_msat: u64) -> Vec<Part> {
+    let has_failed = |part: &Part| {
+        known.iter().any(|known| {
+            known.end != PartEnd::Succeeded
+                && known.amount_msat == part.amount_msat
+                && known.hops == part.hops
+        })
+    };
+    let parts: Vec<Part> = found.into_iter().filter(|part| !has_failed(part)).collect();
+    let sum = parts.iter().fold(0u64, |sum, part| sum.saturating_add(part.amount_msat));
+    if sum == amount_msat { parts } else { Vec::new() }
 }
 
 /// Adds a part unless it was told before, and lets the oldest failed one go when there are too many.
@@ -210,7 +233,12 @@ mod tests {
     }
 
     fn sent() -> News {
-        News::Sent { preimage: [9; 32], amount_msat: Some(1_000), fee_msat: Some(3) }
+        News::Sent {
+            preimage: [9; 32],
+            amount_msat: Some(1_000),
+            fee_msat: Some(3),
+            found: Vec::new(),
+        }
     }
 
     fn a_part(amount_msat: u64, end: PartEnd) -> Part {
@@ -287,10 +315,39 @@ mod tests {
         assert_eq!(record.parts.last(), Some(&failed_part(99)));
     }
 
+    #[test]
+    fn a_payment_arrived_by_the_paths_that_come_to_its_amount() {
+        let part = |amount| a_part(amount, PartEnd::Succeeded);
+        let (failed, none) = (failed_part(700), Vec::new());
+        for (found, known, expected) in [
+            (vec![part(400), part(600)], vec![], vec![part(400), part(600)]),
+            (vec![part(700), part(300), part(700)], vec![failed.clone()], none.clone()),
+            (
+                vec![part(700), part(300), part(699), part(1)],
+                vec![failed],
+                vec![part(300), part(699), part(1)],
+            ),
+            (vec![part(400)], vec![], none.clone()),
+            (vec![], vec![], none),
+        ] {
+            assert_eq!(arrived(found.clone(), &known, 1_000), expected, "{found:?}");
+        }
+        let News::Sent { preimage, amount_msat, fee_msat, .. } = sent() else { panic!() };
+        let news = News::Sent { preimage, amount_msat, fee_msat, found: vec![part(1_000)] };
+        let record = after(pending(), news);
+        assert_eq!(record.parts, [part(1_000)]);
+        assert_eq!(after(record, News::PartEnded(part(1_000))).parts.len(), 1, "told again");
+    }
+
     fn any_news() -> impl Strategy<Value = News> {
         prop_oneof![
             (any::<[u8; 32]>(), any::<Option<u64>>(), any::<Option<u64>>()).prop_map(
-                |(preimage, amount_msat, fee_msat)| News::Sent { preimage, amount_msat, fee_msat }
+                |(preimage, amount_msat, fee_msat)| News::Sent {
+                    preimage,
+                    amount_msat,
+                    fee_msat,
+                    found: Vec::new(),
+                }
             ),
             Just(News::Failed(FailureReason::RetriesExhausted)),
             Just(News::Failed(FailureReason::Cancelled)),

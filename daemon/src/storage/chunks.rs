@@ -184,6 +184,15 @@ mod tests {
         }
     }
 
+    /// What release 0.1 writes; it must be read for ever.
+    #[test]
+    fn a_stored_manifest_is_read_for_ever() {
+        let stored = [1, 255, 228, 233, 123, 88, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 64, 1, 1, 2, 3, 4];
+        let manifest = Manifest { chunks: 3, bytes: 16_385, sum: 0x0102_0304 };
+        assert_eq!(manifest.encode(), stored);
+        assert_eq!(Manifest::decode(&stored), Ok(Some(manifest)));
+    }
+
     #[test]
     fn a_missing_or_foreign_chunk_is_noticed() {
         let backend = Memory::default();

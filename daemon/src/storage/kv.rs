@@ -15,7 +15,45 @@ use super::{Batch, Commit, Error, Store, keys};
 #[derive(Clone)]
 pub struct KvStore(Store);
 
+/// One of LDK's writes, for those who gather several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KvWrite {
+    /// The primary namespace.
+    pub primary: String,
+    /// The secondary namespace.
+    pub secondary: String,
+    /// The key.
+    pub key: String,
+    /// The new value; none to remove it.
+    pub value: Option<Vec<u8>>,
+}
+
+impl KvWrite {
+    /// Whether it is about this key.
+    pub fn is(&self, primary: &str, secondary: &str, key: &str) -> bool {
+        self.key == key && self.is_in(primary, secondary)
+    }
+
+    /// Whether it is in this namespace.
+    pub fn is_in(&self, primary: &str, secondary: &str) -> bool {
+        self.primary == primary && self.secondary == secondary
+    }
+}
+
 impl KvStore {
+    /// Enqueues several writes as one batch: all of them become durable, or none.
+    pub fn commit_all(&self, writes: impl IntoIterator<Item = KvWrite>) -> Commit {
+        let mut batch = Batch::new();
+        for write in writes {
+            let key = whole(&write.primary, &write.secondary, &write.key);
+            match write.value {
+                Some(value) => batch.put(key, codec::frame(1, BYTES_KIND, &value)),
+                None => batch.delete(key),
+            }
+        }
+        self.0.commit(batch)
+    }
+
     /// Returns LDK's view of a store.
     pub fn new(store: Store) -> Self {
         Self(store)

@@ -47,7 +47,7 @@ pub use error::Error;
 pub use export::ExportReport;
 pub use group::Commit;
 pub use history::{History, Page};
-pub use kv::KvStore;
+pub use kv::{KvStore, KvWrite};
 pub use log::Log;
 pub use mirror::MirrorStatus;
 pub use retention::every_day;

@@ -5,6 +5,7 @@
 //! transaction and the lock on its inputs before it is broadcast or handed to LDK.
 
 mod coins;
+mod displaced;
 mod draft;
 mod error;
 mod funding;

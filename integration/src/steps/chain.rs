@@ -1,5 +1,6 @@
 //! Waiting for what the chain decides: mines until money of closed channels is home.
 use anyhow::{Result, bail};
+use fulmen_proto::v1::Payment;
 
 use super::{channel, wallet};
 use crate::network::Network;
@@ -7,6 +8,8 @@ use crate::poll::{self, Look};
 
 /// More blocks than any timelock of a channel with default limits takes, twice.
 const MOST_BLOCKS: u64 = 4_500;
+/// Looks at a pending payment before blocks are mined for it: a few seconds.
+const LOOKS_BEFORE_MINING: usize = 40;
 /// Blocks at a time while nothing says when the next balance becomes claimable.
 const STEP: u64 = 6;
 
@@ -64,6 +67,25 @@ pub async fn sweep_everything(network: &Network) -> Result<()> {
         // Daemons answer to a block with transactions of their own: give them the time of a look.
         poll::pass(std::time::Duration::from_millis(100)).await;
     }
+}
+
+/// Waits until a payment has its final state; mines meanwhile, because its HTLCs may have to be
+/// settled on chain.
+pub async fn payment_ends(network: &Network, payer: usize, hash: &[u8]) -> Result<Payment> {
+    let node = &network.nodes[payer];
+    let mut looks = 0;
+    poll::eventually("the payment ends, if need be on chain", async || {
+        let payment = super::pay::recorded(node, hash).await?;
+        if super::pay::is_final(&payment) {
+            return Ok(Look::Done(payment));
+        }
+        looks += 1;
+        if looks > LOOKS_BEFORE_MINING {
+            network.mine(1).await?;
+        }
+        Ok(Look::NotYet(payment.state().as_str_name().to_owned()))
+    })
+    .await
 }
 
 /// Waits until somebody has broadcast something.

@@ -1,6 +1,7 @@
 //! Invoices, payments and keysends, followed to their final state.
 use anyhow::{Context as _, Result, ensure};
 use fulmen_proto::v1::payment::State;
+use fulmen_proto::v1::payment_part::State as PartState;
 use fulmen_proto::v1::{
     CreateInvoiceRequest, ForwardPolicy, GetInvoiceRequest, GetPaymentRequest, Invoice,
     KeysendRequest, PayRequest, Payment, create_invoice_request, get_invoice_request,
@@ -65,7 +66,7 @@ pub async fn transfer(payer: &Node, payee: &Node, amount_msat: u64) -> Result<Pa
     let payment = succeeds(payer, request(&invoice.bolt11)).await?;
     ensure!(payment.amount_msat == amount_msat, "{} arrived of {amount_msat}", payment.amount_msat);
     settled(payee, &invoice.payment_hash, amount_msat).await?;
-    Ok(payment)
+    with_parts(payer, &invoice.payment_hash).await
 }
 
 /// Waits until an invoice is settled with exactly this amount.
@@ -109,6 +110,26 @@ pub async fn recorded(node: &Node, payment_hash: &[u8]) -> Result<Payment> {
     let by = get_payment_request::By::PaymentHash(payment_hash.to_vec());
     let answer = node.payments().get(GetPaymentRequest { by: Some(by) }).await?;
     answer.into_inner().payment.context("no payment in the answer")
+}
+
+/// Waits until the record of a succeeded payment has all its parts: LDK tells of the money first and
+/// of its ways afterwards.
+pub async fn with_parts(node: &Node, payment_hash: &[u8]) -> Result<Payment> {
+    poll::eventually(&format!("{}'s payment has its parts", node.name()), async || {
+        let payment = recorded(node, payment_hash).await?;
+        let settled_msat: u64 = payment
+            .parts
+            .iter()
+            .filter(|part| part.state() == PartState::Succeeded)
+            .map(|part| part.amount_msat)
+            .sum();
+        Ok(if settled_msat == payment.amount_msat {
+            Look::Done(payment)
+        } else {
+            Look::NotYet(format!("parts of {settled_msat} msat"))
+        })
+    })
+    .await
 }
 
 /// Waits until a recorded payment has a final state.
