@@ -345,8 +345,7 @@ fn anchor_reserve(node: &Arc<Node>) -> Arc<dyn Fn() -> u64 + Send + std::marker:
     // Weak, because the node owns the wallet that owns this.
     let node = Arc::downgrade(node);
     Arc::new(move || {
-        let channels = node.upgrade().map_or(0, |node| node.channel_manager.list_channels().len());
-        reserve::reserve_sat(channels)
+        reserve::reserve_sat(node.upgrade().map_or(0, |node| node.channels_to_defend()))
     })
 }
 

@@ -211,10 +211,11 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         channel_manager.clone(),
         Arc::new(IgnoringMessageHandler {}),
     ));
+    let ordered_gossip = Arc::new(OrderedGossip::new(gossip.clone(), resolving.clone()));
     let peer_manager = Arc::new(PeerManager::new(
         MessageHandler {
             chan_handler: channel_manager.clone(),
-            route_handler: Arc::new(OrderedGossip::new(gossip.clone(), resolving.clone())),
+            route_handler: ordered_gossip.clone(),
             onion_message_handler: onion_messenger.clone(),
             custom_message_handler: Arc::new(IgnoringMessageHandler {}),
             send_only_message_handler: chain_monitor.clone(),
@@ -243,6 +244,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         chain_monitor,
         graph,
         gossip,
+        ordered_gossip,
         resolving,
         keys,
         sweeper: Arc::new(sweeper),

@@ -18,7 +18,7 @@ pub const ANNOUNCE_TICK: Duration = Duration::from_secs(1);
 const REPEAT: Duration = Duration::from_secs(6 * 3600);
 
 /// How long a channel that everyone should know of may be missing before something is done.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long what was done has to take effect.
 const BETWEEN_REMEDIES: Duration = Duration::from_secs(20);
 
@@ -27,6 +27,7 @@ const BETWEEN_REMEDIES: Duration = Duration::from_secs(20);
 pub struct Announcer {
     last: Option<(Instant, usize)>,
     missing: HashMap<ChannelId, Instant>,
+    repeat_at: HashMap<ChannelId, Option<Instant>>,
 }
 
 /// What our own graph lacks of one of our announced channels.
@@ -70,9 +71,11 @@ impl Announcer {
         let channels = node.channel_manager.list_usable_channels();
         let ours = |id: &ChannelId| channels.iter().any(|channel| channel.channel_id == *id);
         self.missing.retain(|id, _| ours(id));
+        self.repeat_at.retain(|id, _| ours(id));
         for channel in channels.iter().filter(|channel| is_due_in_graph(channel)) {
             let Some(lack) = lack(node, channel) else {
                 self.missing.remove(&channel.channel_id);
+                self.repeat_once(node, channel);
                 continue;
             };
             let at =
@@ -87,6 +90,20 @@ impl Announcer {
                     node.peer_manager.disconnect_by_node_id(channel.counterparty.node_id);
                 }
                 Lack::OwnPolicy => repeat_policy(node, channel),
+            }
+        }
+    }
+}
+
+impl Announcer {
+    /// Says once more, a moment later, what a peer may have dropped while it was still proving the channel.
+    fn repeat_once(&mut self, node: &Node, channel: &ChannelDetails) {
+        let due =
+            self.repeat_at.entry(channel.channel_id).or_insert(Some(Instant::now() + PATIENCE));
+        if due.is_some_and(|due| due <= Instant::now()) {
+            *due = None;
+            if let Some(scid) = channel.short_channel_id {
+                node.ordered_gossip.repeat(scid);
             }
         }
     }

@@ -5,7 +5,7 @@
 //! graph: a policy that comes in between finds the channel in neither place and is dropped, and nobody
 //! sends it again. So messages wait for the fraction of a millisecond that this takes.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bitcoin::secp256k1::PublicKey;
 use lightning::ln::msgs::{
@@ -26,12 +26,35 @@ pub type Resolving = Arc<RwLock<()>>;
 pub struct OrderedGossip {
     gossip: Arc<GossipSync>,
     resolving: Resolving,
+    repeated: Mutex<Vec<MessageSendEvent>>,
 }
 
 impl OrderedGossip {
     /// Wraps `gossip`; whoever resolves look-ups holds `resolving` for writing.
     pub fn new(gossip: Arc<GossipSync>, resolving: Resolving) -> Self {
-        Self { gossip, resolving }
+        Self { gossip, resolving, repeated: Mutex::default() }
+    }
+
+    /// Sends what the graph holds of a channel to all peers once more, whoever said it.
+    pub fn repeat(&self, short_channel_id: u64) {
+        let graph = self.gossip.network_graph().read_only();
+        let Some(channel) = graph.channel(short_channel_id) else { return };
+        let announcement = channel.announcement_message.clone();
+        let policies = [&channel.one_to_two, &channel.two_to_one]
+            .map(|policy| policy.as_ref().and_then(|policy| policy.last_update_message.clone()));
+        let mut repeated = self.repeated.lock().unwrap_or_else(PoisonError::into_inner);
+        repeated.extend(
+            announcement.map(|msg| MessageSendEvent::BroadcastChannelAnnouncement {
+                msg,
+                update_msg: None,
+            }),
+        );
+        repeated.extend(
+            policies
+                .into_iter()
+                .flatten()
+                .map(|msg| MessageSendEvent::BroadcastChannelUpdate { msg }),
+        );
     }
 
     fn settled(&self) -> RwLockReadGuard<'_, ()> {
@@ -41,7 +64,10 @@ impl OrderedGossip {
 
 impl BaseMessageHandler for OrderedGossip {
     fn get_and_clear_pending_msg_events(&self) -> Vec<MessageSendEvent> {
-        self.gossip.get_and_clear_pending_msg_events()
+        let mut events = self.gossip.get_and_clear_pending_msg_events();
+        let mut repeated = self.repeated.lock().unwrap_or_else(PoisonError::into_inner);
+        events.append(&mut repeated);
+        events
     }
 
     fn peer_disconnected(&self, their_node_id: PublicKey) {

@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 use bitcoin::Network;
 use bitcoin::secp256k1::PublicKey;
+use lightning::chain::channelmonitor::Balance;
+use lightning::ln::types::ChannelId;
 use lightning::sign::{NodeSigner, Recipient};
 use tokio::sync::Notify;
 
@@ -42,6 +44,8 @@ pub struct Node {
     pub gossip: Arc<types::GossipSync>,
     /// Held for writing while the proof of a channel goes into the graph.
     pub resolving: gossip_order::Resolving,
+    /// The same as peers see it: in order, and repeated where a part was lost.
+    pub ordered_gossip: Arc<gossip_order::OrderedGossip>,
     /// The node's secrets.
     pub keys: Arc<keys::Keys>,
     /// Brings the money of closed channels back to the wallet.
@@ -76,8 +80,32 @@ impl Node {
             .expect("the key of the node itself is always available")
     }
 
+    /// How many channels may yet need a transaction of ours bumped: open ones, and closed ones of which
+    /// something is still to be claimed before somebody else does.
+    pub fn channels_to_defend(&self) -> usize {
+        let open = self.channel_manager.list_channels();
+        let is_contested = |id: &ChannelId| {
+            let monitor = self.chain_monitor.get_monitor(*id);
+            monitor.is_ok_and(|monitor| monitor.get_claimable_balances().iter().any(is_contested))
+        };
+        let closed = self.chain_monitor.list_monitors().into_iter();
+        let closed = closed.filter(|id| open.iter().all(|channel| channel.channel_id != *id));
+        open.len() + closed.filter(is_contested).count()
+    }
+
     /// Makes the processing loop run now, after a call that left LDK something to send or to tell.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+}
+
+fn is_contested(balance: &Balance) -> bool {
+    match balance {
+        Balance::ContentiousClaimable { .. }
+        | Balance::MaybeTimeoutClaimableHTLC { .. }
+        | Balance::MaybePreimageClaimableHTLC { .. }
+        | Balance::CounterpartyRevokedOutputClaimable { .. } => true,
+        Balance::ClaimableOnChannelClose { .. }
+        | Balance::ClaimableAwaitingConfirmations { .. } => false,
     }
 }

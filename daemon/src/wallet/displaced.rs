@@ -62,7 +62,10 @@ impl Wallet {
         let mut ledger = self.ledger();
         // While the chain was asked a block may have come.
         displaced.retain(|txid| !coins::is_confirmed(&ledger.bdk, *txid));
-        tracing::info!(count = displaced.len(), "forgetting transactions that can no longer confirm");
+        tracing::info!(
+            count = displaced.len(),
+            "forgetting transactions that can no longer confirm"
+        );
         let with_descendants = ledger.with_descendants(displaced);
         ledger.evict(with_descendants, self.now());
         drop(self.keep(&mut ledger, Batch::new(), &[])?);
