@@ -32,6 +32,7 @@ fn a_day_at_the_command_line() {
         network.give_node(0, 3_000_000, 1).await?;
         let to_bob = text(&bob.json(&["address"]).await?, "/address")?;
         alice.json(&["wallet", "send", &to_bob, "0.005btc", "--feerate", "3", "-y"]).await?;
+        chain::mempool_holds_some(network).await?;
         network.mine(1).await?;
         wallet::confirmed(&network.nodes[1], 500_000).await?;
         for arguments in [["wallet", "balance"], ["wallet", "list"], ["wallet", "utxos"]] {

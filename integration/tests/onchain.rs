@@ -3,7 +3,7 @@ use anyhow::ensure;
 use fulmen_integration::network::Topology;
 use fulmen_integration::network::funding::{Plan, new_address};
 use fulmen_integration::scenario;
-use fulmen_integration::steps::{refused, wallet};
+use fulmen_integration::steps::{chain, refused, wallet};
 use fulmen_proto::v1::wallet_send_request::Amount;
 use fulmen_proto::v1::{ListTransactionsRequest, PageRequest, WalletSendRequest};
 use tonic::Code;
@@ -30,6 +30,7 @@ fn fund_spend_list_and_empty_a_wallet() {
         ensure!((sent.vsize * 3..sent.vsize * 3 + 6).contains(&sent.fee_sat), "{sent:?}");
         let again = alice.wallet().send(send).await?.into_inner();
         ensure!(again.txid == sent.txid, "the same key must not send twice");
+        chain::mempool_holds_some(network).await?;
         ensure!(network.bitcoind.mempool()?.len() == 1, "one transaction for one key");
         network.mine(1).await?;
         wallet::confirmed(alice, 1_700_000 - sent.fee_sat).await?;
@@ -60,6 +61,7 @@ fn fund_spend_list_and_empty_a_wallet() {
         };
         let all = alice.wallet().send(all).await?.into_inner();
         ensure!(all.amount_sat + all.fee_sat == 1_700_000 - sent.fee_sat, "all is all: {all:?}");
+        chain::mempool_holds_some(network).await?;
         network.mine(1).await?;
         wallet::confirmed(alice, 0).await?;
         ensure!(wallet::unspent(alice).await?.is_empty());
@@ -80,6 +82,7 @@ fn sending_all_keeps_the_anchor_reserve() {
             ..WalletSendRequest::default()
         };
         alice.wallet().send(request).await?;
+        chain::mempool_holds_some(network).await?;
         network.mine(1).await?;
         let after = wallet::balance(alice).await?;
         ensure!(after.confirmed_sat >= before.reserved_sat, "the reserve was spent: {after:?}");

@@ -245,9 +245,9 @@ fn channels_peers_and_the_graph_refuse() {
 
         let mut graph = alice.graph();
         let node = GetGraphNodeRequest { node_id: stranger_id() };
-        refused(graph.get_node(node).await, Code::NotFound, "node_id")?;
+        refused(graph.get_node(node).await, Code::NotFound, "graph")?;
         let channel = GetGraphChannelRequest { short_channel_id: 1 << 40 };
-        refused(graph.get_channel(channel).await, Code::NotFound, "short_channel_id")?;
+        refused(graph.get_channel(channel).await, Code::NotFound, "graph")?;
         let verify =
             VerifyMessageRequest { message: b"x".to_vec(), signature: "nonsense".to_owned() };
         refused(alice.node().verify_message(verify).await, Code::InvalidArgument, "signature")?;
