@@ -5,7 +5,7 @@
 //! chance as a seed. The way through the crate is the way of a query: [`graph`] (what the world says)
 //! and [`liquidity`] (what we believe) are laid under the query by `path::field`, searched by `path`,
 //! solved as a flow by `flow`, made exact by `flow::refine`, judged by [`check`], and handed out by
-//! [`plan`].
+//! [`plan()`].
 
 pub mod amount;
 pub mod check;

@@ -196,7 +196,7 @@ pub struct PaymentRecord {
     pub label: Option<String>,
     /// Cancelled by the user while parts may still be under way.
     pub cancelling: bool,
-    /// The parts that have ended, bounded by [`MAX_KEPT_PARTS`].
+    /// The parts that have ended, bounded by `MAX_KEPT_PARTS`.
     pub parts: Vec<Part>,
 }
 impl_writeable_tlv_based!(PaymentRecord, {

@@ -269,10 +269,11 @@ fn is_reachable(address: &SocketAddress) -> bool {
 fn with_port(text: &str) -> Result<String, Error> {
     let text = text.trim();
     let port = net::DEFAULT_PORT;
-    if text.is_empty() || text.starts_with(':') {
+    let is_bare_ipv6 = text.parse::<std::net::Ipv6Addr>().is_ok();
+    if text.is_empty() || (text.starts_with(':') && !is_bare_ipv6) {
         return Err(Error::Address(text.to_owned()));
     }
-    let whole = if text.parse::<std::net::Ipv6Addr>().is_ok() {
+    let whole = if is_bare_ipv6 {
         format!("[{text}]:{port}")
     } else if text.contains(':') {
         text.to_owned()
