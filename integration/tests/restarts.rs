@@ -120,12 +120,16 @@ fn a_node_dies_while_an_htlc_is_held_up_by_the_payee() {
 
 #[test]
 fn the_opener_dies_at_each_stage_of_an_open() {
-    scenario::run("kill-opener", async |network| killed_while_opening(network, 0).await);
+    scenario::run_with("kill-opener", together(), async |network| {
+        killed_while_opening(network, 0).await
+    });
 }
 
 #[test]
 fn the_accepter_dies_at_each_stage_of_an_open() {
-    scenario::run("kill-accepter", async |network| killed_while_opening(network, 1).await);
+    scenario::run_with("kill-accepter", together(), async |network| {
+        killed_while_opening(network, 1).await
+    });
 }
 
 /// Kills one side after each state of an open; the channel is there for both in the end or for

@@ -294,10 +294,19 @@ impl Assembled {
             let (monitor, ..) = Arc::into_inner(monitor)
                 .expect("the listeners that shared the monitor have been dropped");
             let channel_id = monitor.channel_id();
+            let update = monitor.get_latest_update_id();
             self.node
                 .chain_monitor
                 .load_existing_monitor(channel_id, monitor)
                 .expect("monitors in the store have distinct channel ids");
+            if self.node.held.is_some() {
+                // LDK regenerates what was under way at a kill, but for a channel's first monitor: a
+                // manager written with it waits for word of it, and its channel would stay pending.
+                self.node
+                    .chain_monitor
+                    .channel_monitor_updated(channel_id, update)
+                    .expect("the monitor has just been loaded");
+            }
         }
         self.node
     }
