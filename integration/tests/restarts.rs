@@ -85,6 +85,7 @@ async fn killed_while_paying(network: &mut Network, victim: usize) -> Result<()>
         }
     }
     // And the network still works, with all its channels.
+    network.wait_ready().await?;
     let [alice, bob, carol] = &network.nodes[..] else { unreachable!("a line of three") };
     ensure!(channel::all(alice).await?.len() == 1 && channel::all(bob).await?.len() == 2);
     pay::transfer(alice, carol, 5_000_000).await?;
@@ -287,7 +288,7 @@ fn payments_survive_a_stop_of_everything() {
         for node in &mut network.nodes {
             node.launch().await?;
         }
-        network.wait_usable().await?;
+        network.wait_ready().await?;
         let [alice, _, carol] = &network.nodes[..] else { unreachable!("a line of three") };
         let kept = pay::recorded(alice, &payment.payment_hash).await?;
         ensure!(kept == payment, "{payment:?} became {kept:?}");

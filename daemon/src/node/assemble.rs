@@ -13,7 +13,8 @@ use lightning::sign::{EntropySource, InMemorySigner, NodeSigner};
 use lightning::util::config::UserConfig;
 use tokio::sync::Notify;
 
-use super::gossip_order::{OrderedGossip, Resolving};
+use super::gossip::answer::Answers;
+use super::gossip::order::{OrderedGossip, Resolving};
 use super::keys::Keys;
 use super::logger::Logger;
 use super::router::NodeRouter;
@@ -211,13 +212,15 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         channel_manager.clone(),
         Arc::new(IgnoringMessageHandler {}),
     ));
-    let ordered_gossip = Arc::new(OrderedGossip::new(gossip.clone(), resolving.clone()));
+    let answers = Arc::new(Answers::new(graph.clone()));
+    let ordered_gossip =
+        Arc::new(OrderedGossip::new(gossip.clone(), resolving.clone(), answers.clone()));
     let peer_manager = Arc::new(PeerManager::new(
         MessageHandler {
             chan_handler: channel_manager.clone(),
             route_handler: ordered_gossip.clone(),
             onion_message_handler: onion_messenger.clone(),
-            custom_message_handler: Arc::new(IgnoringMessageHandler {}),
+            custom_message_handler: answers,
             send_only_message_handler: chain_monitor.clone(),
         },
         u32::try_from(started_at.as_secs()).unwrap_or(u32::MAX),
