@@ -161,6 +161,7 @@ mod tests {
             &["events", "--after", "0", "--until-now"],
             &["completions", "bash"],
             &["create", "--restore"],
+            &["create", "--restore", "--birthday", "850000"],
         ];
         for line in good {
             let parsed = Args::try_parse_from(["fulmen"].iter().chain(*line));

@@ -23,7 +23,7 @@ use crate::payments::{self, NotReady, Payments};
 use crate::peers::Peers;
 use crate::storage::{self, Store};
 use crate::tasks::{Stage, Stop, Tasks};
-use crate::wallet::{self, Announcer, Outside, Seed, SeedError, Wallet, reserve};
+use crate::wallet::{self, Announcer, BirthdayError, Outside, Seed, SeedError, Wallet, reserve};
 use crate::{events, offline};
 
 /// How long each stage may take to end.
@@ -49,6 +49,9 @@ pub enum Error {
     /// The wallet cannot be opened.
     #[error("could not open the on-chain wallet: {0}")]
     Wallet(#[from] wallet::Error),
+    /// The wallet cannot look for its money.
+    #[error(transparent)]
+    Birthday(#[from] BirthdayError),
     /// LDK's state cannot be read.
     #[error(transparent)]
     Restore(#[from] restore::Error),
@@ -150,7 +153,8 @@ async fn start(
 
     let keys = wallet::Keys::new(seed, config.network);
     let node_seed = keys.node_seed();
-    let wallet = open_wallet(store, &journal, keys, &source, places).await?;
+    let wallet = Wallet::open(store, &journal, keys)?;
+    wallet.start_at_birthday(&offline::seed_file(places), &source).await?;
     let mut caught_up = [wallet_listener(&wallet)];
     let mut sync = Sync::catch_up(source.clone(), store, &config.bitcoind, &mut caught_up).await?;
     let tip = sync.tip();
@@ -191,6 +195,11 @@ async fn start(
     let node = catch_up(assembled, &spends, &mut sync).await?;
     let waker = node.clone();
     utxo_check.attach(&node.gossip, node.resolving.clone(), move || waker.wake());
+    let (watching, mempool) = (wallet.clone(), source.clone());
+    let interval = Duration::from_secs(config.bitcoind.mempool_interval_seconds);
+    tasks.spawn(Stage::Work, "watch the mempool", |stopping| {
+        watching.keep_watching_mempool(mempool, interval, stopping)
+    });
     let (rebroadcast, forgetful, asked) = (wallet.clone(), wallet.clone(), source.clone());
     let (tips, more_tips) = (tip.clone(), tip.clone());
     tasks.spawn(Stage::Work, "rebroadcast the wallet's transactions", |stopping| {
@@ -290,21 +299,6 @@ async fn start(
     tasks.spawn(Stage::Api, "serve gRPC", |stopping| bound.serve(services, stopping));
     announce_start(&node.id(), &listening, address);
     Ok(())
-}
-
-/// A seed that was made here has never received anything before now; a restored one may have.
-async fn open_wallet(
-    store: &Store,
-    journal: &Journal,
-    keys: wallet::Keys,
-    source: &Source,
-    places: &Places,
-) -> Result<Wallet, Error> {
-    let birthday = match offline::is_new_seed(places) {
-        true => Some(chain::patient_tip(source).await?.best_block()),
-        false => None,
-    };
-    Ok(Wallet::open(store, journal, keys, birthday)?)
 }
 
 /// Brings LDK to the tip before anything else of it runs.
