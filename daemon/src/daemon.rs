@@ -23,7 +23,9 @@ use crate::payments::{self, NotReady, Payments};
 use crate::peers::Peers;
 use crate::storage::{self, Store};
 use crate::tasks::{Stage, Stop, Tasks};
-use crate::wallet::{self, Announcer, BirthdayError, Outside, Seed, SeedError, Wallet, reserve};
+use crate::wallet::{
+    self, Announcer, BirthdayError, Onlooker, Outside, Seed, SeedError, Wallet, reserve,
+};
 use crate::{events, offline};
 
 /// How long each stage may take to end.
@@ -158,7 +160,11 @@ async fn start(
     let mut caught_up = [wallet_listener(&wallet)];
     let mut sync = Sync::catch_up(source.clone(), store, &config.bitcoind, &mut caught_up).await?;
     let tip = sync.tip();
-    let announcer = Arc::new(Announcer::new(wallet.clone(), Arc::new(broadcaster.clone())));
+    let spends = FundingSpends::load(store)?;
+    let watching = spends.clone();
+    let onlooker: Onlooker = Arc::new(move |transaction| watching.see(transaction));
+    let to_network = Arc::new(broadcaster.clone());
+    let announcer = Arc::new(Announcer::new(wallet.clone(), to_network, onlooker.clone()));
     let utxo_check = Arc::new(UtxoCheck::new(
         source.clone(),
         ChainHash::using_genesis_block(config.network),
@@ -179,7 +185,6 @@ async fn start(
         tip: best,
         async_persistence: config.storage.async_persistence,
     })?;
-    let spends = FundingSpends::load(store)?;
     wallet.attach(Outside {
         reserve_sat: anchor_reserve(&assembled.node),
         broadcast: Arc::new(move |transactions| {
@@ -198,7 +203,7 @@ async fn start(
     let (watching, mempool) = (wallet.clone(), source.clone());
     let interval = Duration::from_secs(config.bitcoind.mempool_interval_seconds);
     tasks.spawn(Stage::Work, "watch the mempool", |stopping| {
-        watching.keep_watching_mempool(mempool, interval, stopping)
+        watching.keep_watching_mempool(mempool, interval, onlooker, stopping)
     });
     let (rebroadcast, forgetful, asked) = (wallet.clone(), wallet.clone(), source.clone());
     let (tips, more_tips) = (tip.clone(), tip.clone());

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Wallet;
 use super::error::Error;
+use super::ldk::Onlooker;
 use super::ledger::Ledger;
 use crate::chain::{self, ChainSource};
 use crate::storage::Batch;
@@ -29,18 +30,20 @@ const REST: u32 = 20;
 
 impl Wallet {
     /// Looks every `interval`, or more seldom where the mempool is large, until `stopping`; never if it is
-    /// zero.
+    /// zero. `onlooker` sees all that is read.
     pub async fn keep_watching_mempool(
         self,
         source: impl ChainSource,
         interval: Duration,
+        onlooker: Onlooker,
         stopping: CancellationToken,
     ) -> Outcome {
         let mut seen = Seen::default();
         let mut told = false;
         while !interval.is_zero() {
             let began = Instant::now();
-            let looked = stopping.run_until_cancelled(self.look(&source, &mut seen)).await;
+            let looked =
+                stopping.run_until_cancelled(self.look(&source, &onlooker, &mut seen)).await;
             match looked {
                 Some(Ok(())) => told = false,
                 // Whoever calls bitcoind has said that it is away.
@@ -64,6 +67,7 @@ impl Wallet {
     pub(super) async fn look(
         &self,
         source: &impl ChainSource,
+        onlooker: &Onlooker,
         seen: &mut Seen,
     ) -> Result<(), Failure> {
         let listed: HashSet<Txid> = source.mempool().await?.into_iter().collect();
@@ -87,6 +91,7 @@ impl Wallet {
                     return Err(error.into());
                 }
             };
+            transactions.iter().for_each(|tx| onlooker(tx));
             self.apply_mempool(transactions)?;
         }
         Ok(())

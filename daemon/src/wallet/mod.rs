@@ -39,7 +39,7 @@ pub use self::draft::Value;
 pub use self::error::Error;
 pub use self::history::{TransactionPage, WalletTransaction};
 pub use self::keys::Keys;
-pub use self::ldk::Announcer;
+pub use self::ldk::{Announcer, Onlooker};
 pub use self::seed::{Seed, SeedError};
 pub use self::send::{SendRequest, Sent};
 

@@ -165,7 +165,7 @@ async fn chains_of_own_change_are_broadcast_parents_first() {
 #[tokio::test]
 async fn nothing_is_spent_before_the_reserve_is_known() {
     let store = Store::temporary();
-    let wallet = Wallet::open(&store, &journal(&store), keys(WORDS), None).expect("opens");
+    let wallet = Wallet::open(&store, &journal(&store), keys(WORDS)).expect("opens");
     assert!(matches!(wallet.send(request(Value::All)).await, Err(Error::Starting)));
     assert_eq!(wallet.balance().spendable_sat, 0);
 }
