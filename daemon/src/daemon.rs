@@ -242,6 +242,7 @@ async fn start(
 
     let outlet = events::outlet(events::Rooms {
         node: node.clone(),
+        source: source.clone(),
         channels: channels.clone(),
         invoices: invoices.clone(),
         payments: payments.clone(),
