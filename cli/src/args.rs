@@ -2,7 +2,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    channel, completions, create, events, forward, graph, invoice, node, payment, peer, wallet,
+    channel, completions, create, events, forward, graph, invoice, node, payment, peer, store,
+    wallet,
 };
 use crate::locate::Place;
 
@@ -97,6 +98,11 @@ pub enum Command {
     /// The network as gossip tells it: node, channel, summary
     #[command(subcommand)]
     Graph(graph::Group),
+    /// The daemon's disk while it runs: check, stats, export
+    ///
+    /// Compacting and importing need the daemon stopped: `fulmend store compact`, `fulmend store import`.
+    #[command(subcommand)]
+    Store(store::Group),
     /// Make the seed of a new node, or restore one from its words
     ///
     /// Run it once, before the daemon first starts. The 24 words are shown once and never again: with
@@ -160,6 +166,8 @@ mod tests {
             &["graph", "channel", "539x1x0"],
             &["events", "--after", "0", "--until-now"],
             &["completions", "bash"],
+            &["store", "check"],
+            &["store", "export", "/backup/today"],
             &["create", "--restore"],
         ];
         for line in good {
@@ -183,6 +191,7 @@ mod tests {
             &["pay", "lnbcrt1abc", "--timeout", "60"],
             &["pay", "lnbcrt1abc", "--max-parts", "0"],
             &["info", "--network", "mainnet"],
+            &["store", "compact"],
         ];
         for line in bad {
             let parsed = Args::try_parse_from(["fulmen"].iter().chain(*line));

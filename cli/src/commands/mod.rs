@@ -10,6 +10,7 @@ pub mod node;
 pub mod paging;
 pub mod payment;
 pub mod peer;
+pub mod store;
 pub mod wallet;
 
 use fulmen_proto::dial::{Connection, dial};
@@ -21,6 +22,7 @@ use fulmen_proto::v1::invoices_client::InvoicesClient;
 use fulmen_proto::v1::node_client::NodeClient;
 use fulmen_proto::v1::payments_client::PaymentsClient;
 use fulmen_proto::v1::peers_client::PeersClient;
+use fulmen_proto::v1::store_client::StoreClient;
 use fulmen_proto::v1::wallet_client::WalletClient;
 use tonic::Streaming;
 
@@ -65,6 +67,7 @@ impl Session {
         forwards: ForwardsClient,
         graph: GraphClient,
         events: EventsClient,
+        store: StoreClient,
     }
 }
 
@@ -101,6 +104,7 @@ pub async fn run(args: Args, screen: Screen) -> Result<(), Failure> {
         Command::Payment(group) => group.run(&session).await,
         Command::Forward(group) => group.run(&session).await,
         Command::Graph(group) => group.run(&session).await,
+        Command::Store(group) => group.run(&session).await,
     }
 }
 
@@ -129,6 +133,7 @@ mod tests {
             ("Forwards", include_str!("forward.rs")),
             ("Graph", include_str!("graph.rs")),
             ("Events", include_str!("events.rs")),
+            ("Store", include_str!("store.rs")),
         ];
         let pool = DescriptorPool::decode(fulmen_proto::v1::FILE_DESCRIPTOR_SET).expect("compiled");
         for service in pool.services() {

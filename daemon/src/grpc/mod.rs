@@ -16,6 +16,7 @@ pub mod peers;
 mod private_file;
 pub mod serve;
 pub mod status;
+pub mod store;
 pub mod stream;
 pub mod tls;
 pub mod wallet;

@@ -26,12 +26,13 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use check::AskedLimits;
 pub use config::Config;
-pub use error::{Error, Gate, NotReady};
+pub use error::Error;
 pub use record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
 pub use send::{Keysend, Pay};
 
 use crate::journal::Journal;
 use crate::node::Node;
+use crate::node::ready::Gate;
 use crate::storage::{self, Page, Store, Watch};
 use crate::tasks::Tasks;
 use carry::UnderWay;
