@@ -86,7 +86,7 @@ pub enum Command {
     /// Connections: connect, disconnect, list
     #[command(subcommand)]
     Peer(peer::Group),
-    /// Channels: open, close, list, show, closed, policy
+    /// Channels: open, close, list, show, closed, policy, rebalance
     #[command(subcommand)]
     Channel(channel::Group),
     /// Payments made: list, show, cancel
@@ -95,7 +95,7 @@ pub enum Command {
     /// Payments forwarded for others: list, summary
     #[command(subcommand)]
     Forward(forward::Group),
-    /// The network as gossip tells it: node, channel, summary
+    /// The network as gossip tells it: node, channel, summary, route, estimate
     #[command(subcommand)]
     Graph(graph::Group),
     /// The daemon's disk while it runs: check, stats, export
@@ -144,6 +144,7 @@ mod tests {
             &["close", "539x1x0", "--force"],
             &["channel", "policy", "all", "--ppm", "200"],
             &["channel", "policy"],
+            &["channel", "rebalance", "1x1x1", "2x1x1", "5sat", "--max-fee", "1sat", "--dry-run"],
             &["invoice", "1000sat", "-d", "coffee"],
             &["invoice", "any"],
             &["invoice", "create", "1000sat", "--expiry", "1h"],
@@ -164,6 +165,10 @@ mod tests {
             &["payment", "show", &hash],
             &["payments", "--limit", "10", "--state", "failed"],
             &["graph", "channel", "539x1x0"],
+            &["graph", "route", &node, "5sat", "--from", &node, "--max-fee", "0sat"],
+            &["graph", "estimate", "lnbcrt1abc"],
+            &["pay", "lnbcrt1abc", "--out-through", "1x1x1", "--in-through", &node],
+            &["keysend", &node, "5sat", "--avoid", "2x1x0", "--avoid", &node],
             &["events", "--after", "0", "--until-now"],
             &["completions", "bash"],
             &["store", "check"],
@@ -190,6 +195,9 @@ mod tests {
             &["pay", "not an invoice"],
             &["pay", "lnbcrt1abc", "--timeout", "60"],
             &["pay", "lnbcrt1abc", "--max-parts", "0"],
+            &["pay", "lnbcrt1abc", "--out-through", &node],
+            &["graph", "route", "nobody", "5sat"],
+            &["graph", "route", &node, "0sat"],
             &["info", "--network", "mainnet"],
             &["store", "compact"],
         ];

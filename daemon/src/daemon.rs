@@ -323,10 +323,17 @@ async fn start(
         wallet: grpc::wallet::WalletService { wallet, feerates },
         peers: grpc::peers::PeersService { peers: peers.clone() },
         channels: grpc::channels::ChannelsService { channels, peers, stopping: stopping.clone() },
-        invoices: grpc::invoices::InvoicesService { invoices, stopping: stopping.clone() },
-        payments: grpc::payments::PaymentsService { payments, stopping: stopping.clone() },
+        invoices: grpc::invoices::InvoicesService {
+            invoices: invoices.clone(),
+            stopping: stopping.clone(),
+        },
+        payments: grpc::payments::PaymentsService {
+            payments: payments.clone(),
+            invoices,
+            stopping: stopping.clone(),
+        },
         forwards: grpc::forwards::ForwardsService { forwards: forwards.clone() },
-        graph: grpc::graph::GraphService { graph: node.graph.clone() },
+        graph: grpc::graph::GraphService { graph: node.graph.clone(), payments },
         store: grpc::store::StoreService {
             store: store.clone(),
             directory: places.data.clone(),

@@ -93,3 +93,10 @@ fn line<A: AsRef<str>>(arguments: &[A]) -> String {
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// The other way round.
+pub fn unhex(text: &str) -> Result<Vec<u8>> {
+    let byte = |at| u8::from_str_radix(text.get(at..at + 2).unwrap_or_default(), 16);
+    let bytes = (0..text.len()).step_by(2).map(byte).collect::<Result<_, _>>();
+    bytes.with_context(|| format!("{text} is not hex"))
+}

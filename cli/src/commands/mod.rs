@@ -6,12 +6,16 @@ pub mod events;
 pub mod forward;
 pub mod graph;
 pub mod invoice;
+pub mod limits;
 pub mod node;
 pub mod paging;
 pub mod payment;
 pub mod peer;
+pub mod rebalance;
+pub mod route;
 pub mod store;
 pub mod wallet;
+pub mod ways;
 
 use fulmen_proto::dial::{Connection, dial};
 use fulmen_proto::v1::channels_client::ChannelsClient;
@@ -129,9 +133,9 @@ mod tests {
             ("Peers", include_str!("peer.rs")),
             ("Channels", include_str!("channel.rs")),
             ("Invoices", include_str!("invoice.rs")),
-            ("Payments", include_str!("payment.rs")),
+            ("Payments", concat!(include_str!("payment.rs"), include_str!("rebalance.rs"))),
             ("Forwards", include_str!("forward.rs")),
-            ("Graph", include_str!("graph.rs")),
+            ("Graph", concat!(include_str!("graph.rs"), include_str!("route.rs"))),
             ("Events", include_str!("events.rs")),
             ("Store", include_str!("store.rs")),
         ];

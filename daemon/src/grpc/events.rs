@@ -158,6 +158,7 @@ fn what(
                 kind: match kind {
                     InvoiceKind::Bolt11 => v1::invoice::Kind::Bolt11,
                     InvoiceKind::Keysend => v1::invoice::Kind::Keysend,
+                    InvoiceKind::Rebalance => v1::invoice::Kind::Rebalance,
                     InvoiceKind::Bolt12 => v1::invoice::Kind::Unspecified,
                 }
                 .into(),

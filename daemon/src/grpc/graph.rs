@@ -6,15 +6,19 @@ use fulmen_proto::v1;
 use lightning::routing::gossip::{ChannelInfo, ChannelUpdateInfo, NodeId, NodeInfo};
 use tonic::{Request, Response, Status};
 
-use super::convert;
+use super::payments::{limits, refusal};
 use super::status::{malformed, unknown};
+use super::{convert, routes};
 use crate::node::types::Graph;
+use crate::payments::{AskedLimits, Inquiry, Payments};
 
 /// Serves `fulmen.v1.Graph`.
 #[derive(Clone)]
 pub struct GraphService {
     /// The network as gossip tells it.
     pub graph: Arc<Graph>,
+    /// Who knows what a payment would do.
+    pub payments: Payments,
 }
 
 #[tonic::async_trait]
@@ -70,6 +74,46 @@ impl v1::graph_server::Graph for GraphService {
             .ok_or_else(|| unknown("CHANNEL_UNKNOWN", "this channel is not in our graph"))?;
         let channel = Some(channel(short, info));
         Ok(Response::new(v1::GetGraphChannelResponse { channel }))
+    }
+
+    async fn find_route(
+        &self,
+        request: Request<v1::FindRouteRequest>,
+    ) -> Result<Response<v1::FindRouteResponse>, Status> {
+        let request = request.into_inner();
+        let (argument, payee) = routes::payee(request.to)?;
+        let inquiry = Inquiry {
+            payee,
+            amount_msat: convert::optional_amount_msat("amount_msat", request.amount_msat)?,
+            payer: convert::optional_node_id("source", &request.source)?,
+            limits: limits(request.limits),
+            constraints: routes::constraints(request.constraints)?,
+        };
+        let plan = self.payments.find_route(inquiry).map_err(|error| refusal(argument, error))?;
+        Ok(Response::new(v1::FindRouteResponse { route: Some(routes::route(&plan)) }))
+    }
+
+    async fn estimate_fee(
+        &self,
+        request: Request<v1::EstimateFeeRequest>,
+    ) -> Result<Response<v1::EstimateFeeResponse>, Status> {
+        let request = request.into_inner();
+        let (argument, payee) = routes::payee(request.to)?;
+        let limits = limits(request.limits);
+        let any_fee = Some(convert::MAX_MONEY_SAT * 1_000);
+        let inquiry = Inquiry {
+            payee,
+            amount_msat: convert::optional_amount_msat("amount_msat", request.amount_msat)?,
+            payer: None,
+            limits: AskedLimits { max_fee_msat: limits.max_fee_msat.or(any_fee), ..limits },
+            constraints: routes::constraints(request.constraints)?,
+        };
+        let found = self.payments.estimate(inquiry).map_err(|error| refusal(argument, error))?;
+        Ok(Response::new(v1::EstimateFeeResponse {
+            cheapest: Some(routes::estimate(&found.cheapest)),
+            usual: Some(routes::estimate(&found.usual)),
+            surest: Some(routes::estimate(&found.surest)),
+        }))
     }
 }
 

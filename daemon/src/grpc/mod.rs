@@ -14,6 +14,8 @@ pub mod node;
 pub mod payments;
 pub mod peers;
 mod private_file;
+mod rebalance;
+mod routes;
 pub mod serve;
 pub mod status;
 pub mod store;

@@ -92,12 +92,15 @@ pub enum InvoiceKind {
     Bolt12,
     /// A payment that nobody asked for.
     Keysend,
+    /// Our own money, from one of our channels to another.
+    Rebalance,
 }
 
 impl_writeable_tlv_based_enum!(InvoiceKind,
     (0, Bolt11) => {},
     (1, Bolt12) => {},
     (2, Keysend) => {},
+    (3, Rebalance) => {},
 );
 
 impl_writeable_tlv_based_enum!(Entry,

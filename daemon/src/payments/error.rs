@@ -1,10 +1,17 @@
 //! Why a payment is refused before anything is recorded, or cannot be told of.
 
 use bitcoin::Network;
+use bitcoin::secp256k1::PublicKey;
 
 use super::record::State;
+use crate::node::planner::NoWay;
 use crate::node::ready::NotReady;
 use crate::storage;
+
+/// A short channel id as people write it (BOLT 7).
+fn short(scid: u64) -> String {
+    format!("{}x{}x{}", scid >> 40, (scid >> 16) & 0xff_ffff, scid & 0xffff)
+}
 
 /// Why something cannot be done with payments.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -59,6 +66,18 @@ pub enum Error {
     /// A bound that makes no sense.
     #[error("{0}: {1}")]
     BadLimit(&'static str, String),
+    /// Constraints that contradict themselves.
+    #[error("{0}: {1}")]
+    BadConstraint(&'static str, String),
+    /// A channel that a payment should leave or come back by, and that we do not have.
+    #[error("{0}: this node has no channel {short}", short = short(*.1))]
+    NotOurChannel(&'static str, u64),
+    /// A node that gossip has not told of.
+    #[error("{0}: {1} is not in our graph")]
+    UnknownNode(&'static str, PublicKey),
+    /// There is no way.
+    #[error("{}", .0.words)]
+    NoWay(NoWay),
     /// A custom record that must not be sent.
     #[error("custom records must have distinct types of 65536 or more, none of them reserved")]
     BadCustomRecord,

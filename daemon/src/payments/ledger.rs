@@ -223,6 +223,8 @@ mod tests {
                 label: Some("rent".to_owned()),
                 cancelling: false,
                 parts: Vec::new(),
+                no_way: None,
+                constraints: None,
             },
             key: key.map(|(key, fingerprint)| (key.to_owned(), [fingerprint; 32])),
         }
@@ -255,7 +257,7 @@ mod tests {
         let first = admitted(&ledger, draft(90, 1, None));
         assert_eq!(first.payment_id, [1; 32], "LDK itself then refuses a second one");
         assert!(matches!(ledger.admit(draft(91, 1, None)), Err(Error::UnderWay)));
-        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound)).expect("it ended");
+        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound, None)).expect("it ended");
         let second = admitted(&ledger, draft(92, 1, None));
         assert_eq!(second.payment_id, [92; 32], "late news of the first cannot touch it");
         news(&ledger, &second, sent()).expect("it ended");
@@ -278,7 +280,7 @@ mod tests {
             }
         }
         assert!(matches!(ledger.admit(draft(92, 3, Some(("rent", 2)))), Err(Error::KeyReused)));
-        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound)).expect("it ended");
+        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound, None)).expect("it ended");
         let again = ledger.admit(draft(93, 1, Some(("rent", 1)))).expect("it follows");
         assert!(matches!(again, Admitted::Follow(_)), "a failure is an outcome too");
     }
@@ -293,7 +295,7 @@ mod tests {
         assert!(watch.changed().await.expect("the store works").cancelling);
         assert!(news(&ledger, &record, sent()).is_some());
         assert_eq!(news(&ledger, &record, sent()), None);
-        assert_eq!(news(&ledger, &record, News::Failed(FailureReason::Cancelled)), None);
+        assert_eq!(news(&ledger, &record, News::Failed(FailureReason::Cancelled, None)), None);
         let ended = watch.changed().await.expect("the store works");
         assert_eq!((ended.state, ended.fee_msat), (State::Succeeded, Some(3)));
         assert!(ledger.pending().expect("readable").is_empty());

@@ -10,8 +10,10 @@ mod config;
 mod error;
 mod ledger;
 mod outcome;
+mod rebalance;
 mod reconcile;
 mod record;
+mod route;
 mod send;
 
 use std::collections::HashMap;
@@ -27,7 +29,9 @@ use tokio::sync::{Notify, Semaphore};
 pub use check::AskedLimits;
 pub use config::Config;
 pub use error::Error;
+pub use rebalance::Rebalance;
 pub use record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
+pub use route::{Estimate, Inquiry, Payee};
 pub use send::{Keysend, Pay};
 
 use crate::journal::Journal;
@@ -185,7 +189,13 @@ impl Payments {
         if self.in_hand(payment_id) || self.try_again(name, reason) {
             return Ok(());
         }
-        self.take_in(name, News::Failed(reason))
+        self.take_in(name, self.has_failed(payment_id, reason))
+    }
+
+    /// The news that a payment has failed, with what the router says of it.
+    fn has_failed(&self, payment_id: PaymentId, reason: FailureReason) -> News {
+        let said = self.0.node.router.take_explanation(&payment_id);
+        News::Failed(reason, said.filter(|_| reason == FailureReason::RouteNotFound))
     }
 
     /// Whether LDK has the payment in hand although it tells that it failed: then this is the failure of an
@@ -241,11 +251,11 @@ impl Payments {
         if !record.state.is_final() {
             return;
         }
+        self.0.node.router.release(&PaymentId(record.payment_id));
         let ended =
             self.0.under_way.lock().expect("no panic while held").remove(&record.payment_id);
         if ended.is_some() {
             drop(ended);
-            drop(self.0.node.router.take_paths(&PaymentId(record.payment_id)));
             self.0.freed.notify_one();
         }
     }

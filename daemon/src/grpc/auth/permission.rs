@@ -92,6 +92,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Invoices/Decode", read("invoices")),
     ("/fulmen.v1.Payments/Pay", write("payments")),
     ("/fulmen.v1.Payments/Keysend", write("payments")),
+    ("/fulmen.v1.Payments/Rebalance", write("payments")),
     ("/fulmen.v1.Payments/Cancel", write("payments")),
     ("/fulmen.v1.Payments/Get", read("payments")),
     ("/fulmen.v1.Payments/List", read("payments")),
@@ -100,6 +101,9 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Graph/Summarize", read("graph")),
     ("/fulmen.v1.Graph/GetNode", read("graph")),
     ("/fulmen.v1.Graph/GetChannel", read("graph")),
+    // They tell what our channels can send, roughly.
+    ("/fulmen.v1.Graph/FindRoute", read("payments")),
+    ("/fulmen.v1.Graph/EstimateFee", read("payments")),
     ("/fulmen.v1.Events/Subscribe", read("events")),
     ("/fulmen.v1.Store/Check", read("store")),
     ("/fulmen.v1.Store/Stats", read("store")),

@@ -27,7 +27,8 @@ pub struct Lesson {
     pub fate: Fate,
 }
 
-/// Learns hop by hop; our own channel teaches nothing that we do not know exactly.
+/// Learns hop by hop; our own channels, at the start and at the end of a way back to us, teach nothing
+/// that we do not know exactly.
 pub(super) fn learn(beliefs: &mut Beliefs, lesson: &Lesson, now: u64) {
     let amounts = amounts_msat(&lesson.path);
     let sources =
@@ -37,13 +38,14 @@ pub(super) fn learn(beliefs: &mut Beliefs, lesson: &Lesson, now: u64) {
     {
         let from = NodeId::from_pubkey(source);
         let direction = u8::from(from > NodeId::from_pubkey(&hop.pubkey));
+        let ours = index == 0 || hop.pubkey == lesson.payer;
         if lesson.fate == Fate::FailedAt(hop.short_channel_id) {
-            if index > 0 {
+            if !ours {
                 beliefs.failed(hop.short_channel_id, direction, amount_msat, now);
             }
             return;
         }
-        if index == 0 {
+        if ours {
             continue;
         }
         beliefs.passed(hop.short_channel_id, direction, amount_msat, now);

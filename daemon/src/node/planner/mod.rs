@@ -1,9 +1,11 @@
 //! Our planner under LDK's interface: views that follow gossip, beliefs that learn, plans as LDK routes.
 
 mod beliefs;
+mod constraints;
 mod query;
 mod route;
 mod view;
+mod words;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,12 +13,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bitcoin::secp256k1::PublicKey;
 use fulmen_routing::{Beliefs, NoRoute, Plan, Query, View};
 use lightning::ln::channel_state::ChannelDetails;
-use lightning::routing::router::{InFlightHtlcs, Route, RouteParameters};
+use lightning::routing::router::{InFlightHtlcs, Path, Route, RouteParameters};
 
 use super::types::Graph;
 use view::Views;
 
 pub use beliefs::{Fate, Lesson};
+pub use constraints::{Constraints, is_named};
+pub use query::Wanted;
+pub use words::{Cause, NoWay};
 
 /// Plans payments over the gossiped graph.
 pub struct Planner {
@@ -48,13 +53,55 @@ impl Planner {
         asked: &RouteParameters,
         first_hops: Option<&[&ChannelDetails]>,
         in_flight: &InFlightHtlcs,
+        constraints: &Constraints,
     ) -> Result<Route, Option<NoRoute>> {
-        let (query, mut overlay) =
-            query::of_ldk(&self.graph, payer, asked, first_hops, &self.beliefs()).ok_or(None)?;
+        let beliefs = self.beliefs();
+        let of_ldk = query::of_ldk(&self.graph, payer, asked, first_hops, constraints, &beliefs);
+        drop(beliefs);
+        let (query, mut overlay) = of_ldk.ok_or(None)?;
+        if first_hops.is_some() && overlay.own_channels().is_empty() {
+            return Err(Some(NoRoute::NoOwnChannel));
+        }
         query::reserve(&mut overlay, in_flight);
         let plan = self.plan(&query, &overlay)?;
         route::of_plan(&self.graph, asked, first_hops, &plan)
             .ok_or(Some(NoRoute::Malformed("the plan names a key that is no point of the curve")))
+    }
+
+    /// Plans for somebody who asks and does not pay; `own` are our channels and what is in flight, where we
+    /// are the payer.
+    ///
+    /// # Errors
+    /// [`NoRoute`] says why there is none.
+    pub fn ask(
+        &self,
+        wanted: &Wanted,
+        own: Option<(&[&ChannelDetails], &InFlightHtlcs)>,
+    ) -> Result<Plan, NoRoute> {
+        let (query, mut overlay) = query::of_wanted(wanted, own.map(|(channels, _)| channels));
+        if own.is_some() && overlay.own_channels().is_empty() {
+            return Err(NoRoute::NoOwnChannel);
+        }
+        if let Some((_, in_flight)) = own {
+            query::reserve(&mut overlay, in_flight);
+        }
+        self.plan(&query, &overlay)
+    }
+
+    /// Returns the ways of a plan as LDK walks them; none if the plan names a key that is no point.
+    pub fn paths(&self, plan: &Plan, own: &[&ChannelDetails]) -> Option<Vec<Path>> {
+        route::paths(&self.graph, Some(own), plan)
+    }
+
+    /// Bars for LDK's router what constraints rule out.
+    pub fn bar(
+        &self,
+        constraints: &Constraints,
+        payer: &PublicKey,
+        asked: &RouteParameters,
+        own: Option<&[&ChannelDetails]>,
+    ) -> RouteParameters {
+        constraints.bar(&self.graph, payer, asked, own.unwrap_or_default())
     }
 
     /// Plans for anyone: the newest view is tried again before it is said that there is no route.
