@@ -4,7 +4,6 @@ pub mod assemble;
 pub mod config;
 pub mod decode;
 pub mod gossip;
-pub mod gossip_order;
 pub mod keys;
 pub mod logger;
 pub mod net;
@@ -45,9 +44,9 @@ pub struct Node {
     /// Verifies and takes in gossip.
     pub gossip: Arc<types::GossipSync>,
     /// Held for writing while the proof of a channel goes into the graph.
-    pub resolving: gossip_order::Resolving,
-    /// The same as peers see it: in order, and repeated where a part was lost.
-    pub ordered_gossip: Arc<gossip_order::OrderedGossip>,
+    pub resolving: gossip::order::Resolving,
+    /// The same as peers see it: in order, asked for and repeated where a part was lost.
+    pub ordered_gossip: Arc<gossip::order::OrderedGossip>,
     /// The node's secrets.
     pub keys: Arc<keys::Keys>,
     /// Brings the money of closed channels back to the wallet.

@@ -202,7 +202,7 @@ impl Timers {
             channels: every(CHANNEL_TICK),
             peers: every(PEER_TICK),
             rebroadcast: every(REBROADCAST_TICK),
-            announce: every(gossip::ANNOUNCE_TICK),
+            announce: every(gossip::TICK),
             knowledge: every(KNOWLEDGE_TICK),
             prune: every(PRUNE_TICK),
             announcer: gossip::Announcer::default(),
