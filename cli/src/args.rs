@@ -2,8 +2,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    channel, completions, create, events, forward, graph, invoice, node, payment, peer, store,
-    wallet,
+    channel, completions, create, events, forward, graph, invoice, node, payment, peer, probe,
+    store, wallet,
 };
 use crate::locate::Place;
 
@@ -66,6 +66,10 @@ pub enum Command {
     Keysend(payment::Keysend),
     /// List the payments made
     Payments(payment::List),
+    /// Find out whether a payment would arrive, without paying
+    ///
+    /// What nobody can claim is sent the way that the payment would go, and comes back.
+    Probe(probe::Probe),
     /// Ask for money (`fulmen invoice 1000sat`), and what became of it
     Invoice(invoice::Group),
     /// List the invoices and what came in
@@ -167,6 +171,7 @@ mod tests {
             &["graph", "channel", "539x1x0"],
             &["graph", "route", &node, "5sat", "--from", &node, "--max-fee", "0sat"],
             &["graph", "estimate", "lnbcrt1abc"],
+            &["probe", &node, "5sat", "--attempts", "3", "--avoid", "1x1x1"],
             &["pay", "lnbcrt1abc", "--out-through", "1x1x1", "--in-through", &node],
             &["keysend", &node, "5sat", "--avoid", "2x1x0", "--avoid", &node],
             &["events", "--after", "0", "--until-now"],
@@ -197,6 +202,7 @@ mod tests {
             &["pay", "lnbcrt1abc", "--max-parts", "0"],
             &["pay", "lnbcrt1abc", "--out-through", &node],
             &["graph", "route", "nobody", "5sat"],
+            &["probe", &node, "5sat", "--attempts", "51"],
             &["graph", "route", &node, "0sat"],
             &["info", "--network", "mainnet"],
             &["store", "compact"],

@@ -13,7 +13,7 @@ use crate::forwards::{Forwards, Settled};
 use crate::invoices::Invoices;
 use crate::node::process::Outlet;
 use crate::node::{Node, scorer, sweep};
-use crate::payments::Payments;
+use crate::payments::{Payments, ProbeEnd};
 use crate::peers::Peers;
 use crate::storage;
 use crate::tasks::{Stage, Tasks};
@@ -204,8 +204,15 @@ impl Rooms {
                 &path,
                 short_channel_id,
             ),
-            // The scorer has learnt from it above; nobody waits for its outcome.
-            Event::ProbeSuccessful { .. } | Event::ProbeFailed { .. } => Ok(()),
+            // The beliefs have learnt from it above.
+            Event::ProbeSuccessful { payment_id, .. } => {
+                self.payments.probe_ended(payment_id, ProbeEnd::Reached);
+                Ok(())
+            }
+            Event::ProbeFailed { payment_id, short_channel_id, .. } => {
+                self.payments.probe_ended(payment_id, ProbeEnd::Stuck(short_channel_id));
+                Ok(())
+            }
             Event::PaymentForwarded {
                 prev_channel_id,
                 next_channel_id,

@@ -11,6 +11,7 @@ pub mod node;
 pub mod paging;
 pub mod payment;
 pub mod peer;
+pub mod probe;
 pub mod rebalance;
 pub mod route;
 pub mod store;
@@ -97,6 +98,7 @@ pub async fn run(args: Args, screen: Screen) -> Result<(), Failure> {
         Command::Pay(command) => command.run(&session).await,
         Command::Keysend(command) => command.run(&session).await,
         Command::Payments(command) => command.run(&session).await,
+        Command::Probe(command) => command.run(&session).await,
         Command::Invoice(group) => group.run(&session).await,
         Command::Invoices(command) => command.run(&session).await,
         Command::Decode(command) => command.run(&session).await,
@@ -133,7 +135,14 @@ mod tests {
             ("Peers", include_str!("peer.rs")),
             ("Channels", include_str!("channel.rs")),
             ("Invoices", include_str!("invoice.rs")),
-            ("Payments", concat!(include_str!("payment.rs"), include_str!("rebalance.rs"))),
+            (
+                "Payments",
+                concat!(
+                    include_str!("payment.rs"),
+                    include_str!("rebalance.rs"),
+                    include_str!("probe.rs")
+                ),
+            ),
             ("Forwards", include_str!("forward.rs")),
             ("Graph", concat!(include_str!("graph.rs"), include_str!("route.rs"))),
             ("Events", include_str!("events.rs")),

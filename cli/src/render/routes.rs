@@ -1,5 +1,6 @@
 //! Routes and what they cost, for people.
-use fulmen_proto::v1::{EstimateFeeResponse, FeeEstimate, Route, RoutePart};
+use fulmen_proto::v1::probe_update::State as ProbeState;
+use fulmen_proto::v1::{EstimateFeeResponse, FeeEstimate, ProbeUpdate, Route, RoutePart};
 
 use super::human;
 use super::table::{Cell, Column, Facts, Look, id, table, text};
@@ -76,6 +77,32 @@ pub fn estimate(found: &EstimateFeeResponse, look: Look) -> String {
     table(look, columns, rows)
 }
 
+/// What is heard of a probe, a line each; the fee is that of the last route.
+pub fn probed(update: &ProbeUpdate, fee_msat: u64) -> String {
+    let route = update.route.clone().unwrap_or_default();
+    match update.state() {
+        ProbeState::Unspecified => String::new(),
+        ProbeState::Sent => {
+            let parts = u64::try_from(route.parts.len()).unwrap_or(u64::MAX);
+            let parts = human::count(parts, "part", "parts");
+            let likely = chance(route.success_millionths);
+            format!("sent {parts} for {}, arrives with {likely}", human::msat(fee_msat))
+        }
+        ProbeState::PartReached => format!("  part {} came through", update.part),
+        ProbeState::PartStuck => {
+            let at = match (update.stuck_at_hop, update.stuck_short_channel_id) {
+                (_, 0) => "somewhere".to_owned(),
+                (0, scid) => format!("at {}", human::scid(scid)),
+                (hop, scid) => format!("at hop {hop} ({})", human::scid(scid)),
+            };
+            format!("  part {} got stuck {at}", update.part)
+        }
+        ProbeState::WouldArrive => format!("would arrive for {}", human::msat(fee_msat)),
+        ProbeState::Stuck => "stuck".to_owned(),
+        ProbeState::NoAnswer => "no answer".to_owned(),
+    }
+}
+
 /// A chance in percent.
 pub fn chance(millionths: u32) -> String {
     match millionths {
@@ -122,6 +149,21 @@ mod tests {
         for part in ["5 sat", "0.010", "98.7 %", "112 blocks", "539x0x0", "5.010", "Part 1"] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
+    }
+
+    #[test]
+    fn a_probe_tells_where_it_got_stuck() {
+        let stuck = ProbeUpdate {
+            state: ProbeState::PartStuck.into(),
+            part: 1,
+            stuck_at_hop: 2,
+            stuck_short_channel_id: 539 << 40,
+            ..ProbeUpdate::default()
+        };
+        assert_eq!(probed(&stuck, 0), "  part 1 got stuck at hop 2 (539x0x0)");
+        let arrives =
+            ProbeUpdate { state: ProbeState::WouldArrive.into(), ..ProbeUpdate::default() };
+        assert_eq!(probed(&arrives, 6_000), "would arrive for 6 sat");
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod node;
 pub mod payments;
 pub mod peers;
 mod private_file;
+mod probe;
 mod rebalance;
 mod routes;
 pub mod serve;

@@ -9,8 +9,8 @@ use super::stream::{Answers, Steps, stream};
 use super::{convert, rebalance, routes};
 use crate::invoices::Invoices;
 use crate::payments::{
-    AskedLimits, Error, Following, Hop, Keysend, Kind, Part, PartEnd, Pay, PaymentRecord, Payments,
-    State,
+    AskedLimits, Error, Following, Hop, Inquiry, Keysend, Kind, Part, PartEnd, Pay, PaymentRecord,
+    Payments, State,
 };
 use crate::storage;
 
@@ -34,6 +34,7 @@ pub struct PaymentsService {
 impl v1::payments_server::Payments for PaymentsService {
     type PayStream = Answers<v1::Payment>;
     type KeysendStream = Answers<v1::Payment>;
+    type ProbeStream = Answers<v1::ProbeUpdate>;
     type RebalanceStream = Answers<v1::RebalanceUpdate>;
 
     async fn pay(
@@ -87,6 +88,24 @@ impl v1::payments_server::Payments for PaymentsService {
         let request = request.into_inner();
         let told = rebalance::rebalance(&self.payments, &self.invoices, request).await?;
         Ok(Response::new(stream(told, self.stopping.clone())))
+    }
+
+    async fn probe(
+        &self,
+        request: Request<v1::ProbeRequest>,
+    ) -> Result<Response<Self::ProbeStream>, Status> {
+        let request = request.into_inner();
+        let (argument, payee) = routes::payee(request.to)?;
+        let inquiry = Inquiry {
+            payee,
+            amount_msat: convert::optional_amount_msat("amount_msat", request.amount_msat)?,
+            payer: None,
+            limits: limits(request.limits),
+            constraints: routes::constraints(request.constraints)?,
+        };
+        let probing = self.payments.probe(inquiry, request.max_attempts);
+        let probing = probing.map_err(|error| refusal(argument, error))?;
+        Ok(Response::new(stream(probing, self.stopping.clone())))
     }
 
     async fn cancel(

@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod ledger;
 mod outcome;
+mod probe;
 mod rebalance;
 mod reconcile;
 mod record;
@@ -29,6 +30,7 @@ use tokio::sync::{Notify, Semaphore};
 pub use check::AskedLimits;
 pub use config::Config;
 pub use error::Error;
+pub use probe::{ProbeEnd, Probed, Probing, probed_path};
 pub use rebalance::Rebalance;
 pub use record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
 pub use route::{Estimate, Inquiry, Payee};
@@ -59,6 +61,8 @@ struct Inner {
     under_way: Mutex<HashMap<[u8; 32], UnderWay>>,
     /// A payment has ended: another one may find its way now.
     freed: Notify,
+    /// How probes ended.
+    probes: probe::Probes,
     /// Payments that wait for their turn.
     waiting: std::sync::atomic::AtomicU32,
 }
@@ -85,6 +89,7 @@ impl Payments {
             slots,
             under_way: Mutex::default(),
             freed: Notify::new(),
+            probes: Default::default(),
             waiting: Default::default(),
         }))
     }

@@ -93,6 +93,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Payments/Pay", write("payments")),
     ("/fulmen.v1.Payments/Keysend", write("payments")),
     ("/fulmen.v1.Payments/Rebalance", write("payments")),
+    ("/fulmen.v1.Payments/Probe", write("payments")),
     ("/fulmen.v1.Payments/Cancel", write("payments")),
     ("/fulmen.v1.Payments/Get", read("payments")),
     ("/fulmen.v1.Payments/List", read("payments")),
