@@ -179,6 +179,7 @@ mod tests {
             &["store", "check"],
             &["store", "export", "/backup/today"],
             &["create", "--restore"],
+            &["create", "--restore", "--birthday", "850000"],
         ];
         for line in good {
             let parsed = Args::try_parse_from(["fulmen"].iter().chain(*line));

@@ -24,7 +24,9 @@ use crate::payments::{self, Payments};
 use crate::peers::Peers;
 use crate::storage::{self, Batch, MirrorStatus, Store};
 use crate::tasks::{Stage, Stop, Tasks};
-use crate::wallet::{self, Announcer, Outside, Seed, SeedError, Wallet, reserve};
+use crate::wallet::{
+    self, Announcer, BirthdayError, Onlooker, Outside, Seed, SeedError, Wallet, reserve,
+};
 use crate::{events, offline};
 
 /// How long each stage may take to end.
@@ -47,6 +49,9 @@ pub enum Error {
     /// The wallet cannot be opened.
     #[error("could not open the on-chain wallet: {0}")]
     Wallet(#[from] wallet::Error),
+    /// The wallet cannot look for its money.
+    #[error(transparent)]
+    Birthday(#[from] BirthdayError),
     /// LDK's state cannot be read.
     #[error(transparent)]
     Restore(#[from] restore::Error),
@@ -191,11 +196,16 @@ async fn start(
 
     let keys = wallet::Keys::new(seed, config.network);
     let node_seed = keys.node_seed();
-    let wallet = open_wallet(store, &journal, keys, &source, places).await?;
+    let wallet = Wallet::open(store, &journal, keys)?;
+    wallet.start_at_birthday(&offline::seed_file(places), &source).await?;
     let mut caught_up = [wallet_listener(&wallet)];
     let mut sync = Sync::catch_up(source.clone(), store, &config.bitcoind, &mut caught_up).await?;
     let tip = sync.tip();
-    let announcer = Arc::new(Announcer::new(wallet.clone(), Arc::new(broadcaster.clone())));
+    let spends = FundingSpends::load(store)?;
+    let watching = spends.clone();
+    let onlooker: Onlooker = Arc::new(move |transaction| watching.see(transaction));
+    let to_network = Arc::new(broadcaster.clone());
+    let announcer = Arc::new(Announcer::new(wallet.clone(), to_network, onlooker.clone()));
     let utxo_check = Arc::new(UtxoCheck::new(
         source.clone(),
         ChainHash::using_genesis_block(config.network),
@@ -216,7 +226,6 @@ async fn start(
         tip: best,
         async_persistence: config.storage.async_persistence,
     })?;
-    let spends = FundingSpends::load(store)?;
     wallet.attach(Outside {
         reserve_sat: anchor_reserve(&assembled.node),
         broadcast: Arc::new(move |transactions| {
@@ -232,6 +241,11 @@ async fn start(
     let node = catch_up(assembled, &spends, &mut sync).await?;
     let waker = node.clone();
     utxo_check.attach(&node.gossip, node.resolving.clone(), move || waker.wake());
+    let (watching, mempool) = (wallet.clone(), source.clone());
+    let interval = Duration::from_secs(config.bitcoind.mempool_interval_seconds);
+    tasks.spawn(Stage::Work, "watch the mempool", |stopping| {
+        watching.keep_watching_mempool(mempool, interval, onlooker, stopping)
+    });
     let (rebroadcast, forgetful, asked) = (wallet.clone(), wallet.clone(), source.clone());
     let (tips, more_tips) = (tip.clone(), tip.clone());
     tasks.spawn(Stage::Work, "rebroadcast the wallet's transactions", |stopping| {
@@ -270,6 +284,7 @@ async fn start(
 
     let outlet = events::outlet(events::Rooms {
         node: node.clone(),
+        source: source.clone(),
         channels: channels.clone(),
         invoices: invoices.clone(),
         payments: payments.clone(),
@@ -345,21 +360,6 @@ async fn start(
     tasks.spawn(Stage::Api, "serve gRPC", |stopping| bound.serve(services, stopping));
     announce_start(&node.id(), &listening, address);
     Ok(())
-}
-
-/// A seed that was made here has never received anything before now; a restored one may have.
-async fn open_wallet(
-    store: &Store,
-    journal: &Journal,
-    keys: wallet::Keys,
-    source: &Source,
-    places: &Places,
-) -> Result<Wallet, Error> {
-    let birthday = match offline::is_new_seed(places) {
-        true => Some(chain::patient_tip(source).await?.best_block()),
-        false => None,
-    };
-    Ok(Wallet::open(store, journal, keys, birthday)?)
 }
 
 /// Brings LDK to the tip before anything else of it runs.

@@ -163,6 +163,14 @@ impl Bitcoind {
         client.invalidate_block(&hash).context("invalidating a block")
     }
 
+    /// Throws away blocks up to a height, as far as a pruned one may; the first that is left.
+    pub fn prune(&self, height: u64) -> Result<u64> {
+        let client = self.client()?;
+        client.call::<u64>("pruneblockchain", &[height.into()]).context("pruning")?;
+        let info = client.get_blockchain_info()?;
+        info.prune_height.context("a pruned bitcoind tells its lowest block")
+    }
+
     /// Transactions that wait for a block.
     pub fn mempool(&self) -> Result<Vec<Txid>> {
         self.client()?.get_raw_mempool().context("reading the mempool")

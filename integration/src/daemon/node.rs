@@ -45,7 +45,19 @@ impl Node {
         bitcoind: &Bitcoind,
         settings: &Settings,
     ) -> Result<Self> {
-        let mut node = Self {
+        let mut node = Self::without_seed(name, dir, bitcoind, settings)?;
+        node.words = node.make_seed().await?;
+        Ok(node)
+    }
+
+    /// Makes the directory and the configuration; the seed is the caller's.
+    pub fn without_seed(
+        name: &str,
+        dir: &Path,
+        bitcoind: &Bitcoind,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let node = Self {
             name: name.to_owned(),
             dir: dir.to_owned(),
             listen: Port::reserve()?,
@@ -56,7 +68,6 @@ impl Node {
             connection: None,
         };
         node.configure(bitcoind, settings)?;
-        node.words = node.make_seed().await?;
         Ok(node)
     }
 
@@ -220,6 +231,20 @@ impl Node {
     /// What `fulmend create` printed: the seed is in it.
     pub fn creation_output(&self) -> &str {
         &self.words
+    }
+
+    /// The 24 words of the sheet that `fulmend create` printed, in their order.
+    pub fn seed_words(&self) -> String {
+        let mut numbered: Vec<(u32, &str)> = Vec::new();
+        let mut tokens = self.words.split_whitespace().peekable();
+        while let Some(token) = tokens.next() {
+            let number = token.strip_suffix('.').and_then(|number| number.parse().ok());
+            if let (Some(number), Some(word)) = (number, tokens.peek()) {
+                numbered.push((number, word));
+            }
+        }
+        numbered.sort_unstable();
+        numbered.into_iter().map(|(_, word)| word).collect::<Vec<_>>().join(" ")
     }
 
     /// The CLI, pointed at this daemon.
