@@ -290,7 +290,11 @@ async fn start(
             stopping: stopping.clone(),
         },
         forwards: grpc::forwards::ForwardsService { forwards: forwards.clone() },
-        graph: grpc::graph::GraphService { graph: node.graph.clone(), payments },
+        graph: grpc::graph::GraphService {
+            node: node.clone(),
+            payments,
+            stopping: stopping.clone(),
+        },
         events: grpc::events::EventsService { journal, forwards, stopping },
     };
     let address = bound.address();

@@ -4,6 +4,7 @@ mod beliefs;
 mod constraints;
 mod query;
 mod route;
+mod share;
 mod view;
 mod words;
 
@@ -21,6 +22,7 @@ use view::Views;
 pub use beliefs::{Fate, Lesson};
 pub use constraints::{Constraints, is_named};
 pub use query::Wanted;
+pub use share::BadBelief;
 pub use words::{Cause, NoWay};
 
 /// Plans payments over the gossiped graph.
