@@ -254,6 +254,9 @@ async fn start(
         })
     });
 
+    let exploring = payments.clone();
+    tasks.spawn(Stage::Work, "probe in the background", |stopping| exploring.explore(stopping));
+
     let listening = addresses(&listeners);
     net::listen(&node, tasks, listeners);
     let reconnecting = peers.clone();

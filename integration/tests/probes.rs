@@ -1,16 +1,17 @@
 //! Probes that tell whether a payment would arrive, and what is believed because of them.
 use anyhow::{Context as _, Result, ensure};
 use fulmen_integration::cli::hex;
-use fulmen_integration::daemon::Node;
-use fulmen_integration::network::Topology;
+use fulmen_integration::daemon::{Node, Settings};
 use fulmen_integration::network::funding::Plan;
+use fulmen_integration::network::{Network, Topology};
+use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{bounded, channel, pay, refused};
 use fulmen_proto::v1::probe_update::State;
 use fulmen_proto::v1::route_target::By;
 use fulmen_proto::v1::{
-    Belief, ExportBeliefsRequest, ImportBeliefsRequest, LiquidityBounds, PaymentLimits,
-    ProbeRequest, ProbeUpdate, ResetBeliefsRequest, RouteConstraints, RouteTarget,
+    Belief, ExportBeliefsRequest, ImportBeliefsRequest, LiquidityBounds, ListPaymentsRequest,
+    PaymentLimits, ProbeRequest, ProbeUpdate, ResetBeliefsRequest, RouteConstraints, RouteTarget,
 };
 use tonic::Code;
 
@@ -155,6 +156,42 @@ fn what_probes_taught_is_exported_merged_and_forgotten() {
         network.wait_usable().await?;
         Ok(())
     });
+}
+
+#[test]
+fn probes_in_the_background_teach_without_leaving_a_trace() {
+    scenario::run("explore", async |network| {
+        network.build(&Plan::balanced(Topology::Line(4))).await?;
+        let busy = network
+            .settings()
+            .clone()
+            .with("payments", "background_probes_per_hour", 3_600)
+            .with("payments", "background_probe_sat", 50_000)
+            .with("payments", "background_probe_max_htlcs", 1);
+        start_again(network, &busy).await?;
+        let alice = &network.nodes[0];
+        poll::eventually("the background has taught something", async || {
+            let known = believed(alice).await?;
+            let most = channel::all(alice).await?.iter().map(|it| it.htlcs.len()).max();
+            ensure!(most <= Some(1), "more HTLCs than allowed: {most:?}");
+            Ok(if known.len() >= 2 { Look::Done(()) } else { Look::NotYet(format!("{known:?}")) })
+        })
+        .await?;
+        let payments = alice.payments().list(ListPaymentsRequest::default()).await?.into_inner();
+        ensure!(payments.payments.is_empty(), "probes are no payments: {payments:?}");
+        let calm = network.settings().clone();
+        start_again(network, &calm).await
+    });
+}
+
+/// Starts alice again with other settings.
+async fn start_again(network: &mut Network, settings: &Settings) -> Result<()> {
+    network.nodes[0].stop().await?;
+    network.nodes[0].configure(&network.bitcoind, settings)?;
+    network.nodes[0].spawn()?;
+    network.nodes[0].reach().await?;
+    network.wait_synced().await?;
+    network.wait_usable().await
 }
 
 async fn believed(node: &Node) -> Result<Vec<Belief>> {
