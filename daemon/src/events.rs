@@ -8,6 +8,7 @@ use lightning::chain::transaction::OutPoint as LdkOutPoint;
 use lightning::events::bump_transaction::BumpTransactionEvent;
 use lightning::events::{Event, HTLCHandlingFailureType, ReplayEvent};
 
+use crate::chain::Source;
 use crate::channels::{Channels, Closing, OpenRequest};
 use crate::forwards::{Forwards, Settled};
 use crate::invoices::Invoices;
@@ -22,6 +23,8 @@ use crate::tasks::{Stage, Tasks};
 pub struct Rooms {
     /// LDK.
     pub node: Arc<Node>,
+    /// Knows what is unspent.
+    pub source: Source,
     /// Channels.
     pub channels: Channels,
     /// Receiving.
@@ -239,6 +242,7 @@ impl Rooms {
                 self.forwards.failed(prev_channel_id, &failure_type, failure_reason.as_ref())
             }
             Event::SpendableOutputs { outputs, channel_id } => {
+                let outputs = sweep::without_spent(&self.node, &self.source, outputs).await;
                 if sweep::track(&self.node, outputs, channel_id).is_err() {
                     return Err(self.store_failure());
                 }

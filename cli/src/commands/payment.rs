@@ -10,7 +10,7 @@ use tonic::{Code, Streaming};
 
 use super::limits::Limits;
 use super::ways::Ways;
-use super::{Session, next_state, paging};
+use super::{Session, invoice, next_state, paging};
 use crate::amount::SomeMsat;
 use crate::failure::{Exit, Failure, advice};
 use crate::names::{HashOrBolt11, NodeId, Record, bolt11};
@@ -231,21 +231,15 @@ impl Show {
 /// 32 bytes may be a payment's id or its hash: ids are tried first.
 async fn find(session: &Session, name: HashOrBolt11) -> Result<GetPaymentResponse, Failure> {
     let mut client = session.payments();
-    let hash = match name {
-        HashOrBolt11::Hash(id) => {
-            let by = Some(By::PaymentId(id.clone()));
-            match client.get(GetPaymentRequest { by }).await {
-                Ok(found) => return Ok(found.into_inner()),
-                Err(status) if status.code() == Code::NotFound => id,
-                Err(status) => return Err(status.into()),
-            }
+    if let HashOrBolt11::Hash(id) = &name {
+        let by = Some(By::PaymentId(id.clone()));
+        match client.get(GetPaymentRequest { by }).await {
+            Ok(found) => return Ok(found.into_inner()),
+            Err(status) if status.code() == Code::NotFound => (),
+            Err(status) => return Err(status.into()),
         }
-        HashOrBolt11::Bolt11(bolt11) => {
-            let read = session.invoices().decode(DecodeInvoiceRequest { bolt11 }).await?;
-            read.into_inner().payment_hash
-        }
-    };
-    let by = Some(By::PaymentHash(hash));
+    }
+    let by = Some(By::PaymentHash(invoice::hash_of(session, name).await?));
     Ok(client.get(GetPaymentRequest { by }).await?.into_inner())
 }
 

@@ -20,6 +20,7 @@ mod rebalance;
 mod routes;
 pub mod serve;
 pub mod status;
+pub mod store;
 pub mod stream;
 pub mod tls;
 pub mod wallet;

@@ -9,12 +9,14 @@ pub mod logger;
 pub mod net;
 pub mod planner;
 pub mod process;
+pub mod ready;
 pub mod restore;
 pub mod router;
 pub mod scorer;
 pub mod sweep;
 pub mod together;
 pub mod types;
+mod unfailing;
 
 use std::sync::Arc;
 

@@ -30,7 +30,7 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use check::AskedLimits;
 pub use config::Config;
-pub use error::{Error, Gate, NotReady};
+pub use error::Error;
 pub use probe::{ProbeEnd, Probed, Probing, probed_path};
 pub use rebalance::Rebalance;
 pub use record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
@@ -39,6 +39,7 @@ pub use send::{Keysend, Pay};
 
 use crate::journal::Journal;
 use crate::node::Node;
+use crate::node::ready::Gate;
 use crate::storage::{self, Page, Store, Watch};
 use crate::tasks::Tasks;
 use carry::UnderWay;
@@ -304,14 +305,38 @@ impl Following {
         if self.ended {
             return Ok(None);
         }
-        let record = match self.next.take() {
+        let mut record = match self.next.take() {
             Some(record) => self.watch.durable(record).await?,
             None => self.watch.changed().await?,
         };
+        while let Some(patience) = patience_for_parts(&record, now_ms()) {
+            // Should this future be dropped meanwhile, the record is told at the next call.
+            self.next = Some(record.clone());
+            match tokio::time::timeout(patience, self.watch.changed()).await {
+                Ok(changed) => record = changed?,
+                Err(_) => break,
+            }
+        }
+        self.next = None;
         self.ended = record.state.is_final();
         Ok(Some(record))
     }
 }
+
+/// How long the end of a payment waits to be told with the parts that it arrived by: LDK tells them when the
+/// channels have settled, a moment after the payment; or never, where a peer is gone.
+fn patience_for_parts(record: &PaymentRecord, now_ms: u64) -> Option<Duration> {
+    let told_msat = record.arrived_msat();
+    if record.state != State::Succeeded || told_msat >= record.amount_msat {
+        return None;
+    }
+    let until_ms = record.finished_at_ms?.saturating_add(PATIENCE_FOR_PARTS_MS);
+    let left_ms = until_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)?;
+    // A clock that was set back is no reason to wait longer.
+    Some(Duration::from_millis(left_ms.min(PATIENCE_FOR_PARTS_MS)))
+}
+
+const PATIENCE_FOR_PARTS_MS: u64 = 300;
 
 fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()

@@ -233,6 +233,14 @@ impl_writeable_tlv_based!(PaymentRecord, {
 });
 record!(PaymentRecord, kind = 20, version = 1);
 
+impl PaymentRecord {
+    /// What arrived by the parts that are known.
+    pub fn arrived_msat(&self) -> u64 {
+        let arrived = self.parts.iter().filter(|part| part.end == PartEnd::Succeeded);
+        arrived.fold(0, |sum, part| sum.saturating_add(part.amount_msat))
+    }
+}
+
 /// The id of a payment, in an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaymentName {

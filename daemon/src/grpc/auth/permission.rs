@@ -59,7 +59,7 @@ const fn write(entity: &'static str) -> Access {
 /// Every entity that a permission can be about.
 pub const ENTITIES: &[&str] = &[
     "info", "node", "message", "wallet", "peers", "channels", "invoices", "payments", "forwards",
-    "graph", "events",
+    "graph", "events", "store",
 ];
 
 /// The table.
@@ -110,6 +110,9 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Graph/ImportBeliefs", write("payments")),
     ("/fulmen.v1.Graph/ResetBeliefs", write("payments")),
     ("/fulmen.v1.Events/Subscribe", read("events")),
+    ("/fulmen.v1.Store/Check", read("store")),
+    ("/fulmen.v1.Store/Stats", read("store")),
+    ("/fulmen.v1.Store/Export", write("store")),
     ("/grpc.health.v1.Health/Check", Access::Public),
     ("/grpc.health.v1.Health/Watch", Access::Public),
     ("/grpc.health.v1.Health/List", Access::Public),
