@@ -311,6 +311,9 @@ async fn start(
         })
     });
 
+    let exploring = payments.clone();
+    tasks.spawn(Stage::Work, "probe in the background", |stopping| exploring.explore(stopping));
+
     let listening = addresses(&listeners);
     net::listen(&node, tasks, listeners);
     let reconnecting = peers.clone();
@@ -348,7 +351,11 @@ async fn start(
             stopping: stopping.clone(),
         },
         forwards: grpc::forwards::ForwardsService { forwards: forwards.clone() },
-        graph: grpc::graph::GraphService { graph: node.graph.clone(), payments },
+        graph: grpc::graph::GraphService {
+            node: node.clone(),
+            payments,
+            stopping: stopping.clone(),
+        },
         store: grpc::store::StoreService {
             store: store.clone(),
             directory: places.data.clone(),

@@ -1,4 +1,5 @@
 //! One file per group of commands: read the arguments, ask the daemon, hand the answer to the screen.
+pub mod beliefs;
 pub mod channel;
 pub mod completions;
 pub mod create;
@@ -144,7 +145,14 @@ mod tests {
                 ),
             ),
             ("Forwards", include_str!("forward.rs")),
-            ("Graph", concat!(include_str!("graph.rs"), include_str!("route.rs"))),
+            (
+                "Graph",
+                concat!(
+                    include_str!("graph.rs"),
+                    include_str!("route.rs"),
+                    include_str!("beliefs.rs")
+                ),
+            ),
             ("Events", include_str!("events.rs")),
             ("Store", include_str!("store.rs")),
         ];

@@ -1,6 +1,7 @@
 //! The way in: gRPC services over TLS with macaroons.
 
 pub mod auth;
+mod beliefs;
 mod channel_view;
 pub mod channels;
 mod closing;

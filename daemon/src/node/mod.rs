@@ -94,6 +94,12 @@ impl Node {
         open.len() + closed.filter(is_contested).count()
     }
 
+    /// Enqueues all that is believed of other nodes' channels, as the timer does now and then.
+    pub fn keep_beliefs(&self) -> crate::storage::Commit {
+        let rows = self.router.planner().believed().export().collect();
+        restore::BELIEFS.write(&self.kv, &restore::StoredBeliefs(rows))
+    }
+
     /// Makes the processing loop run now, after a call that left LDK something to send or to tell.
     pub fn wake(&self) {
         self.wake.notify_one();

@@ -8,6 +8,7 @@ mod carry;
 mod check;
 mod config;
 mod error;
+mod explore;
 mod ledger;
 mod outcome;
 mod probe;

@@ -105,6 +105,10 @@ pub const METHODS: &[(&str, Access)] = &[
     // They tell what our channels can send, roughly.
     ("/fulmen.v1.Graph/FindRoute", read("payments")),
     ("/fulmen.v1.Graph/EstimateFee", read("payments")),
+    // They tell where payments went, and decide where payments go.
+    ("/fulmen.v1.Graph/ExportBeliefs", read("payments")),
+    ("/fulmen.v1.Graph/ImportBeliefs", write("payments")),
+    ("/fulmen.v1.Graph/ResetBeliefs", write("payments")),
     ("/fulmen.v1.Events/Subscribe", read("events")),
     ("/fulmen.v1.Store/Check", read("store")),
     ("/fulmen.v1.Store/Stats", read("store")),
