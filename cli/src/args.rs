@@ -2,7 +2,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    channel, completions, create, events, forward, graph, invoice, node, payment, peer, wallet,
+    channel, completions, create, events, forward, graph, invoice, node, payment, peer, probe,
+    store, wallet,
 };
 use crate::locate::Place;
 
@@ -65,6 +66,10 @@ pub enum Command {
     Keysend(payment::Keysend),
     /// List the payments made
     Payments(payment::List),
+    /// Find out whether a payment would arrive, without paying
+    ///
+    /// What nobody can claim is sent the way that the payment would go, and comes back.
+    Probe(probe::Probe),
     /// Ask for money (`fulmen invoice 1000sat`), and what became of it
     Invoice(invoice::Group),
     /// List the invoices and what came in
@@ -85,7 +90,7 @@ pub enum Command {
     /// Connections: connect, disconnect, list
     #[command(subcommand)]
     Peer(peer::Group),
-    /// Channels: open, close, list, show, closed, policy
+    /// Channels: open, close, list, show, closed, policy, rebalance
     #[command(subcommand)]
     Channel(channel::Group),
     /// Payments made: list, show, cancel
@@ -94,9 +99,14 @@ pub enum Command {
     /// Payments forwarded for others: list, summary
     #[command(subcommand)]
     Forward(forward::Group),
-    /// The network as gossip tells it: node, channel, summary
+    /// The network as gossip tells it: node, channel, summary, route, estimate, beliefs
     #[command(subcommand)]
     Graph(graph::Group),
+    /// The daemon's disk while it runs: check, stats, export
+    ///
+    /// Compacting and importing need the daemon stopped: `fulmend store compact`, `fulmend store import`.
+    #[command(subcommand)]
+    Store(store::Group),
     /// Make the seed of a new node, or restore one from its words
     ///
     /// Run it once, before the daemon first starts. The 24 words are shown once and never again: with
@@ -138,6 +148,7 @@ mod tests {
             &["close", "539x1x0", "--force"],
             &["channel", "policy", "all", "--ppm", "200"],
             &["channel", "policy"],
+            &["channel", "rebalance", "1x1x1", "2x1x1", "5sat", "--max-fee", "1sat", "--dry-run"],
             &["invoice", "1000sat", "-d", "coffee"],
             &["invoice", "any"],
             &["invoice", "create", "1000sat", "--expiry", "1h"],
@@ -158,9 +169,19 @@ mod tests {
             &["payment", "show", &hash],
             &["payments", "--limit", "10", "--state", "failed"],
             &["graph", "channel", "539x1x0"],
+            &["graph", "route", &node, "5sat", "--from", &node, "--max-fee", "0sat"],
+            &["graph", "estimate", "lnbcrt1abc"],
+            &["graph", "beliefs", "import", "-"],
+            &["graph", "beliefs", "reset", "1x1x1", "-y"],
+            &["probe", &node, "5sat", "--attempts", "3", "--avoid", "1x1x1"],
+            &["pay", "lnbcrt1abc", "--out-through", "1x1x1", "--in-through", &node],
+            &["keysend", &node, "5sat", "--avoid", "2x1x0", "--avoid", &node],
             &["events", "--after", "0", "--until-now"],
             &["completions", "bash"],
+            &["store", "check"],
+            &["store", "export", "/backup/today"],
             &["create", "--restore"],
+            &["create", "--restore", "--birthday", "850000"],
         ];
         for line in good {
             let parsed = Args::try_parse_from(["fulmen"].iter().chain(*line));
@@ -182,7 +203,12 @@ mod tests {
             &["pay", "not an invoice"],
             &["pay", "lnbcrt1abc", "--timeout", "60"],
             &["pay", "lnbcrt1abc", "--max-parts", "0"],
+            &["pay", "lnbcrt1abc", "--out-through", &node],
+            &["graph", "route", "nobody", "5sat"],
+            &["probe", &node, "5sat", "--attempts", "51"],
+            &["graph", "route", &node, "0sat"],
             &["info", "--network", "mainnet"],
+            &["store", "compact"],
         ];
         for line in bad {
             let parsed = Args::try_parse_from(["fulmen"].iter().chain(*line));

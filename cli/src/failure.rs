@@ -116,7 +116,8 @@ impl From<Status> for Failure {
 }
 
 impl Failure {
-    fn or_advise(mut self, advice: Option<&str>) -> Self {
+    /// The same with advice, unless it has some.
+    pub fn or_advise(mut self, advice: Option<&str>) -> Self {
         self.advice = self.advice.or_else(|| advice.map(str::to_owned));
         self
     }
@@ -168,7 +169,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// What to do about a reason that the daemon gives, in a status or as the end of a payment.
-fn advice(reason: &str) -> Option<&'static str> {
+pub fn advice(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "NOT_SYNCED" => {
             "Wait until `fulmen info` says that the node is synced; is bitcoind up and synced?"
@@ -219,6 +220,34 @@ fn advice(reason: &str) -> Option<&'static str> {
         "NODE_UNKNOWN" => {
             "Gossip has not told of it (yet): `fulmen graph summary` counts what is known"
         }
+
+        // Why there is no route.
+        "CONTRADICTION" => "Change the options that contradict each other",
+        "UNKNOWN_PAYEE" => {
+            "Ask the payee for an invoice with a route hint, or wait for gossip: `fulmen graph \
+             summary` counts what is known"
+        }
+        "NO_OWN_CHANNEL" => {
+            "See `fulmen channels`: is the peer connected, and is the channel named by \
+             --out-through usable?"
+        }
+        "OWN_BALANCE" => {
+            "See `fulmen channels` for what each can send now: pay less, rebalance, or open another"
+        }
+        "PAYEE_INBOUND" => {
+            "The payee's channels cannot take so much: pay less, or let the payee get more inbound \
+             capacity"
+        }
+        "NO_PATH" => {
+            "Loosen --out-through, --in-through and --avoid if they are given, or open a channel to \
+             a node that is better connected"
+        }
+        "FEE_LIMIT" => "Allow more with --max-fee",
+        "CLTV_LIMIT" => "Allow more blocks with --max-cltv-delta",
+        "PARTS_LIMIT" => "Allow more parts with --max-parts, or pay less",
+        "LIQUIDITY" => "Pay less, or try again later: channels on the way may have money then",
+        "SEARCH_TOO_LONG" => "Try again with fewer constraints",
+        "NO_ROUTE" => "`fulmen graph route` tells what stands in the way",
 
         // How payments end.
         "route_not_found" => {

@@ -99,6 +99,45 @@ pub fn bolt11(text: &str) -> Result<String, String> {
     Err("an invoice begins with ln (lnbc…, lntb…, lnbcrt…) and has letters and digits only".into())
 }
 
+/// Whom to pay: a node, or the payee of an invoice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeOrBolt11 {
+    /// A node.
+    Node(NodeId),
+    /// The text of an invoice.
+    Bolt11(String),
+}
+
+impl FromStr for NodeOrBolt11 {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self::Node).or_else(|_| bolt11(text).map(Self::Bolt11)).map_err(|_| {
+            "a node id (66 hex digits) or the text of an invoice (lnbc…) is expected".to_owned()
+        })
+    }
+}
+
+/// A channel of the graph by its short id, or a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChannelOrNode {
+    /// A channel.
+    Channel(ShortChannelId),
+    /// A node.
+    Node(NodeId),
+}
+
+impl FromStr for ChannelOrNode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let channel = || text.parse().map(Self::Channel);
+        text.parse().map(Self::Node).or_else(|_| channel()).map_err(|_| {
+            "a short channel id (539x1x0) or a node id (66 hex digits) is expected".to_owned()
+        })
+    }
+}
+
 /// A short channel id: `BLOCKxTRANSACTIONxOUTPUT`, in BOLT 7's packing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShortChannelId(pub u64);

@@ -8,12 +8,13 @@ use lightning::chain::transaction::OutPoint as LdkOutPoint;
 use lightning::events::bump_transaction::BumpTransactionEvent;
 use lightning::events::{Event, HTLCHandlingFailureType, ReplayEvent};
 
+use crate::chain::Source;
 use crate::channels::{Channels, Closing, OpenRequest};
 use crate::forwards::{Forwards, Settled};
 use crate::invoices::Invoices;
 use crate::node::process::Outlet;
 use crate::node::{Node, scorer, sweep};
-use crate::payments::Payments;
+use crate::payments::{Payments, ProbeEnd};
 use crate::peers::Peers;
 use crate::storage;
 use crate::tasks::{Stage, Tasks};
@@ -22,6 +23,8 @@ use crate::tasks::{Stage, Tasks};
 pub struct Rooms {
     /// LDK.
     pub node: Arc<Node>,
+    /// Knows what is unspent.
+    pub source: Source,
     /// Channels.
     pub channels: Channels,
     /// Receiving.
@@ -204,8 +207,15 @@ impl Rooms {
                 &path,
                 short_channel_id,
             ),
-            // The scorer has learnt from it above; nobody waits for its outcome.
-            Event::ProbeSuccessful { .. } | Event::ProbeFailed { .. } => Ok(()),
+            // The beliefs have learnt from it above.
+            Event::ProbeSuccessful { payment_id, .. } => {
+                self.payments.probe_ended(payment_id, ProbeEnd::Reached);
+                Ok(())
+            }
+            Event::ProbeFailed { payment_id, short_channel_id, .. } => {
+                self.payments.probe_ended(payment_id, ProbeEnd::Stuck(short_channel_id));
+                Ok(())
+            }
             Event::PaymentForwarded {
                 prev_channel_id,
                 next_channel_id,
@@ -232,6 +242,7 @@ impl Rooms {
                 self.forwards.failed(prev_channel_id, &failure_type, failure_reason.as_ref())
             }
             Event::SpendableOutputs { outputs, channel_id } => {
+                let outputs = sweep::without_spent(&self.node, &self.source, outputs).await;
                 if sweep::track(&self.node, outputs, channel_id).is_err() {
                     return Err(self.store_failure());
                 }

@@ -24,4 +24,6 @@ pub mod journal;
 
 pub mod storage;
 
+pub mod log;
+
 pub mod tasks;

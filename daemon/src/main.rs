@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use fulmen_daemon::config::{self, Args, Config, LogFormat};
-use fulmen_daemon::{daemon, offline};
+use fulmen_daemon::config::{self, Args, Config};
+use fulmen_daemon::{daemon, log, offline};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn run(places: &config::Places, config: Config) -> anyhow::Result<()> {
-    start_logging(&config)?;
+    let log = log::start(&config.log, &places.data)?;
     // LDK stores a channel's new state before it answers the peer, and the thread that does so waits for
     // the disk; more threads than cores let updates of different peers share one write.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -36,17 +36,8 @@ fn run(places: &config::Places, config: Config) -> anyhow::Result<()> {
         .build()?;
     let ended = runtime.block_on(daemon::run(places, config));
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    log.end(&ended.as_ref().err().map(|error| format!("fulmend: {error}")).unwrap_or_default());
     Ok(ended?)
-}
-
-fn start_logging(config: &Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.filter)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log.format {
-        LogFormat::Text => log.with_ansi(false).init(),
-        LogFormat::Json => log.json().init(),
-    }
-    Ok(())
 }
 
 fn write_out(text: &str) -> anyhow::Result<()> {

@@ -1,12 +1,13 @@
 //! What `fulmend` does besides running: make the seed, show a sample configuration, care for the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::args::{Command, StoreVerb};
 use crate::config::{Config, Places};
 use crate::node::decode;
 use crate::storage::{self, CheckReport, StatsReport};
-use crate::wallet::{Seed, SeedError};
+use crate::wallet::{Birthday, Seed, SeedError};
 
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum Error {
     /// The seed could not be made or restored.
     #[error(transparent)]
     Seed(#[from] SeedError),
+    /// A seed cannot have been made tomorrow.
+    #[error("--birthday: this day is still to come")]
+    Unborn,
     /// Something else on the disk.
     #[error("could not {doing}: {source}")]
     Io {
@@ -35,49 +39,70 @@ pub fn seed_file(places: &Places) -> PathBuf {
     places.data.join("seed")
 }
 
-/// Whether the seed was made here rather than restored: then nothing was paid to it before.
-pub fn is_new_seed(places: &Places) -> bool {
-    new_seed_mark(places).exists()
-}
-
-fn new_seed_mark(places: &Places) -> PathBuf {
-    places.data.join("seed.is-new")
-}
-
 /// Carries out `command` and returns what to print.
 ///
 /// # Errors
 /// See [`Error`]; nothing has been overwritten then.
 pub fn run(command: &Command, places: &Places, _config: &Config) -> Result<String, Error> {
     match command {
-        Command::Create { restore, json } => create(places, *restore, *json),
+        Command::Create { restore, birthday, json } => {
+            let seed = seed_file(places);
+            make_private(places)?;
+            let words = match restore {
+                true => restore_seed(&seed, *birthday)?,
+                false => make_seed(&seed)?,
+            };
+            Ok(told(&words, *restore, *json, places))
+        }
         Command::SampleConfig => Ok(include_str!("../fulmen.sample.toml").to_owned()),
         Command::Store { verb } => store(verb, places),
     }
 }
 
-fn create(places: &Places, restore: bool, json: bool) -> Result<String, Error> {
-    make_private(places)?;
-    let seed = if restore {
-        let words = std::io::read_to_string(std::io::stdin()).map_err(|source| Error::Io {
-            doing: "read 24 words from standard input".into(),
-            source,
-        })?;
-        Seed::restore(&seed_file(places), &words)?
-    } else {
-        let seed = Seed::create(&seed_file(places))?;
-        // Lost at a crash, it costs only a longer search for money that is not there.
-        let mark = new_seed_mark(places);
-        std::fs::write(&mark, [])
-            .map_err(|source| Error::Io { doing: format!("write {}", mark.display()), source })?;
-        seed
-    };
+fn make_seed(path: &Path) -> Result<Seed, Error> {
+    let seed = Seed::create(path)?;
+    // Lost at a crash, it costs only a longer search for money that is not there.
+    Birthday::New.store(path)?;
+    Ok(seed)
+}
+
+/// The same words again may tell another birthday.
+fn restore_seed(path: &Path, birthday: Option<Birthday>) -> Result<Seed, Error> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    if birthday.is_some_and(|birthday| birthday.is_after(now)) {
+        return Err(Error::Unborn);
+    }
+    let words = std::io::read_to_string(std::io::stdin()).map_err(|source| Error::Io {
+        doing: "read 24 words from standard input".into(),
+        source,
+    })?;
+    let seed = Seed::parse(&words)?;
+    let is_there = birthday.is_some()
+        && path.exists()
+        && Seed::load(path).is_ok_and(|stored| stored.words() == seed.words());
+    if !is_there {
+        // Before the seed: what is said of another one must never be taken for this one's.
+        if path.exists() {
+            return Err(SeedError::Exists(path.to_owned()).into());
+        }
+        Birthday::forget(path)?;
+    }
+    if let Some(birthday) = birthday {
+        birthday.store(path)?;
+    }
+    match is_there {
+        true => Ok(seed),
+        false => Ok(Seed::restore(path, &words)?),
+    }
+}
+
+fn told(seed: &Seed, restored: bool, json: bool, places: &Places) -> String {
     let words = seed.words();
-    Ok(match (json, restore) {
+    match (json, restored) {
         (true, _) => format!("{}\n", serde_json::json!({ "mnemonic": words.join(" ") })),
         (false, true) => format!("The seed is restored in {}.\n", places.data.display()),
         (false, false) => sheet(&words, places),
-    })
+    }
 }
 
 /// The directory is for its owner alone: it holds the seed and the macaroons.

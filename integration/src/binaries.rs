@@ -48,9 +48,8 @@ fn build(place: &Place) -> Result<()> {
         .args(if place.is_test { TEST_SELECTION } else { PROGRAM_SELECTION })
         .current_dir(workspace())
         .env("CARGO_TARGET_DIR", &place.target);
-    // Inside `cargo test` these tell about the test's own package and would make cargo rebuild.
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_")) {
+        if name.to_str().is_some_and(tells_of_a_package) {
             cargo.env_remove(name);
         }
     }
@@ -59,6 +58,15 @@ fn build(place: &Place) -> Result<()> {
         bail!("cargo could not build fulmend and fulmen ({status})");
     }
     Ok(())
+}
+
+/// Cargo tells programs that it runs of their own package. Build scripts that look at these variables (ring's
+/// does) would run anew, and much be compiled again, at each change between that cargo and this one.
+fn tells_of_a_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix))
+        || ["CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR"].contains(&variable)
 }
 
 /// With the tests' own selection, features resolve as for `cargo test --workspace`, so that no
@@ -102,6 +110,16 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_tells_of_a_package_is_not_handed_on_and_what_tells_of_cargo_is() {
+        for variable in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH"] {
+            assert!(tells_of_a_package(variable), "{variable}");
+        }
+        for variable in ["CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_BUILD_JOBS", "CARGO"] {
+            assert!(!tells_of_a_package(variable), "{variable}");
+        }
+    }
 
     #[test]
     fn programs_and_tests_tell_their_profile() {

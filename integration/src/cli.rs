@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 
 /// `fulmen`, pointed at a daemon's directory.
 #[derive(Clone, Debug)]
@@ -31,15 +32,26 @@ impl Cli {
 
     /// Runs it to its end, however that is.
     pub async fn run<A: AsRef<str>>(&self, arguments: &[A]) -> Result<Ran> {
-        let output = tokio::process::Command::new(&self.binary)
+        self.run_with_input(arguments, "").await
+    }
+
+    /// Runs it to its end on what somebody typed.
+    pub async fn run_with_input<A: AsRef<str>>(&self, arguments: &[A], typed: &str) -> Result<Ran> {
+        let mut child = tokio::process::Command::new(&self.binary)
             .arg("--dir")
             .arg(&self.dir)
             .args(["--network", "regtest"])
             .args(arguments.iter().map(AsRef::as_ref))
-            .stdin(Stdio::null())
-            .output()
-            .await
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .with_context(|| format!("starting {}", self.binary.display()))?;
+        let mut input = child.stdin.take().context("standard input is piped")?;
+        // Who reads nothing may have ended before it could be told anything.
+        let _ = input.write_all(typed.as_bytes()).await;
+        drop(input);
+        let output = child.wait_with_output().await.context("waiting for fulmen")?;
         Ok(Ran {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -92,4 +104,11 @@ fn line<A: AsRef<str>>(arguments: &[A]) -> String {
 /// Bytes as the CLI shows them.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The other way round.
+pub fn unhex(text: &str) -> Result<Vec<u8>> {
+    let byte = |at| u8::from_str_radix(text.get(at..at + 2).unwrap_or_default(), 16);
+    let bytes = (0..text.len()).step_by(2).map(byte).collect::<Result<_, _>>();
+    bytes.with_context(|| format!("{text} is not hex"))
 }

@@ -1,6 +1,6 @@
 //! The API as applications use it: access, events that resume, streams, pages, the node's own calls.
 use anyhow::{Context as _, Result, ensure};
-use fulmen_integration::daemon::Node;
+use fulmen_integration::daemon::{Node, Settings};
 use fulmen_integration::network::Topology;
 use fulmen_integration::network::funding::Plan;
 use fulmen_integration::poll::{self, Look};
@@ -105,7 +105,9 @@ impl<T: Unpin> tonic::codegen::tokio_stream::Stream for OneRequest<T> {
 
 #[test]
 fn events_are_complete_in_order_and_resumable() {
-    scenario::run("events", async |network| {
+    // So that the kill below cannot cost a channel.
+    let together = Settings::default().with("storage", "async_persistence", true);
+    scenario::run_with("events", together, async |network| {
         network.build(&Plan::balanced(Topology::Line(3))).await?;
         {
             let [alice, _, carol] = &network.nodes[..] else { unreachable!("a line of three") };
@@ -142,7 +144,7 @@ fn events_are_complete_in_order_and_resumable() {
         network.nodes[0].launch().await?;
         let again = journal(&network.nodes[0], 0).await?;
         ensure!(again[..all.len()] == all[..], "a restart must not change what happened");
-        network.wait_usable().await?;
+        network.wait_ready().await?;
 
         // And a subscriber that waits is told.
         let [alice, _, carol] = &network.nodes[..] else { unreachable!("a line of three") };

@@ -37,13 +37,7 @@ fn an_old_commitment_is_punished() {
         chain::mempool_holds_some(network).await?;
         network.mine(1).await?;
 
-        // She vanishes: LDK does not foresee that its own node is punished, so her books would be wrong.
-        let cheater = network.nodes.remove(0);
-        let left = wallet::unspent(&cheater).await?;
-        network.departed_sat = left.iter().map(|utxo| utxo.amount_sat).sum();
-        drop(cheater);
-
-        network.nodes[0].launch().await?;
+        network.nodes[1].launch().await?;
         network.wait_synced().await?;
         poll::eventually("bob punishes", async || {
             Ok(if network.bitcoind.mempool()?.is_empty() {
@@ -53,9 +47,13 @@ fn an_old_commitment_is_punished() {
             })
         })
         .await?;
+        // LDK does not foresee that its own node is punished: alice waits for what was hers until its time
+        // lock is over, and then finds that it is gone.
         chain::sweep_everything(network).await?;
+        let cheater = wallet::balances(&network.nodes[0]).await?;
+        ensure!(cheater.closing_sat == 0 && cheater.onchain_unconfirmed_sat == 0, "{cheater:?}");
         let taken_sat =
-            wallet::balances(&network.nodes[0]).await?.onchain_confirmed_sat - honest_sat;
+            wallet::balances(&network.nodes[1]).await?.onchain_confirmed_sat - honest_sat;
         // All but the fees of the commitment and of the justice transaction.
         ensure!(taken_sat > channel.capacity_sat - 20_000, "only {taken_sat} sat were taken");
         Ok(())

@@ -1,9 +1,15 @@
 //! Channels closed by force, by each side, idle and with HTLCs under way: all money comes back.
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use bitcoincore_rpc::bitcoin::Txid;
+use bitcoincore_rpc::bitcoin::hashes::Hash as _;
+use fulmen_integration::cli::hex;
+use fulmen_integration::daemon::Settings;
 use fulmen_integration::network::funding::Plan;
 use fulmen_integration::network::{Network, Topology};
+use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{chain, channel, pay};
+use fulmen_proto::v1::close_channel_update::State as CloseState;
 use fulmen_proto::v1::{CancelInvoiceRequest, Invoice, payment};
 
 /// Far above dust at any feerate that the daemons use.
@@ -11,12 +17,16 @@ const HTLC_MSAT: u64 = 300_000_000;
 
 #[test]
 fn by_the_opener_without_htlcs() {
-    scenario::run("force-opener", async |network| idle(network, 0).await);
+    scenario::run_with("force-opener", watchful(), async |network| idle(network, 0).await);
 }
 
 #[test]
 fn by_the_accepter_without_htlcs() {
-    scenario::run("force-accepter", async |network| idle(network, 1).await);
+    scenario::run_with("force-accepter", watchful(), async |network| idle(network, 1).await);
+}
+
+fn watchful() -> Settings {
+    Settings::default().with("bitcoind", "mempool_interval_seconds", 1)
 }
 
 async fn idle(network: &mut Network, closer: usize) -> Result<()> {
@@ -24,12 +34,25 @@ async fn idle(network: &mut Network, closer: usize) -> Result<()> {
     let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };
     pay::transfer(alice, bob, 100_000_000).await?;
     let channel = channel::between(alice, bob).await?;
-    channel::force_close(&network.nodes[closer], &channel.channel_id).await?;
+    // Both sides know the transaction before any block has it.
+    let update = channel::force_close(&network.nodes[closer], &channel.channel_id).await?;
+    ensure!(update.state() == CloseState::Closed, "{update:?}");
+    let closing = Txid::from_slice(&update.closing_txid).context("which transaction?")?;
     chain::mempool_holds_some(network).await?;
+    ensure!(network.bitcoind.mempool()?.contains(&closing), "{closing} is not broadcast");
+    let early = channel::closed(&network.nodes[closer], &channel.channel_id).await?;
+    ensure!(early.closing_txid == update.closing_txid && early.closing_height == 0, "{early:?}");
+    let other = &network.nodes[1 - closer];
+    poll::eventually("the other side sees the close", async || {
+        let seen = channel::by_id(other, &channel.channel_id).await?.closing_txid;
+        Ok(if seen == update.closing_txid { Look::Done(()) } else { Look::NotYet(hex(&seen)) })
+    })
+    .await?;
     network.mine(1).await?;
     chain::sweep_everything(network).await?;
     let mine = channel::closed(&network.nodes[closer], &channel.channel_id).await?;
     ensure!(mine.kind == "holder_force_closed", "{mine:?}");
+    ensure!(mine.closing_txid == update.closing_txid && mine.closing_height > 0, "{mine:?}");
     let theirs = channel::closed(&network.nodes[1 - closer], &channel.channel_id).await?;
     ensure!(
         ["counterparty_force_closed", "commitment_confirmed"].contains(&theirs.kind.as_str()),

@@ -22,7 +22,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 9] = [
 ];
 
 /// The rooms of `daemon/src`, top to bottom; a line is a storey, whose rooms do not see each other.
-const STOREYS: [&[&str]; 14] = [
+const STOREYS: [&[&str]; 15] = [
     &["main"],
     &["daemon"],
     &["offline"],
@@ -36,6 +36,7 @@ const STOREYS: [&[&str]; 14] = [
     &["chain"],
     &["journal"],
     &["storage"],
+    &["log"],
     &["tasks"],
 ];
 

@@ -1,11 +1,14 @@
 //! On-chain money: funded, spent, listed, emptied, with the anchor reserve kept.
-use anyhow::ensure;
+use anyhow::{Result, ensure};
+use fulmen_integration::daemon::{Node, Settings};
 use fulmen_integration::network::Topology;
 use fulmen_integration::network::funding::{Plan, new_address};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{chain, refused, wallet};
 use fulmen_proto::v1::wallet_send_request::Amount;
-use fulmen_proto::v1::{ListTransactionsRequest, PageRequest, WalletSendRequest};
+use fulmen_proto::v1::{
+    ListTransactionsRequest, PageRequest, SubscribeEventsRequest, WalletSendRequest, event,
+};
 use tonic::Code;
 
 #[test]
@@ -67,6 +70,51 @@ fn fund_spend_list_and_empty_a_wallet() {
         ensure!(wallet::unspent(alice).await?.is_empty());
         wallet::confirmed(bob, 300_000 + all.amount_sat).await
     });
+}
+
+#[test]
+fn a_payment_shows_before_it_is_confirmed_and_goes_when_it_is_replaced() {
+    let settings = Settings::default().with("bitcoind", "mempool_interval_seconds", 1);
+    scenario::run_with("mempool", settings, async |network| {
+        network.add_nodes(2).await?;
+        network.give_node(0, 1_000_000, 1).await?;
+        let address = new_address(&network.nodes[1]).await?;
+        {
+            let [alice, bob] = &network.nodes[..] else { unreachable!("two were added") };
+            wallet::send(alice, &address.to_string(), 300_000).await?;
+            wallet::unconfirmed(bob, 300_000).await?;
+            let seen = wallet::balance(bob).await?;
+            ensure!(seen.confirmed_sat == 0 && seen.spendable_sat == 0, "{seen:?}");
+            let utxos = wallet::unspent(bob).await?;
+            ensure!(utxos.len() == 1 && utxos[0].confirmations == 0, "{utxos:?}");
+            ensure!(received(bob).await?.is_empty(), "told only when it is confirmed");
+            network.mine(1).await?;
+            wallet::confirmed(bob, 300_000).await?;
+            ensure!(received(bob).await? == [300_000]);
+        }
+
+        let gift = network.faucet.give(&network.bitcoind, &[(address, 70_000)])?;
+        wallet::unconfirmed(&network.nodes[1], 70_000).await?;
+        network.faucet.take_back(&network.bitcoind, gift)?;
+        wallet::confirmed(&network.nodes[1], 300_000).await?;
+        network.mine(1).await?;
+        wallet::confirmed(&network.nodes[1], 300_000).await?;
+        ensure!(received(&network.nodes[1]).await? == [300_000]);
+        Ok(())
+    });
+}
+
+/// What the journal tells of on-chain receipts.
+async fn received(node: &Node) -> Result<Vec<u64>> {
+    let request = SubscribeEventsRequest { until_now: true, ..SubscribeEventsRequest::default() };
+    let mut events = node.events().subscribe(request).await?.into_inner();
+    let mut amounts_sat = Vec::new();
+    while let Some(event) = events.message().await? {
+        if let Some(event::What::WalletReceived(received)) = event.what {
+            amounts_sat.push(received.amount_sat);
+        }
+    }
+    Ok(amounts_sat)
 }
 
 #[test]

@@ -85,6 +85,7 @@ async fn killed_while_paying(network: &mut Network, victim: usize) -> Result<()>
         }
     }
     // And the network still works, with all its channels.
+    network.wait_ready().await?;
     let [alice, bob, carol] = &network.nodes[..] else { unreachable!("a line of three") };
     ensure!(channel::all(alice).await?.len() == 1 && channel::all(bob).await?.len() == 2);
     pay::transfer(alice, carol, 5_000_000).await?;
@@ -120,12 +121,16 @@ fn a_node_dies_while_an_htlc_is_held_up_by_the_payee() {
 
 #[test]
 fn the_opener_dies_at_each_stage_of_an_open() {
-    scenario::run("kill-opener", async |network| killed_while_opening(network, 0).await);
+    scenario::run_with("kill-opener", together(), async |network| {
+        killed_while_opening(network, 0).await
+    });
 }
 
 #[test]
 fn the_accepter_dies_at_each_stage_of_an_open() {
-    scenario::run("kill-accepter", async |network| killed_while_opening(network, 1).await);
+    scenario::run_with("kill-accepter", together(), async |network| {
+        killed_while_opening(network, 1).await
+    });
 }
 
 /// Kills one side after each state of an open; the channel is there for both in the end or for
@@ -283,7 +288,7 @@ fn payments_survive_a_stop_of_everything() {
         for node in &mut network.nodes {
             node.launch().await?;
         }
-        network.wait_usable().await?;
+        network.wait_ready().await?;
         let [alice, _, carol] = &network.nodes[..] else { unreachable!("a line of three") };
         let kept = pay::recorded(alice, &payment.payment_hash).await?;
         ensure!(kept == payment, "{payment:?} became {kept:?}");

@@ -190,7 +190,13 @@ fn terms(
     let announced = view.channel(hop.scid).and_then(|channel| {
         let direction = channel.nodes.iter().position(|node| node == from)?;
         (channel.nodes[1 - direction] == hop.node).then_some(())?;
-        Some((channel.policies[direction]?, u64::from(channel.capacity_sat) * 1_000))
+        let capacity_msat = u64::from(channel.capacity_sat) * 1_000;
+        let exact = overlay
+            .balances()
+            .iter()
+            .filter(|(scid, towards, _)| *scid == hop.scid && usize::from(*towards) == direction);
+        let total_msat = exact.map(|(_, _, msat)| *msat).fold(capacity_msat, u64::min);
+        Some((channel.policies[direction]?, total_msat))
     });
     let hinted = || {
         let fits =

@@ -10,6 +10,7 @@ use fulmen_proto::v1::{
     ListClosedChannelsRequest, OpenChannelRequest, SetPolicyRequest, set_policy_request::Which,
 };
 
+use super::rebalance::Rebalance;
 use super::{Session, next_state, paging};
 use crate::amount::{Msat, SatOrAll};
 use crate::failure::Failure;
@@ -34,6 +35,10 @@ pub enum Group {
     ///
     /// Without --base-fee, --ppm and --cltv-delta it shows the policies as they are.
     Policy(Policy),
+    /// Move money from one of your channels to another, by a payment to yourself
+    ///
+    /// It says first which way the money goes; with --dry-run it only says that.
+    Rebalance(Rebalance),
 }
 
 impl Group {
@@ -45,6 +50,7 @@ impl Group {
             Self::Show(command) => command.run(session).await,
             Self::Closed(command) => command.run(session).await,
             Self::Policy(command) => command.run(session).await,
+            Self::Rebalance(command) => command.run(session).await,
         }
     }
 }

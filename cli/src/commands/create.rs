@@ -14,6 +14,10 @@ pub struct Create {
     /// Make the seed from 24 words that you type in
     #[arg(long)]
     restore: bool,
+    /// When that seed was made: the block's height, or the day as 2026-01-31; blocks before are not
+    /// searched for its money
+    #[arg(long, value_name = "HEIGHT|DAY", requires = "restore")]
+    birthday: Option<String>,
 }
 
 impl Create {
@@ -30,6 +34,9 @@ impl Create {
         }
         if self.restore {
             command.arg("--restore");
+        }
+        if let Some(birthday) = &self.birthday {
+            command.arg("--birthday").arg(birthday);
         }
         if screen.json {
             command.arg("--json");
@@ -59,8 +66,9 @@ fn daemon() -> PathBuf {
 fn outcome(status: ExitStatus) -> Result<(), Failure> {
     match status.code() {
         Some(0) => Ok(()),
-        Some(2) => Err(Failure::new(Exit::Usage, "fulmend create did not understand us")
-            .advise("Install fulmen and fulmend of the same release")),
+        Some(2) => Err(Failure::new(Exit::Usage, "fulmend create did not understand us").advise(
+            "See what it said; if it was right, install fulmen and fulmend of one release",
+        )),
         _ => Err(Failure::failed("no seed was made")),
     }
 }

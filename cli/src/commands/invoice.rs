@@ -173,8 +173,8 @@ impl List {
     }
 }
 
-/// The payment hash of an invoice that may be given by its text.
-async fn hash_of(session: &Session, invoice: HashOrBolt11) -> Result<Vec<u8>, Failure> {
+/// The payment hash, which may be given by the invoice's text.
+pub async fn hash_of(session: &Session, invoice: HashOrBolt11) -> Result<Vec<u8>, Failure> {
     match invoice {
         HashOrBolt11::Hash(hash) => Ok(hash),
         HashOrBolt11::Bolt11(bolt11) => {

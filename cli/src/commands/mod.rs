@@ -1,4 +1,5 @@
 //! One file per group of commands: read the arguments, ask the daemon, hand the answer to the screen.
+pub mod beliefs;
 pub mod channel;
 pub mod completions;
 pub mod create;
@@ -6,11 +7,17 @@ pub mod events;
 pub mod forward;
 pub mod graph;
 pub mod invoice;
+pub mod limits;
 pub mod node;
 pub mod paging;
 pub mod payment;
 pub mod peer;
+pub mod probe;
+pub mod rebalance;
+pub mod route;
+pub mod store;
 pub mod wallet;
+pub mod ways;
 
 use fulmen_proto::dial::{Connection, dial};
 use fulmen_proto::v1::channels_client::ChannelsClient;
@@ -21,6 +28,7 @@ use fulmen_proto::v1::invoices_client::InvoicesClient;
 use fulmen_proto::v1::node_client::NodeClient;
 use fulmen_proto::v1::payments_client::PaymentsClient;
 use fulmen_proto::v1::peers_client::PeersClient;
+use fulmen_proto::v1::store_client::StoreClient;
 use fulmen_proto::v1::wallet_client::WalletClient;
 use tonic::Streaming;
 
@@ -65,6 +73,7 @@ impl Session {
         forwards: ForwardsClient,
         graph: GraphClient,
         events: EventsClient,
+        store: StoreClient,
     }
 }
 
@@ -90,6 +99,7 @@ pub async fn run(args: Args, screen: Screen) -> Result<(), Failure> {
         Command::Pay(command) => command.run(&session).await,
         Command::Keysend(command) => command.run(&session).await,
         Command::Payments(command) => command.run(&session).await,
+        Command::Probe(command) => command.run(&session).await,
         Command::Invoice(group) => group.run(&session).await,
         Command::Invoices(command) => command.run(&session).await,
         Command::Decode(command) => command.run(&session).await,
@@ -101,6 +111,7 @@ pub async fn run(args: Args, screen: Screen) -> Result<(), Failure> {
         Command::Payment(group) => group.run(&session).await,
         Command::Forward(group) => group.run(&session).await,
         Command::Graph(group) => group.run(&session).await,
+        Command::Store(group) => group.run(&session).await,
     }
 }
 
@@ -125,10 +136,25 @@ mod tests {
             ("Peers", include_str!("peer.rs")),
             ("Channels", include_str!("channel.rs")),
             ("Invoices", include_str!("invoice.rs")),
-            ("Payments", include_str!("payment.rs")),
+            (
+                "Payments",
+                concat!(
+                    include_str!("payment.rs"),
+                    include_str!("rebalance.rs"),
+                    include_str!("probe.rs")
+                ),
+            ),
             ("Forwards", include_str!("forward.rs")),
-            ("Graph", include_str!("graph.rs")),
+            (
+                "Graph",
+                concat!(
+                    include_str!("graph.rs"),
+                    include_str!("route.rs"),
+                    include_str!("beliefs.rs")
+                ),
+            ),
             ("Events", include_str!("events.rs")),
+            ("Store", include_str!("store.rs")),
         ];
         let pool = DescriptorPool::decode(fulmen_proto::v1::FILE_DESCRIPTOR_SET).expect("compiled");
         for service in pool.services() {

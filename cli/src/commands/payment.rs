@@ -4,14 +4,15 @@ use fulmen_proto::v1::get_payment_request::By;
 use fulmen_proto::v1::payment::State;
 use fulmen_proto::v1::{
     CancelPaymentRequest, CustomRecord, DecodeInvoiceRequest, GetPaymentRequest,
-    GetPaymentResponse, KeysendRequest, ListPaymentsRequest, PayRequest, Payment, PaymentLimits,
+    GetPaymentResponse, KeysendRequest, ListPaymentsRequest, PayRequest, Payment,
 };
 use tonic::{Code, Streaming};
 
-use super::{Session, next_state, paging};
-use crate::amount::{Msat, SomeMsat};
-use crate::failure::{Exit, Failure};
-use crate::measure::Span;
+use super::limits::Limits;
+use super::ways::Ways;
+use super::{Session, invoice, next_state, paging};
+use crate::amount::SomeMsat;
+use crate::failure::{Exit, Failure, advice};
 use crate::names::{HashOrBolt11, NodeId, Record, bolt11};
 use crate::render::{Progress, human, now, payments};
 
@@ -37,43 +38,16 @@ impl Group {
 }
 
 #[derive(Debug, Args)]
-struct Limits {
-    /// Fail rather than pay more than this in fees: 10sat [default: as configured]
-    #[arg(long, value_name = "AMOUNT")]
-    max_fee: Option<Msat>,
-    /// Make no new attempts after this time: 60s [default: as configured]
-    #[arg(long, value_name = "TIME")]
-    timeout: Option<Span>,
-    /// Split into at most this many parts [default: as configured]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    max_parts: Option<u32>,
-    /// Blocks that the money may be locked over the whole route [default: as configured]
-    #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u32).range(1..))]
-    max_cltv_delta: Option<u32>,
-}
-
-impl Limits {
-    fn wire(&self) -> PaymentLimits {
-        PaymentLimits {
-            max_fee_msat: self.max_fee.map(|Msat(msat)| msat),
-            timeout_secs: self.timeout.map_or(0, |timeout| timeout.secs),
-            max_parts: self.max_parts.unwrap_or(0),
-            max_total_cltv_delta: self.max_cltv_delta.unwrap_or(0),
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-struct Handling {
+pub struct Handling {
     /// A note of your own, kept with the payment
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    label: String,
+    pub label: String,
     /// The same key again follows the first payment, never pays twice
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
-    idempotency_key: String,
+    pub idempotency_key: String,
     /// Do not ask (it is asked only at a terminal)
     #[arg(long, short)]
-    yes: bool,
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -88,6 +62,8 @@ pub struct Pay {
     limits: Limits,
     #[command(flatten)]
     handling: Handling,
+    #[command(flatten)]
+    ways: Ways,
 }
 
 impl Pay {
@@ -103,6 +79,7 @@ impl Pay {
             limits: Some(self.limits.wire()),
             idempotency_key: self.handling.idempotency_key,
             label: self.handling.label,
+            constraints: self.ways.wire()?,
         };
         let stream = session.payments().pay(request).await?.into_inner();
         follow(session, stream, progress).await
@@ -119,7 +96,7 @@ impl Pay {
             (0, asked) => asked,
             (given, _) => given,
         };
-        let max_fee_msat = self.limits.max_fee.map(|Msat(msat)| msat);
+        let max_fee_msat = self.limits.bounds.max_fee_msat();
         let look = session.screen.look;
         session.screen.note(&payments::offer(&invoice, amount_msat, max_fee_msat, now(), look));
         session.screen.confirm(&format!("Pay {}?", human::msat(amount_msat)))
@@ -139,6 +116,8 @@ pub struct Keysend {
     limits: Limits,
     #[command(flatten)]
     handling: Handling,
+    #[command(flatten)]
+    ways: Ways,
 }
 
 impl Keysend {
@@ -157,6 +136,7 @@ impl Keysend {
             custom_records: self.record.into_iter().map(record).collect(),
             idempotency_key: self.handling.idempotency_key,
             label: self.handling.label,
+            constraints: self.ways.wire()?,
         };
         let stream = session.payments().keysend(request).await?.into_inner();
         follow(session, stream, progress).await
@@ -183,16 +163,20 @@ async fn follow(
                 drop(progress);
                 return screen.show_next(&payment, payments::done);
             }
-            State::Failed => {
-                let words = payments::failure_in_words(&payment.failure_reason);
-                let id = human::hex(&payment.payment_id);
-                return Err(Failure::failed(format!("not paid: {words} (payment {id})"))
-                    .because(&payment.failure_reason));
-            }
+            State::Failed => return Err(not_paid("not paid", &payment)),
         }
     }
     Err(Failure::failed("the daemon ended the stream before the payment's end")
         .advise("See `fulmen payments`: the payment may go on"))
+}
+
+/// How a payment that failed is told.
+pub fn not_paid(what: &str, payment: &Payment) -> Failure {
+    let words = payments::why_failed(payment);
+    let id = human::hex(&payment.payment_id);
+    Failure::failed(format!("{what}: {words} (payment {id})"))
+        .or_advise(advice(&payment.no_route_cause))
+        .because(&payment.failure_reason)
 }
 
 /// The states to list by.
@@ -247,21 +231,15 @@ impl Show {
 /// 32 bytes may be a payment's id or its hash: ids are tried first.
 async fn find(session: &Session, name: HashOrBolt11) -> Result<GetPaymentResponse, Failure> {
     let mut client = session.payments();
-    let hash = match name {
-        HashOrBolt11::Hash(id) => {
-            let by = Some(By::PaymentId(id.clone()));
-            match client.get(GetPaymentRequest { by }).await {
-                Ok(found) => return Ok(found.into_inner()),
-                Err(status) if status.code() == Code::NotFound => id,
-                Err(status) => return Err(status.into()),
-            }
+    if let HashOrBolt11::Hash(id) = &name {
+        let by = Some(By::PaymentId(id.clone()));
+        match client.get(GetPaymentRequest { by }).await {
+            Ok(found) => return Ok(found.into_inner()),
+            Err(status) if status.code() == Code::NotFound => (),
+            Err(status) => return Err(status.into()),
         }
-        HashOrBolt11::Bolt11(bolt11) => {
-            let read = session.invoices().decode(DecodeInvoiceRequest { bolt11 }).await?;
-            read.into_inner().payment_hash
-        }
-    };
-    let by = Some(By::PaymentHash(hash));
+    }
+    let by = Some(By::PaymentHash(invoice::hash_of(session, name).await?));
     Ok(client.get(GetPaymentRequest { by }).await?.into_inner())
 }
 

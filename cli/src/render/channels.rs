@@ -56,6 +56,9 @@ fn state(channel: &Channel) -> Cell {
 }
 
 fn state_in_words(channel: &Channel) -> (String, Tone) {
+    if !channel.closing_txid.is_empty() {
+        return ("closing, the transaction is broadcast".to_owned(), Tone::Waiting);
+    }
     match channel.state.as_str() {
         "ready" if channel.usable => ("ready".to_owned(), Tone::Good),
         "ready" if channel.peer_connected => ("not usable".to_owned(), Tone::Waiting),
@@ -99,6 +102,7 @@ fn open(channel: &Channel, look: Look) -> String {
         .add("peer charges", policy(channel.counterparty_policy.as_ref()))
         .add("confirmations", human::grouped(channel.confirmations.into()))
         .add("force close", format!("locks our money {} blocks", channel.force_close_spend_delay))
+        .add_if_any("closing tx", human::txid(&channel.closing_txid))
         .add_if_any("alias, ours", human::scid(channel.outbound_scid_alias))
         .add_if_any("alias, peer's", human::scid(channel.inbound_scid_alias))
         .lines();
@@ -160,11 +164,20 @@ fn one_closed(channel: &ClosedChannel, look: Look) -> String {
         .add("state", format!("closed: {}", channel.kind.replace('_', " ")))
         .add("because", human::one_line(&channel.reason))
         .add("closed (UTC)", human::time(channel.closed_at))
-        .add("closing tx", human::or_none(&human::txid(&channel.closing_txid)))
+        .add("closing tx", closing_tx(channel))
         .add("capacity", human::sat(channel.capacity_sat))
         .add("was ours", human::msat(channel.local_msat))
         .add("opened by", opener)
         .lines()
+}
+
+fn closing_tx(channel: &ClosedChannel) -> String {
+    let txid = human::or_none(&human::txid(&channel.closing_txid)).to_string();
+    match (channel.closing_txid.is_empty(), channel.closing_height) {
+        (true, _) => txid,
+        (false, 0) => format!("{txid} (unconfirmed)"),
+        (false, height) => format!("{txid} in block {}", human::grouped(height.into())),
+    }
 }
 
 /// The closed channels.

@@ -78,6 +78,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Unspecified => "unknown",
         Kind::Bolt11 => "invoice",
         Kind::Keysend => "keysend",
+        Kind::Rebalance => "rebalance",
     }
 }
 

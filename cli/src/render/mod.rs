@@ -10,6 +10,8 @@ pub mod node;
 pub mod openings;
 pub mod payments;
 pub mod peers;
+pub mod routes;
+pub mod store;
 pub mod table;
 pub mod wallet;
 

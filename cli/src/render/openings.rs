@@ -51,6 +51,7 @@ pub fn closing(state: CloseState) -> &'static str {
 pub fn close_update(update: &CloseChannelUpdate, look: Look) -> String {
     let (words, tone) = match update.state() {
         CloseState::Confirmed => ("closed and confirmed", Tone::Good),
+        CloseState::Closed if update.closing_txid.is_empty() => ("closed", Tone::Good),
         CloseState::Closed => ("closed, the transaction is broadcast", Tone::Good),
         _ => ("closing", Tone::Waiting),
     };

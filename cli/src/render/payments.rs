@@ -61,6 +61,16 @@ pub fn done(payment: &Payment, look: Look) -> String {
         .lines()
 }
 
+/// Money that has gone around to another of our channels.
+pub fn moved(payment: &Payment, look: Look) -> String {
+    Facts::new(look)
+        .add_toned("moved", &human::msat(payment.amount_msat), Tone::Good)
+        .add("fee", human::msat(payment.fee_msat))
+        .add("took", human::duration(payment.duration_ms))
+        .add("payment id", human::hex(&payment.payment_id))
+        .lines()
+}
+
 fn state(payment: &Payment) -> Cell {
     match (payment.state(), payment.cancelling) {
         (State::Succeeded, _) => toned("paid", Tone::Good),
@@ -74,14 +84,21 @@ fn state(payment: &Payment) -> Cell {
 fn state_in_words(payment: &Payment) -> (String, Tone) {
     match (payment.state(), payment.cancelling) {
         (State::Succeeded, _) => ("paid".to_owned(), Tone::Good),
-        (State::Failed, _) => {
-            (format!("failed: {}", failure_in_words(&payment.failure_reason)), Tone::Bad)
-        }
+        (State::Failed, _) => (format!("failed: {}", why_failed(payment)), Tone::Bad),
         (State::Pending, true) => {
             ("cancelled, parts may still be under way".to_owned(), Tone::Waiting)
         }
         (State::Pending, false) => ("pending".to_owned(), Tone::Waiting),
         (State::Unspecified, _) => ("unknown".to_owned(), Tone::Plain),
+    }
+}
+
+/// Why a payment failed, as a part of a sentence.
+pub fn why_failed(payment: &Payment) -> String {
+    let words = failure_in_words(&payment.failure_reason);
+    match payment.no_route_words.as_str() {
+        "" => words,
+        why => format!("{words}: {}", human::one_line(why)),
     }
 }
 
@@ -136,6 +153,7 @@ pub fn list(payments: &[Payment], look: Look) -> String {
 fn purpose(payment: &Payment) -> &str {
     match (payment.label.as_str(), payment.kind()) {
         ("", Kind::Keysend) => "keysend",
+        ("", Kind::Rebalance) => "rebalance",
         ("", _) => &payment.description,
         (label, _) => label,
     }
@@ -148,6 +166,7 @@ pub fn show(payment: &Payment, look: Look) -> String {
         Kind::Unspecified => "unknown",
         Kind::Bolt11 => "invoice",
         Kind::Keysend => "keysend",
+        Kind::Rebalance => "rebalance",
     };
     let mut facts = Facts::new(look)
         .add_toned("state", &words, tone)
@@ -311,6 +330,13 @@ mod tests {
             ..sample()
         };
         assert!(show(&failed, Look::default()).contains("failed: the recipient refused it"));
+        let stuck = Payment {
+            failure_reason: "route_not_found".to_owned(),
+            no_route_words: "the limit is 1 sat".to_owned(),
+            ..failed.clone()
+        };
+        let shown = show(&stuck, Look::default());
+        assert!(shown.contains("failed: no route was found: the limit is 1 sat"), "{shown}");
         assert!(under_way(&failed).contains("1 attempt failed so far"));
     }
 }

@@ -21,6 +21,8 @@ pub struct Config {
     pub rpc_connections: usize,
     /// Seconds after which bitcoind is asked for its tip though it has not announced a new one.
     pub poll_interval_seconds: u64,
+    /// Seconds between two looks at the mempool for payments to the wallet; 0 to wait for blocks.
+    pub mempool_interval_seconds: u64,
     /// Most blocks fetched ahead of the one being processed while catching up.
     pub prefetch_blocks: usize,
 }
@@ -34,6 +36,7 @@ impl Default for Config {
             rpc_password: None,
             rpc_connections: 6,
             poll_interval_seconds: 10,
+            mempool_interval_seconds: 5,
             prefetch_blocks: 6,
         }
     }
@@ -64,6 +67,10 @@ impl Config {
         problem(
             !(1..=600).contains(&self.poll_interval_seconds),
             "poll_interval_seconds: must be between 1 and 600",
+        );
+        problem(
+            self.mempool_interval_seconds > 600,
+            "mempool_interval_seconds: must be between 0 and 600",
         );
         problem(
             !(1..=64).contains(&self.prefetch_blocks),
@@ -156,10 +163,11 @@ mod tests {
             rpc_cookie_file: Some("/c".into()),
             rpc_connections: 0,
             poll_interval_seconds: 0,
+            mempool_interval_seconds: 601,
             prefetch_blocks: 0,
             rpc_password: None,
         };
-        assert_eq!(config.problems().len(), 6);
+        assert_eq!(config.problems().len(), 7);
     }
 
     #[test]

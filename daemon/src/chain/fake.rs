@@ -38,6 +38,9 @@ struct State {
     verdicts: HashMap<Txid, Verdict>,
     estimates: HashMap<u16, u32>,
     mempool_minimum: u32,
+    pruned_below: Option<u32>,
+    mempool: Vec<Transaction>,
+    mempool_reads: Vec<Vec<Txid>>,
     txid_calls: u32,
     block_calls: Vec<BlockHash>,
     on_block: Option<Deed>,
@@ -57,6 +60,9 @@ impl FakeChain {
             verdicts: HashMap::new(),
             estimates: HashMap::new(),
             mempool_minimum: 250,
+            pruned_below: None,
+            mempool: Vec::new(),
+            mempool_reads: Vec::new(),
             txid_calls: 0,
             block_calls: Vec::new(),
             on_block: None,
@@ -148,6 +154,19 @@ impl FakeChain {
         state.mempool_minimum = mempool_minimum;
     }
 
+    pub(crate) fn prune_below(&self, height: u32) {
+        self.state().pruned_below = Some(height);
+    }
+
+    pub(crate) fn set_mempool(&self, transactions: Vec<Transaction>) {
+        self.state().mempool = transactions;
+    }
+
+    /// Which transactions were asked for together.
+    pub(crate) fn mempool_reads(&self) -> Vec<Vec<Txid>> {
+        self.state().mempool_reads.clone()
+    }
+
     /// Does something when the next block is fetched.
     pub(crate) fn on_next_block(&self, deed: impl FnOnce(&FakeChain) + Send + 'static) {
         self.state().on_block = Some(Box::new(deed));
@@ -234,7 +253,8 @@ impl ChainSource for FakeChain {
         let known = state.blocks.get(&hash).ok_or(Error::UnknownBlock { hash })?;
         let (block, height, chainwork) = known;
         let previous = block.header.prev_blockhash;
-        Ok(KnownBlock { previous, height: *height, work: work(*chainwork) })
+        let median_time = block.header.time;
+        Ok(KnownBlock { previous, height: *height, work: work(*chainwork), median_time })
     }
 
     async fn block_hash(&self, height: u32) -> Result<Option<BlockHash>, Error> {
@@ -250,6 +270,10 @@ impl ChainSource for FakeChain {
         state.block_calls.push(hash);
         let known = state.blocks.get(&hash).ok_or(Error::UnknownBlock { hash })?;
         Ok(known.0.clone())
+    }
+
+    async fn pruned_below(&self) -> Result<Option<u32>, Error> {
+        Ok(self.asked()?.pruned_below)
     }
 
     async fn block_txids(&self, hash: BlockHash) -> Result<Vec<Txid>, Error> {
@@ -282,6 +306,17 @@ impl ChainSource for FakeChain {
 
     async fn mempool_minimum_sat_per_kw(&self) -> Result<u32, Error> {
         Ok(self.asked()?.mempool_minimum)
+    }
+
+    async fn mempool(&self) -> Result<Vec<Txid>, Error> {
+        Ok(self.asked()?.mempool.iter().map(Transaction::compute_txid).collect())
+    }
+
+    async fn mempool_transactions(&self, txids: &[Txid]) -> Result<Vec<Transaction>, Error> {
+        let mut state = self.asked()?;
+        state.mempool_reads.push(txids.to_vec());
+        let asked_for = |tx: &&Transaction| txids.contains(&tx.compute_txid());
+        Ok(state.mempool.iter().filter(asked_for).cloned().collect())
     }
 
     async fn submit(&self, transaction: &Transaction) -> Result<Verdict, Error> {

@@ -31,6 +31,9 @@ pub trait ChainSource: Clone + Send + Sync + 'static {
     /// Returns a whole block.
     fn block(&self, hash: BlockHash) -> impl Future<Output = Result<Block, Error>> + Send;
 
+    /// Returns the lowest block that the source still has; none if it keeps all.
+    fn pruned_below(&self) -> impl Future<Output = Result<Option<u32>, Error>> + Send;
+
     /// Returns the ids of a block's transactions, in order.
     fn block_txids(&self, hash: BlockHash)
     -> impl Future<Output = Result<Vec<Txid>, Error>> + Send;
@@ -50,6 +53,15 @@ pub trait ChainSource: Clone + Send + Sync + 'static {
 
     /// Returns the lowest feerate, in sat per 1000 weight, that enters the mempool now.
     fn mempool_minimum_sat_per_kw(&self) -> impl Future<Output = Result<u32, Error>> + Send;
+
+    /// Returns the ids of all transactions in the mempool, in no order.
+    fn mempool(&self) -> impl Future<Output = Result<Vec<Txid>, Error>> + Send;
+
+    /// Returns those of these transactions that are still in the mempool.
+    fn mempool_transactions(
+        &self,
+        txids: &[Txid],
+    ) -> impl Future<Output = Result<Vec<Transaction>, Error>> + Send;
 
     /// Offers a transaction to the mempool and, through it, to the network.
     fn submit(
@@ -101,6 +113,8 @@ pub struct KnownBlock {
     pub height: u32,
     /// All the work in the chain up to it.
     pub work: Work,
+    /// The median time of it and the ten before it, in seconds since 1970 (BIP 113).
+    pub median_time: u32,
 }
 
 /// An output in the set of unspent ones.

@@ -10,12 +10,19 @@ use lightning::routing::gossip::{NetworkGraph, P2PGossipSync};
 use lightning::routing::utxo::{UtxoFuture, UtxoLookup, UtxoLookupError, UtxoResult};
 use lightning::util::logger::Logger;
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::Instant;
 
 use super::{ChainSource, Error, Source};
 use crate::tasks::{Stage, Tasks};
 
 /// LDK stops reading from peers while many checks are pending: none may take long.
 const LONGEST_CHECK: Duration = Duration::from_secs(10);
+/// How long a check is repeated that bitcoind could not decide, and how often: gossip is told once, and a
+/// peer may have seen a block some seconds before us.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(500);
+/// Checks that may be patient at once: few of those after which LDK stops reading (32).
+const PATIENT_CHECKS: usize = 8;
 /// A channel is announced at six confirmations (BOLT 7); our view may be one block behind.
 const LEAST_CONFIRMATIONS: u32 = 5;
 /// A synchronisation asks for channels in the order of blocks, so few blocks are kept.
@@ -29,6 +36,7 @@ pub struct UtxoCheck<S = Source> {
     chain: ChainHash,
     tasks: Tasks,
     slots: Arc<Semaphore>,
+    patient: Arc<Semaphore>,
     blocks: Arc<Blocks>,
     resolve: Arc<OnceLock<Resolve>>,
 }
@@ -46,6 +54,7 @@ impl<S: ChainSource> UtxoCheck<S> {
             chain,
             tasks,
             slots: Arc::new(Semaphore::new(parallel.max(1))),
+            patient: Arc::new(Semaphore::new(PATIENT_CHECKS)),
             blocks: Arc::default(),
             resolve: Arc::default(),
         }
@@ -85,30 +94,73 @@ impl<S: ChainSource> UtxoLookup for UtxoCheck<S> {
         }
         let future = UtxoFuture::new();
         let answer = future.clone();
-        let (source, blocks) = (self.source.clone(), self.blocks.clone());
-        let (slots, resolve) = (self.slots.clone(), self.resolve.clone());
+        let resolve = self.resolve.clone();
+        let check = Check {
+            source: self.source.clone(),
+            slots: self.slots.clone(),
+            patient: self.patient.clone(),
+            blocks: self.blocks.clone(),
+        };
+        let stopping = self.tasks.stopping(Stage::Peers);
         self.tasks.spawn_once(Stage::Peers, "utxo check", async move {
-            let slot = slots.acquire().await;
-            let check = look_up(&source, &blocks, Position::of(short_channel_id));
-            let found = tokio::time::timeout(LONGEST_CHECK, check).await;
-            drop(slot);
-            let outcome = match found {
-                Ok(Ok(Some(output))) => Ok(output),
-                Ok(Ok(None)) => Err(UtxoLookupError::UnknownTx),
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, short_channel_id, "a channel cannot be checked");
-                    Err(UtxoLookupError::UnknownTx)
-                }
-                Err(_) => {
-                    tracing::debug!(short_channel_id, "the check of a channel took too long");
-                    Err(UtxoLookupError::UnknownTx)
-                }
+            let output = tokio::select! {
+                proved = check.run(short_channel_id) => proved,
+                () = stopping.cancelled() => None,
             };
             if let Some(resolve) = resolve.get() {
-                resolve(&answer, outcome);
+                resolve(&answer, output.ok_or(UtxoLookupError::UnknownTx));
             }
         });
         UtxoResult::Async(future)
+    }
+}
+
+/// What one check works with.
+struct Check<S> {
+    source: S,
+    slots: Arc<Semaphore>,
+    patient: Arc<Semaphore>,
+    blocks: Arc<Blocks>,
+}
+
+/// What bitcoind says of a funding output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Finding {
+    /// It is there, and deep enough.
+    Proved(TxOut),
+    /// It is not there, or spent.
+    Refuted,
+    /// Its block is not there yet, or not deep enough yet.
+    TooYoung,
+}
+
+impl<S: ChainSource> Check<S> {
+    /// Looks the output up, and again for a while as long as bitcoind cannot decide.
+    async fn run(self, short_channel_id: u64) -> Option<TxOut> {
+        let give_up_at = Instant::now() + PATIENCE;
+        let mut place = None;
+        loop {
+            let undecided = match self.once(short_channel_id).await {
+                Ok(Finding::Proved(output)) => return Some(output),
+                Ok(Finding::Refuted) => return None,
+                Ok(Finding::TooYoung) => "too young".to_owned(),
+                Err(error) => error,
+            };
+            place = place.or_else(|| self.patient.clone().try_acquire_owned().ok());
+            if place.is_none() || Instant::now() >= give_up_at {
+                tracing::debug!(short_channel_id, undecided, "a channel cannot be checked");
+                return None;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn once(&self, short_channel_id: u64) -> Result<Finding, String> {
+        let slot = self.slots.acquire().await;
+        let look_up = look_up(&self.source, &self.blocks, Position::of(short_channel_id));
+        let found = tokio::time::timeout(LONGEST_CHECK, look_up).await;
+        drop(slot);
+        found.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())
     }
 }
 
@@ -134,14 +186,19 @@ async fn look_up(
     source: &impl ChainSource,
     blocks: &Blocks,
     position: Position,
-) -> Result<Option<TxOut>, Error> {
-    let Some(hash) = source.block_hash(position.height).await? else { return Ok(None) };
+) -> Result<Finding, Error> {
+    let hash = source.block_hash(position.height).await?;
+    let Some(hash) = hash else { return Ok(Finding::TooYoung) };
     let txids = kept(blocks, hash);
     let txids = txids.get_or_try_init(|| source.block_txids(hash)).await?;
-    let Some(txid) = txids.get(position.transaction) else { return Ok(None) };
-    let unspent = source.unspent(OutPoint::new(*txid, position.output)).await?;
-    let deep = unspent.filter(|unspent| unspent.confirmations >= LEAST_CONFIRMATIONS);
-    Ok(deep.map(|unspent| unspent.output))
+    let Some(txid) = txids.get(position.transaction) else { return Ok(Finding::Refuted) };
+    Ok(match source.unspent(OutPoint::new(*txid, position.output)).await? {
+        Some(unspent) if unspent.confirmations >= LEAST_CONFIRMATIONS => {
+            Finding::Proved(unspent.output)
+        }
+        Some(_) => Finding::TooYoung,
+        None => Finding::Refuted,
+    })
 }
 
 /// Returns the place for a block's transactions, new or in use, and moves it to the front.
@@ -182,18 +239,66 @@ mod tests {
     async fn finds_what_is_deep_enough_and_unspent() {
         let absent = (2u64 << 40) | (9 << 16);
         let above_tip = 99u64 << 40;
-        for (blocks_above, scid, found) in [
-            (5, SCID, true),
-            (4, SCID, true),
-            (3, SCID, false),
-            (5, SCID | 7, false),
-            (5, absent, false),
-            (5, above_tip, false),
+        let (_, output) = funded(0);
+        let proved = || Finding::Proved(output.clone());
+        for (blocks_above, scid, finding) in [
+            (5, SCID, proved()),
+            (4, SCID, proved()),
+            (3, SCID, Finding::TooYoung),
+            (5, SCID | 7, Finding::Refuted),
+            (5, absent, Finding::Refuted),
+            (5, above_tip, Finding::TooYoung),
         ] {
-            let (chain, output) = funded(blocks_above);
+            let (chain, _) = funded(blocks_above);
             let got = look_up(&chain, &Blocks::default(), Position::of(scid)).await;
-            assert_eq!(got, Ok(found.then_some(output)), "{blocks_above} {scid}");
+            assert_eq!(got, Ok(finding), "{blocks_above} {scid}");
         }
+    }
+
+    fn check(chain: &FakeChain) -> Check<FakeChain> {
+        Check {
+            source: chain.clone(),
+            slots: Arc::new(Semaphore::new(1)),
+            patient: Arc::new(Semaphore::new(1)),
+            blocks: Arc::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_block_that_a_peer_saw_first_is_waited_for() {
+        let (chain, output) = funded(3);
+        let later = async {
+            tokio::time::sleep(PATIENCE / 2).await;
+            chain.mine(1);
+        };
+        let (found, ()) = tokio::join!(check(&chain).run(SCID), later);
+        assert_eq!(found, Some(output));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bitcoind_is_waited_for_but_not_for_ever() {
+        let (chain, output) = funded(6);
+        chain.go_away();
+        let later = async {
+            tokio::time::sleep(PATIENCE / 2).await;
+            chain.come_back();
+        };
+        let (found, ()) = tokio::join!(check(&chain).run(SCID), later);
+        assert_eq!(found, Some(output));
+
+        chain.go_away();
+        assert_eq!(check(&chain).run(SCID).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_wait_and_what_is_refuted_does_not() {
+        let (chain, _) = funded(3);
+        let busy = check(&chain);
+        let _taken = busy.patient.clone().try_acquire_owned().expect("a place");
+        let began = Instant::now();
+        assert_eq!(busy.run(SCID).await, None);
+        assert_eq!(check(&chain).run(SCID | 7).await, None);
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test]
@@ -203,7 +308,7 @@ mod tests {
         let look_up = || look_up(&chain, &blocks, Position::of(SCID));
         let (one, two, three) = tokio::join!(look_up(), look_up(), look_up());
         for outcome in [one, two, three] {
-            assert_eq!(outcome, Ok(Some(output.clone())));
+            assert_eq!(outcome, Ok(Finding::Proved(output.clone())));
         }
         assert_eq!(chain.txid_calls(), 1);
     }
@@ -215,7 +320,7 @@ mod tests {
         chain.go_away();
         assert!(look_up(&chain, &blocks, Position::of(SCID)).await.is_err());
         chain.come_back();
-        assert_eq!(look_up(&chain, &blocks, Position::of(SCID)).await, Ok(Some(output)));
+        assert_eq!(look_up(&chain, &blocks, Position::of(SCID)).await, Ok(Finding::Proved(output)));
     }
 
     #[test]

@@ -37,8 +37,10 @@ pub struct Close {
 pub enum CloseUpdate {
     /// Agreed on with the peer, or published.
     Closing,
-    /// The channel is no more.
+    /// The channel is no more; told once more when its transaction is broadcast later, or another is.
     Closed {
+        /// The closing transaction, once it was broadcast.
+        txid: Option<Txid>,
         /// Why, in words.
         reason: String,
     },
@@ -206,7 +208,8 @@ pub struct CloseFollower {
 enum Told {
     Nothing,
     Closing,
-    Closed,
+    /// With this transaction.
+    Closed(Option<Txid>),
     Confirmed,
 }
 
@@ -228,7 +231,7 @@ impl CloseFollower {
                     return Ok(Some(CloseUpdate::Closing));
                 }
                 Told::Confirmed => return Ok(None),
-                Told::Closing | Told::Closed => {
+                Told::Closing | Told::Closed(_) => {
                     if let Some(update) = self.look()? {
                         return Ok(Some(update));
                     }
@@ -246,13 +249,21 @@ impl CloseFollower {
             return self.look_unfunded();
         };
         let reason = closed.reason;
-        if self.told == Told::Closing {
-            self.told = Told::Closed;
-            return Ok(Some(CloseUpdate::Closed { reason }));
+        let closing = inner.spends.closing(&self.channel_id)?;
+        let txid = closing.map(|closing| closing.txid);
+        let confirmed = closing.is_some_and(|closing| closing.height.is_some());
+        match self.told {
+            Told::Closed(_) if confirmed => {
+                self.told = Told::Confirmed;
+                Ok(Some(CloseUpdate::Confirmed { txid, reason }))
+            }
+            Told::Closed(told) if told == txid => Ok(None),
+            Told::Nothing | Told::Closing | Told::Closed(_) => {
+                self.told = Told::Closed(txid);
+                Ok(Some(CloseUpdate::Closed { txid, reason }))
+            }
+            Told::Confirmed => Ok(None),
         }
-        let Some(spend) = inner.spends.of(&self.channel_id)? else { return Ok(None) };
-        self.told = Told::Confirmed;
-        Ok(Some(CloseUpdate::Confirmed { txid: Some(spend.txid), reason }))
     }
 
     /// A channel that never was funded leaves no record of a closed one.

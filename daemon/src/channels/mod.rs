@@ -34,17 +34,15 @@ pub use error::Error;
 pub use lifecycle::{Closing, OpenRequest};
 pub use open::{Amount, Open, OpenFollower};
 pub use policy::{Policy, PolicyChange, Which};
-pub use record::{ChannelRecord, ClosedChannel, Spend, Stage};
-pub use spends::FundingSpends;
+pub use record::{ChannelRecord, ClosedChannel, Stage};
+pub use spends::{ClosingTx, FundingSpends};
 
 use crate::feerates::Feerates;
 use crate::journal::Journal;
 use crate::node::Node;
+use crate::node::ready::Gate;
 use crate::storage::{self, Page, Store};
 use crate::wallet::reserve::reserve_sat;
-
-/// Asks whether new channels may be taken on now; the error tells why not.
-pub type Gate = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// How a caller names a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +95,7 @@ pub enum Found {
     /// LDK runs it.
     Open(Box<ChannelDetails>),
     /// It is history.
-    Closed(Box<ClosedChannel>, Option<Spend>),
+    Closed(Box<ClosedChannel>, Option<ClosingTx>),
 }
 
 impl Channels {
@@ -141,8 +139,8 @@ impl Channels {
         match self.find(reference) {
             Ok(details) => Ok(Found::Open(Box::new(details))),
             Err(Error::AlreadyClosed { closed }) => {
-                let spend = self.0.spends.of(&closed.channel_id)?;
-                Ok(Found::Closed(closed, spend))
+                let closing = self.0.spends.closing(&closed.channel_id)?;
+                Ok(Found::Closed(closed, closing))
             }
             Err(error) => Err(error),
         }
@@ -162,14 +160,22 @@ impl Channels {
         &self,
         token: &[u8],
         limit: usize,
-    ) -> Result<Page<(ClosedChannel, Option<Spend>)>, Error> {
+    ) -> Result<Page<(ClosedChannel, Option<ClosingTx>)>, Error> {
         let page = record::CLOSED.page(&self.0.store, token, limit, |_| true)?;
         let mut items = Vec::with_capacity(page.items.len());
         for (id, closed) in page.items {
-            let spend = self.0.spends.of(&closed.channel_id)?;
-            items.push((id, (closed, spend)));
+            let closing = self.0.spends.closing(&closed.channel_id)?;
+            items.push((id, (closed, closing)));
         }
         Ok(Page { items, next_token: page.next_token })
+    }
+
+    /// Returns the transaction that closes a channel, once it was seen.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn closing_tx(&self, channel_id: &ChannelId) -> Result<Option<ClosingTx>, Error> {
+        Ok(self.0.spends.closing(channel_id)?)
     }
 
     /// Whether a block holds a transaction other than `commitment` that closed the channel.

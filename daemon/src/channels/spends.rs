@@ -1,5 +1,7 @@
-//! Notices in blocks which transaction spends a channel's funding output: the one that closed it.
+//! Notices which transaction spends a channel's funding output: the one that closes it.
 //!
+//! Before a block holds it, it may be seen when it is broadcast or waits in the mempool; that is kept in
+//! memory only. What blocks tell is recorded:
 //! It listens before the channel manager does, and starts where the manager starts: the record of a
 //! spend is then in the store's queue before the manager's note that it has seen the block, so no
 //! crash loses it; a block seen twice writes the same record again.
@@ -7,8 +9,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bitcoin::OutPoint;
 use bitcoin::block::Header;
+use bitcoin::{OutPoint, Transaction, Txid};
 use lightning::chain::transaction::TransactionData;
 use lightning::chain::{BestBlock, Listen};
 use lightning::ln::types::ChannelId;
@@ -17,10 +19,21 @@ use super::changes::Changes;
 use super::record::{CHANNELS, CLOSED, SPENDS, Spend};
 use crate::storage::{self, Batch, Store};
 
+/// The transaction that closes a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosingTx {
+    /// Its id.
+    pub txid: Txid,
+    /// The height of its block; none while it waits for one, and another may still take its place.
+    pub height: Option<u32>,
+}
+
 /// Watches the funding outputs of our channels.
 pub struct FundingSpends {
     store: Store,
     watched: Mutex<HashMap<OutPoint, ChannelId>>,
+    /// The last transaction that was seen to spend an output which no block has spent.
+    seen: Mutex<HashMap<ChannelId, Txid>>,
     pub(super) changes: Changes,
 }
 
@@ -42,7 +55,22 @@ impl FundingSpends {
             }
         }
         let watched = Mutex::new(watched);
-        Ok(Arc::new(Self { store: store.clone(), watched, changes: Changes::default() }))
+        let (seen, changes) = (Mutex::default(), Changes::default());
+        Ok(Arc::new(Self { store: store.clone(), watched, seen, changes }))
+    }
+
+    /// Looks at a transaction that is broadcast, by us or by others.
+    pub fn see(&self, transaction: &Transaction) {
+        let closes = |watched: &HashMap<OutPoint, ChannelId>| {
+            transaction.input.iter().find_map(|input| watched.get(&input.previous_output).copied())
+        };
+        let Some(channel_id) = closes(&self.lock()) else { return };
+        let txid = transaction.compute_txid();
+        let before = self.seen().insert(channel_id, txid);
+        if before != Some(txid) {
+            tracing::info!(%channel_id, %txid, "a channel's closing transaction is broadcast");
+            self.changes.tell();
+        }
     }
 
     /// Watches another channel.
@@ -53,6 +81,22 @@ impl FundingSpends {
     /// Returns the confirmed transaction that closed a channel.
     pub(super) fn of(&self, channel_id: &ChannelId) -> Result<Option<Spend>, storage::Error> {
         SPENDS.get(&self.store, &channel_id.0)
+    }
+
+    /// Returns the transaction that closed a channel, or seems about to.
+    pub(super) fn closing(
+        &self,
+        channel_id: &ChannelId,
+    ) -> Result<Option<ClosingTx>, storage::Error> {
+        if let Some(spend) = self.of(channel_id)? {
+            return Ok(Some(ClosingTx { txid: spend.txid, height: Some(spend.height) }));
+        }
+        let seen = self.seen().get(channel_id).copied();
+        Ok(seen.map(|txid| ClosingTx { txid, height: None }))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<ChannelId, Txid>> {
+        self.seen.lock().expect("no panic while held")
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<OutPoint, ChannelId>> {
@@ -71,6 +115,7 @@ impl FundingSpends {
                 let funding = input.previous_output;
                 if let Some(channel_id) = watched.remove(&funding) {
                     let txid = transaction.compute_txid();
+                    self.seen().remove(&channel_id);
                     found.push((channel_id, Spend { funding, txid, height }));
                 }
             }
@@ -150,6 +195,38 @@ mod tests {
             nonce: 0,
         };
         Block { header, txdata: vec![spending] }
+    }
+
+    #[test]
+    fn a_broadcast_is_seen_until_a_block_tells_better() {
+        let store = Store::temporary();
+        let channel_id = ChannelId([4; 32]);
+        let funding = OutPoint { txid: Txid::from_byte_array([5; 32]), vout: 1 };
+        let spends = FundingSpends::load(&store).expect("loaded");
+        spends.watch(funding, channel_id);
+        let mut woken = spends.changes.follow();
+        woken.mark_unchanged();
+        let ours = block_spending(funding).txdata.remove(0);
+        let theirs = Transaction { version: Version::ONE, ..ours.clone() };
+        let closing = |txid, height| Some(ClosingTx { txid, height });
+        spends.see(&block_spending(OutPoint { vout: 0, ..funding }).txdata[0]);
+        assert_eq!(spends.closing(&channel_id).expect("read"), None);
+        assert!(!woken.has_changed().expect("open"));
+        for tx in [&theirs, &ours] {
+            spends.see(tx);
+            assert!(woken.has_changed().expect("open"));
+            woken.mark_unchanged();
+            spends.see(tx);
+            assert!(!woken.has_changed().expect("open"), "nothing new");
+            let now = spends.closing(&channel_id).expect("read");
+            assert_eq!(now, closing(tx.compute_txid(), None));
+        }
+        let mut block = block_spending(funding);
+        block.txdata[0] = theirs.clone();
+        spends.block_connected(&block, 100);
+        spends.see(&ours);
+        let buried = closing(theirs.compute_txid(), Some(100));
+        assert_eq!(spends.closing(&channel_id).expect("read"), buried);
     }
 
     #[test]

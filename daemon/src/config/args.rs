@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::wallet::Birthday;
+
 /// Fulmen's Lightning daemon.
 #[derive(Clone, Debug, Default, Parser)]
 #[command(name = "fulmend", version, about)]
@@ -33,6 +35,10 @@ pub enum Command {
         /// Take 24 words from standard input instead of making new ones
         #[arg(long)]
         restore: bool,
+        /// When the seed to restore was made: the block's height, or the day as 2026-01-31; blocks before
+        /// are not searched for its money
+        #[arg(long, value_name = "HEIGHT|DAY", requires = "restore")]
+        birthday: Option<Birthday>,
         /// Print {"mnemonic": "..."} for machines
         #[arg(long)]
         json: bool,
@@ -56,14 +62,14 @@ pub enum StoreVerb {
     Stats,
     /// Rewrites the store without what is no longer needed
     Compact,
-    /// Writes a consistent copy into a new directory
+    /// Writes the whole store into one file
     Export {
-        /// The directory to make
+        /// The file to make; only an older export is overwritten
         to: PathBuf,
     },
-    /// Makes the store from an exported copy or from a mirror; there must be none yet
+    /// Makes the store from an export or from a mirror; there must be none yet
     Import {
-        /// The copy
+        /// The file of an export, or the directory of a mirror
         from: PathBuf,
     },
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use bitcoin::Network;
 
 pub use args::Args;
-pub use sections::{Config, LogConfig, LogFormat};
+pub use sections::Config;
 
 /// Everything that is wrong with a configuration.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::str::FromStr;
 
 use bitcoin::Network;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::{chain, channels, feerates, grpc, invoices, node, payments, peers, storage};
+use crate::{chain, channels, feerates, grpc, invoices, log, node, payments, peers, storage};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,7 +15,7 @@ pub struct Config {
     /// Which chain.
     pub network: Network,
     /// What is logged, and how.
-    pub log: LogConfig,
+    pub log: log::Config,
     /// The node itself.
     pub node: node::Config,
     /// The way in.
@@ -34,32 +34,6 @@ pub struct Config {
     pub invoices: invoices::Config,
     /// Where everything is kept.
     pub storage: storage::Config,
-}
-
-/// Section `[log]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogConfig {
-    /// What to log, as in `info` or `info,ldk=debug`.
-    pub filter: String,
-    /// For people or for machines.
-    pub format: LogFormat,
-}
-
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
-    }
 }
 
 impl Default for Config {
@@ -115,15 +89,6 @@ fn named(section: &str, problem: String) -> String {
     match problem.starts_with(&format!("{section}.")) {
         true => problem,
         false => format!("{section}.{problem}"),
-    }
-}
-
-impl LogConfig {
-    fn problems(&self) -> Vec<String> {
-        match tracing_subscriber::EnvFilter::try_new(&self.filter) {
-            Ok(_) => Vec::new(),
-            Err(error) => vec![format!("filter: {error}")],
-        }
     }
 }
 

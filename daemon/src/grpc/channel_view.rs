@@ -10,10 +10,14 @@ use lightning::ln::channel_state::{
 use lightning::types::features::ChannelTypeFeatures;
 
 use super::convert;
-use crate::channels::{ClosedChannel, Spend, balance};
+use crate::channels::{ClosedChannel, ClosingTx, balance};
 
 /// Writes an open or pending channel.
-pub fn open(details: &ChannelDetails, connected: &HashSet<PublicKey>) -> v1::Channel {
+pub fn open(
+    details: &ChannelDetails,
+    connected: &HashSet<PublicKey>,
+    closing: Option<ClosingTx>,
+) -> v1::Channel {
     let split = balance::split(details);
     let counterparty = &details.counterparty;
     v1::Channel {
@@ -52,11 +56,12 @@ pub fn open(details: &ChannelDetails, connected: &HashSet<PublicKey>) -> v1::Cha
         channel_type: details.channel_type.as_ref().map(channel_type).unwrap_or_default(),
         feerate_sat_per_1000_weight: details.feerate_sat_per_1000_weight.unwrap_or(0),
         peer_connected: connected.contains(&counterparty.node_id),
+        closing_txid: closing_txid(closing),
     }
 }
 
 /// Writes a closed channel.
-pub fn closed(closed: ClosedChannel, spend: Option<Spend>) -> v1::ClosedChannel {
+pub fn closed(closed: ClosedChannel, closing: Option<ClosingTx>) -> v1::ClosedChannel {
     v1::ClosedChannel {
         channel_id: closed.channel_id.0.to_vec(),
         short_channel_id: closed.short_channel_id.unwrap_or(0),
@@ -67,9 +72,14 @@ pub fn closed(closed: ClosedChannel, spend: Option<Spend>) -> v1::ClosedChannel 
         closed_at: closed.closed_at,
         kind: closed.kind,
         reason: closed.reason,
-        closing_txid: spend.map(|spend| convert::txid_bytes(&spend.txid)).unwrap_or_default(),
+        closing_txid: closing_txid(closing),
+        closing_height: closing.and_then(|closing| closing.height).unwrap_or(0),
         outbound: closed.outbound,
     }
+}
+
+fn closing_txid(closing: Option<ClosingTx>) -> Vec<u8> {
+    closing.map(|closing| convert::txid_bytes(&closing.txid)).unwrap_or_default()
 }
 
 fn state(details: &ChannelDetails) -> &'static str {

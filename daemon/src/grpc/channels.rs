@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use fulmen_proto::v1;
+use lightning::ln::channel_state::ChannelDetails;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
@@ -18,7 +20,7 @@ use crate::peers::Peers;
 use crate::wallet;
 
 /// How long a close that is not to be waited for is still followed, so that most callers learn that
-/// the peer has agreed.
+/// the peer has agreed, and which transaction closes the channel.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves `fulmen.v1.Channels`.
@@ -76,7 +78,8 @@ impl v1::channels_server::Channels for ChannelsService {
             script,
         };
         let follower = self.channels.close(close).await.map_err(refusal)?;
-        let steps = CloseSteps { follower, wait_confirmed: request.wait_confirmed, told: 0 };
+        let until = (!request.wait_confirmed).then(|| Instant::now() + CLOSE_PATIENCE);
+        let steps = CloseSteps { follower, until, ended: false };
         Ok(Response::new(stream(steps, self.stopping.clone())))
     }
 
@@ -87,8 +90,11 @@ impl v1::channels_server::Channels for ChannelsService {
         let with = convert::optional_node_id("node_id", &request.into_inner().node_id)?;
         let channels = self.channels.list(with.as_ref());
         let connected = self.channels.connected_peers();
-        let view = |details| view::open(details, &connected);
-        let channels = channels.iter().map(view).collect();
+        let view = |details: &ChannelDetails| {
+            let closing = self.channels.closing_tx(&details.channel_id).map_err(refusal)?;
+            Ok::<_, Status>(view::open(details, &connected, closing))
+        };
+        let channels = channels.iter().map(view).collect::<Result<_, _>>()?;
         Ok(Response::new(v1::ListChannelsResponse { channels }))
     }
 
@@ -100,9 +106,10 @@ impl v1::channels_server::Channels for ChannelsService {
         let reference = convert::channel_ref("channel", request.into_inner().channel)?;
         let channel = match self.channels.get(&reference).map_err(refusal)? {
             Found::Open(details) => {
-                Channel::Open(view::open(&details, &self.channels.connected_peers()))
+                let closing = self.channels.closing_tx(&details.channel_id).map_err(refusal)?;
+                Channel::Open(view::open(&details, &self.channels.connected_peers(), closing))
             }
-            Found::Closed(closed, spend) => Channel::Closed(view::closed(*closed, spend)),
+            Found::Closed(closed, closing) => Channel::Closed(view::closed(*closed, closing)),
         };
         Ok(Response::new(v1::GetChannelResponse { channel: Some(channel) }))
     }
@@ -113,7 +120,7 @@ impl v1::channels_server::Channels for ChannelsService {
     ) -> Result<Response<v1::ListClosedChannelsResponse>, Status> {
         let page = convert::page(request.into_inner().page)?;
         let page = self.channels.closed_page(&page.token, page.limit).map_err(refusal)?;
-        let view = |(_, (closed, spend))| view::closed(closed, spend);
+        let view = |(_, (closed, closing))| view::closed(closed, closing);
         Ok(Response::new(v1::ListClosedChannelsResponse {
             channels: page.items.into_iter().map(view).collect(),
             next_page_token: page.next_token,
@@ -182,7 +189,7 @@ fn refusal(error: Error) -> Status {
         Error::Unknown => unknown("CHANNEL_UNKNOWN", words.clone()),
         Error::AlreadyClosed { .. } => precondition("CHANNEL_CLOSED"),
         Error::NotConnected(_) => precondition("PEER_NOT_CONNECTED"),
-        Error::NotReady(_) => precondition("NOT_SYNCED"),
+        Error::NotReady(not) => precondition(not.word()),
         Error::TooManyPending { .. } => {
             refuse(Code::ResourceExhausted, "TOO_MANY_PENDING_CHANNELS", words.clone())
         }
@@ -242,24 +249,29 @@ impl Steps for OpenSteps {
 
 struct CloseSteps {
     follower: CloseFollower,
-    wait_confirmed: bool,
-    told: u32,
+    /// How long a close is followed that is not to be waited for, if its transaction is not seen before.
+    until: Option<Instant>,
+    ended: bool,
 }
 
 impl Steps for CloseSteps {
     type Item = v1::CloseChannelUpdate;
 
     async fn next(&mut self) -> Result<Option<v1::CloseChannelUpdate>, Status> {
-        let next = match (self.wait_confirmed, self.told) {
-            (true, _) | (false, 0) => self.follower.next().await,
-            (false, 1) => match tokio::time::timeout(CLOSE_PATIENCE, self.follower.next()).await {
+        if self.ended {
+            return Ok(None);
+        }
+        let next = match self.until {
+            None => self.follower.next().await,
+            Some(until) => match tokio::time::timeout_at(until, self.follower.next()).await {
                 Ok(next) => next,
                 Err(_) => return Ok(None),
             },
-            (false, _) => return Ok(None),
         };
-        self.told += 1;
         let update = next.map_err(|error| internal(&error))?;
+        if self.until.is_some() {
+            self.ended = matches!(&update, Some(CloseUpdate::Closed { txid: Some(_), .. }));
+        }
         let channel_id = self.follower.channel_id().0.to_vec();
         Ok(update.map(|update| close_update(channel_id, update)))
     }
@@ -269,7 +281,7 @@ fn close_update(channel_id: Vec<u8>, update: CloseUpdate) -> v1::CloseChannelUpd
     use v1::close_channel_update::State;
     let (state, txid, reason) = match update {
         CloseUpdate::Closing => (State::Closing, None, String::new()),
-        CloseUpdate::Closed { reason } => (State::Closed, None, reason),
+        CloseUpdate::Closed { txid, reason } => (State::Closed, txid, reason),
         CloseUpdate::Confirmed { txid, reason } => (State::Confirmed, txid, reason),
     };
     v1::CloseChannelUpdate {

@@ -158,6 +158,7 @@ fn what(
                 kind: match kind {
                     InvoiceKind::Bolt11 => v1::invoice::Kind::Bolt11,
                     InvoiceKind::Keysend => v1::invoice::Kind::Keysend,
+                    InvoiceKind::Rebalance => v1::invoice::Kind::Rebalance,
                     InvoiceKind::Bolt12 => v1::invoice::Kind::Unspecified,
                 }
                 .into(),
@@ -203,6 +204,8 @@ fn what(
         Entry::WalletReceived { txid, amount_sat } => {
             What::WalletReceived(v1::WalletReceived { txid: txid_bytes(&txid), amount_sat })
         }
+        Entry::MirrorFailed { why } => What::MirrorFailed(v1::MirrorFailed { why }),
+        Entry::MirrorCaughtUp { rows } => What::MirrorCaughtUp(v1::MirrorCaughtUp { rows }),
     };
     Ok(Some(what))
 }

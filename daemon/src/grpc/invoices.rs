@@ -143,7 +143,7 @@ fn decoded(text: String) -> Result<Bolt11Invoice, Status> {
 }
 
 /// The status of a refusal; `argument` is what named the invoice.
-fn refusal(argument: &'static str, error: Error) -> Status {
+pub(super) fn refusal(argument: &'static str, error: Error) -> Status {
     let words = error.to_string();
     match error {
         Error::Bad { argument, why } => malformed(argument, why),
@@ -202,6 +202,7 @@ fn kind(kind: Kind) -> v1::invoice::Kind {
     match kind {
         Kind::Bolt11 => v1::invoice::Kind::Bolt11,
         Kind::Keysend => v1::invoice::Kind::Keysend,
+        Kind::Rebalance => v1::invoice::Kind::Rebalance,
         Kind::Bolt12 => v1::invoice::Kind::Unspecified,
     }
 }

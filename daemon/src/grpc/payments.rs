@@ -4,12 +4,13 @@ use fulmen_proto::v1;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
-use super::convert;
 use super::status::{internal, malformed, refuse, unknown};
 use super::stream::{Answers, Steps, stream};
+use super::{convert, rebalance, routes};
+use crate::invoices::Invoices;
 use crate::payments::{
-    AskedLimits, Error, Following, Hop, Keysend, Kind, Part, PartEnd, Pay, PaymentRecord, Payments,
-    State,
+    AskedLimits, Error, Following, Hop, Inquiry, Keysend, Kind, Part, PartEnd, Pay, PaymentRecord,
+    Payments, State,
 };
 use crate::storage;
 
@@ -23,6 +24,8 @@ const MAX_CUSTOM_BYTES: usize = 1_300;
 pub struct PaymentsService {
     /// The room behind it.
     pub payments: Payments,
+    /// Makes the invoices that we pay ourselves.
+    pub invoices: Invoices,
     /// Cancelled when calls are to end.
     pub stopping: CancellationToken,
 }
@@ -31,6 +34,8 @@ pub struct PaymentsService {
 impl v1::payments_server::Payments for PaymentsService {
     type PayStream = Answers<v1::Payment>;
     type KeysendStream = Answers<v1::Payment>;
+    type ProbeStream = Answers<v1::ProbeUpdate>;
+    type RebalanceStream = Answers<v1::RebalanceUpdate>;
 
     async fn pay(
         &self,
@@ -41,6 +46,7 @@ impl v1::payments_server::Payments for PaymentsService {
             bolt11: bolt11("bolt11", request.bolt11)?,
             amount_msat: convert::optional_amount_msat("amount_msat", request.amount_msat)?,
             limits: limits(request.limits),
+            constraints: routes::constraints(request.constraints)?,
             idempotency_key: convert::idempotency_key(request.idempotency_key)?,
             label: convert::label(request.label)?,
         };
@@ -65,6 +71,7 @@ impl v1::payments_server::Payments for PaymentsService {
             amount_msat: convert::optional_amount_msat("amount_msat", request.amount_msat)?
                 .ok_or_else(|| malformed("amount_msat", "must be more than 0"))?,
             limits: limits(request.limits),
+            constraints: routes::constraints(request.constraints)?,
             custom_records,
             idempotency_key: convert::idempotency_key(request.idempotency_key)?,
             label: convert::label(request.label)?,
@@ -72,6 +79,33 @@ impl v1::payments_server::Payments for PaymentsService {
         let following =
             self.payments.keysend(keysend).await.map_err(|error| refusal("node_id", error))?;
         Ok(Response::new(stream(following, self.stopping.clone())))
+    }
+
+    async fn rebalance(
+        &self,
+        request: Request<v1::RebalanceRequest>,
+    ) -> Result<Response<Self::RebalanceStream>, Status> {
+        let request = request.into_inner();
+        let told = rebalance::rebalance(&self.payments, &self.invoices, request).await?;
+        Ok(Response::new(stream(told, self.stopping.clone())))
+    }
+
+    async fn probe(
+        &self,
+        request: Request<v1::ProbeRequest>,
+    ) -> Result<Response<Self::ProbeStream>, Status> {
+        let request = request.into_inner();
+        let (argument, payee) = routes::payee(request.to)?;
+        let inquiry = Inquiry {
+            payee,
+            amount_msat: convert::optional_amount_msat("amount_msat", request.amount_msat)?,
+            payer: None,
+            limits: limits(request.limits),
+            constraints: routes::constraints(request.constraints)?,
+        };
+        let probing = self.payments.probe(inquiry, request.max_attempts);
+        let probing = probing.map_err(|error| refusal(argument, error))?;
+        Ok(Response::new(stream(probing, self.stopping.clone())))
     }
 
     async fn cancel(
@@ -149,7 +183,7 @@ pub(super) fn bolt11(argument: &'static str, text: String) -> Result<String, Sta
     }
 }
 
-fn limits(limits: Option<v1::PaymentLimits>) -> AskedLimits {
+pub(super) fn limits(limits: Option<v1::PaymentLimits>) -> AskedLimits {
     let limits = limits.unwrap_or_default();
     AskedLimits {
         max_fee_msat: limits.max_fee_msat,
@@ -160,7 +194,7 @@ fn limits(limits: Option<v1::PaymentLimits>) -> AskedLimits {
 }
 
 /// The status of a refusal; `argument` is what named the payment or the payee.
-fn refusal(argument: &'static str, error: Error) -> Status {
+pub(super) fn refusal(argument: &'static str, error: Error) -> Status {
     let words = error.to_string();
     let named = format!("{argument}: {words}");
     match error {
@@ -171,6 +205,10 @@ fn refusal(argument: &'static str, error: Error) -> Status {
         | Error::AmountTooLarge { .. }
         | Error::AmountAbsurd(_) => malformed("amount_msat", words),
         Error::BadLimit(limit, why) => malformed(limit, why),
+        Error::BadConstraint(argument, why) => malformed(argument, why),
+        Error::NotOurChannel(..) => unknown("CHANNEL_UNKNOWN", words),
+        Error::UnknownNode(..) => unknown("NODE_UNKNOWN", words),
+        Error::NoWay(why) => routes::no_way(&why),
         Error::BadCustomRecord => malformed("custom_records", words),
         Error::KeyReused => refuse(
             Code::InvalidArgument,
@@ -190,7 +228,7 @@ fn refusal(argument: &'static str, error: Error) -> Status {
         Error::TooManyWaiting(_) => {
             refuse(Code::ResourceExhausted, "TOO_MANY_PAYMENTS_WAITING", words)
         }
-        Error::NotReady(_) => refuse(Code::FailedPrecondition, "NOT_SYNCED", words),
+        Error::NotReady(not) => refuse(Code::FailedPrecondition, not.word(), words),
         Error::Unknown => unknown("PAYMENT_NOT_FOUND", named),
         Error::Ended(_) => refuse(Code::FailedPrecondition, "PAYMENT_ENDED", named),
         Error::Store(storage::Error::BadToken) => malformed("page_token", storage::Error::BadToken),
@@ -198,7 +236,7 @@ fn refusal(argument: &'static str, error: Error) -> Status {
     }
 }
 
-fn payment(record: PaymentRecord) -> v1::Payment {
+pub(super) fn payment(record: PaymentRecord) -> v1::Payment {
     use v1::payment;
     let finished_at_ms = record.finished_at_ms;
     v1::Payment {
@@ -208,6 +246,7 @@ fn payment(record: PaymentRecord) -> v1::Payment {
         kind: match record.kind {
             Kind::Bolt11 => payment::Kind::Bolt11,
             Kind::Keysend => payment::Kind::Keysend,
+            Kind::Rebalance => payment::Kind::Rebalance,
             Kind::Unknown => payment::Kind::Unspecified,
         }
         .into(),
@@ -224,6 +263,9 @@ fn payment(record: PaymentRecord) -> v1::Payment {
         parts: record.parts.into_iter().map(part).collect(),
         cancelling: record.cancelling,
         duration_ms: finished_at_ms.map_or(0, |end| end.saturating_sub(record.created_at_ms)),
+        no_route_cause: record.no_way.as_ref().map_or("", |why| why.cause.word()).to_owned(),
+        no_route_words: record.no_way.map(|why| why.words).unwrap_or_default(),
+        constraints: record.constraints.map(routes::wire),
     }
 }
 
@@ -265,7 +307,7 @@ fn hop(hop: Hop) -> v1::Hop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payments::NotReady;
+    use crate::node::ready::NotReady;
 
     #[test]
     fn refusals_have_the_code_of_their_kind_and_name_the_argument() {
@@ -285,9 +327,9 @@ mod tests {
             ),
             (Error::TooManyWaiting(7), Code::ResourceExhausted, "7 "),
             (
-                Error::NotReady(NotReady { reason: "the tip is old".to_owned() }),
+                Error::NotReady(NotReady::LowSpace("the disk is full".to_owned())),
                 Code::FailedPrecondition,
-                "the tip is old",
+                "the disk is full",
             ),
             (Error::Unknown, Code::NotFound, "bolt11: "),
         ] {

@@ -175,6 +175,7 @@ fn journal_kind(kind: Kind) -> InvoiceKind {
         Kind::Bolt11 => InvoiceKind::Bolt11,
         Kind::Bolt12 => InvoiceKind::Bolt12,
         Kind::Keysend => InvoiceKind::Keysend,
+        Kind::Rebalance => InvoiceKind::Rebalance,
     }
 }
 

@@ -77,7 +77,9 @@ pub fn decide(
                 Decision::Claim(Box::new(keysend(arrival, preimage, now)), preimage)
             }
             (Kind::Keysend, None) => Decision::Refuse(Refusal::NoPreimage),
-            (Kind::Bolt11 | Kind::Bolt12, _) => Decision::Refuse(Refusal::Unknown),
+            (Kind::Bolt11 | Kind::Bolt12 | Kind::Rebalance, _) => {
+                Decision::Refuse(Refusal::Unknown)
+            }
         };
     };
     let Some(preimage) = arrival.preimage.or(record.preimage) else {
@@ -90,7 +92,9 @@ pub fn decide(
         State::Claiming | State::Settled => Decision::Refuse(Refusal::AlreadyPaid),
         State::Cancelled => Decision::Refuse(Refusal::Cancelled),
         State::Expired => Decision::Refuse(Refusal::Expired),
-        State::Open if arrival.kind != record.kind => Decision::Refuse(Refusal::Unknown),
+        State::Open if arrival.kind != record.kind.on_the_wire() => {
+            Decision::Refuse(Refusal::Unknown)
+        }
         State::Open if arrival.amount_msat < asked_msat => Decision::Refuse(Refusal::TooLittle),
         State::Open if asked_msat > 0 && arrival.amount_msat > asked_msat.saturating_mul(2) => {
             Decision::Refuse(Refusal::TooMuch)
@@ -178,7 +182,7 @@ pub fn settled(
 /// their time had run out. None if nothing was being claimed.
 pub fn went_back(record: InvoiceRecord) -> Option<InvoiceRecord> {
     let stored = match (record.stored, record.kind) {
-        (Stored::Claiming, Kind::Bolt11) => Stored::Open,
+        (Stored::Claiming, Kind::Bolt11 | Kind::Rebalance) => Stored::Open,
         (Stored::Claiming, Kind::Keysend | Kind::Bolt12) => Stored::Cancelled,
         (Stored::Open | Stored::Settled | Stored::Cancelled, _) => return None,
     };
@@ -228,6 +232,13 @@ mod tests {
         let (same, other) = (Some([3; 32]), Some([4; 32]));
         for (name, record, arrival, keysend_on, expected) in [
             ("as asked", Some(open()), arrival(), true, Ok(true)),
+            (
+                "by ourselves",
+                Some(InvoiceRecord { kind: Kind::Rebalance, ..open() }),
+                arrival(),
+                true,
+                Ok(true),
+            ),
             ("twice", Some(open()), Arrival { amount_msat: 1_000, ..arrival() }, true, Ok(true)),
             (
                 "more than twice",

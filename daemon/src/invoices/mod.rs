@@ -50,6 +50,30 @@ impl Invoices {
     /// # Errors
     /// [`Error::Bad`], [`Error::HashTaken`], [`Error::KeyReused`], [`Error::NotMade`], [`Error::Store`].
     pub async fn create(&self, request: Create) -> Result<InvoiceRecord, Error> {
+        self.make(request, Kind::Bolt11).await
+    }
+
+    /// Makes an invoice that this node itself will pay, to move money between its channels.
+    ///
+    /// # Errors
+    /// As [`Invoices::create`].
+    pub async fn ask_ourselves(
+        &self,
+        amount_msat: u64,
+        expiry_secs: u32,
+    ) -> Result<InvoiceRecord, Error> {
+        let request = Create {
+            amount_msat: Some(amount_msat),
+            describe: Describe::Text("rebalance".to_owned()),
+            expiry_secs,
+            preimage: None,
+            min_final_cltv_expiry_delta: 0,
+            idempotency_key: None,
+        };
+        self.make(request, Kind::Rebalance).await
+    }
+
+    async fn make(&self, request: Create, kind: Kind) -> Result<InvoiceRecord, Error> {
         let parameters = request.parameters(&self.0.config)?;
         let fingerprint = request.fingerprint();
         let key = request.idempotency_key.map(|key| (key, fingerprint));
@@ -63,7 +87,7 @@ impl Invoices {
             .channel_manager
             .create_bolt11_invoice(parameters)
             .map_err(|error| Error::NotMade(format!("{error:?}")))?;
-        let record = opened(&invoice, request.preimage);
+        let record = InvoiceRecord { kind, ..opened(&invoice, request.preimage) };
         let (record, commit) = self.0.book.open(record, key)?;
         commit.await?;
         Ok(record)

@@ -62,8 +62,25 @@ pub enum Kind {
     Keysend,
     /// By an invoice for one of our offers.
     Bolt12,
+    /// By an invoice for ourselves, to move money from one of our channels to another.
+    Rebalance,
 }
-impl_writeable_tlv_based_enum!(Kind, (1, Bolt11) => {}, (2, Keysend) => {}, (3, Bolt12) => {},);
+impl_writeable_tlv_based_enum!(Kind,
+    (1, Bolt11) => {},
+    (2, Keysend) => {},
+    (3, Bolt12) => {},
+    (4, Rebalance) => {},
+);
+
+impl Kind {
+    /// As which kind the HTLCs for it come.
+    pub fn on_the_wire(self) -> Self {
+        match self {
+            Kind::Rebalance => Kind::Bolt11,
+            Kind::Bolt11 | Kind::Keysend | Kind::Bolt12 => self,
+        }
+    }
+}
 
 /// Something that the payer told beside the payment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -73,6 +73,14 @@ pub enum Entry {
         txid: Txid,
         amount_sat: u64,
     },
+    MirrorFailed {
+        /// What happened, with its directory.
+        why: String,
+    },
+    MirrorCaughtUp {
+        /// Rows that it lacked or had otherwise.
+        rows: u64,
+    },
 }
 
 /// What was paid.
@@ -84,12 +92,15 @@ pub enum InvoiceKind {
     Bolt12,
     /// A payment that nobody asked for.
     Keysend,
+    /// Our own money, from one of our channels to another.
+    Rebalance,
 }
 
 impl_writeable_tlv_based_enum!(InvoiceKind,
     (0, Bolt11) => {},
     (1, Bolt12) => {},
     (2, Keysend) => {},
+    (3, Rebalance) => {},
 );
 
 impl_writeable_tlv_based_enum!(Entry,
@@ -120,4 +131,6 @@ impl_writeable_tlv_based_enum!(Entry,
     (9, OutputSwept) => { (0, txid, required), (1, channel_id, option), (2, amount_sat, required), },
     (10, WalletSent) => { (0, txid, required), (2, amount_sat, required), (4, fee_sat, required), },
     (11, WalletReceived) => { (0, txid, required), (2, amount_sat, required), },
+    (12, MirrorFailed) => { (0, why, required), },
+    (13, MirrorCaughtUp) => { (0, rows, required), },
 );

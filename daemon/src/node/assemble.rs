@@ -13,7 +13,8 @@ use lightning::sign::{EntropySource, InMemorySigner, NodeSigner};
 use lightning::util::config::UserConfig;
 use tokio::sync::Notify;
 
-use super::gossip_order::{OrderedGossip, Resolving};
+use super::gossip::answer::Answers;
+use super::gossip::order::{OrderedGossip, Resolving};
 use super::keys::Keys;
 use super::logger::Logger;
 use super::router::NodeRouter;
@@ -23,6 +24,7 @@ use super::types::{
     HeldPersister, MessageRouter, MonitorPersister, OnionMessenger, PeerManager, RestoredMonitor,
     Sweeper,
 };
+use super::unfailing::Unfailing;
 use super::{Config, Node, restore};
 use crate::chain::{Listener, UtxoCheck};
 use crate::feerates::Feerates;
@@ -100,7 +102,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
     let monitors = restore::monitors(&persister)?;
     let held = async_persistence.then(|| Arc::new(HeldStore::new(kv.clone())));
     let persister: Arc<dyn Persist<InMemorySigner> + Send + Sync> = match &held {
-        None => persister,
+        None => Arc::new(Unfailing(persister)),
         Some(held) => {
             let persister = HeldPersister::new(
                 held.clone(),
@@ -211,13 +213,15 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         channel_manager.clone(),
         Arc::new(IgnoringMessageHandler {}),
     ));
-    let ordered_gossip = Arc::new(OrderedGossip::new(gossip.clone(), resolving.clone()));
+    let answers = Arc::new(Answers::new(graph.clone()));
+    let ordered_gossip =
+        Arc::new(OrderedGossip::new(gossip.clone(), resolving.clone(), answers.clone()));
     let peer_manager = Arc::new(PeerManager::new(
         MessageHandler {
             chan_handler: channel_manager.clone(),
             route_handler: ordered_gossip.clone(),
             onion_message_handler: onion_messenger.clone(),
-            custom_message_handler: Arc::new(IgnoringMessageHandler {}),
+            custom_message_handler: answers,
             send_only_message_handler: chain_monitor.clone(),
         },
         u32::try_from(started_at.as_secs()).unwrap_or(u32::MAX),
@@ -294,10 +298,19 @@ impl Assembled {
             let (monitor, ..) = Arc::into_inner(monitor)
                 .expect("the listeners that shared the monitor have been dropped");
             let channel_id = monitor.channel_id();
+            let update = monitor.get_latest_update_id();
             self.node
                 .chain_monitor
                 .load_existing_monitor(channel_id, monitor)
                 .expect("monitors in the store have distinct channel ids");
+            if self.node.held.is_some() {
+                // LDK regenerates what was under way at a kill, but for a channel's first monitor: a
+                // manager written with it waits for word of it, and its channel would stay pending.
+                self.node
+                    .chain_monitor
+                    .channel_monitor_updated(channel_id, update)
+                    .expect("the monitor has just been loaded");
+            }
         }
         self.node
     }

@@ -4,18 +4,19 @@ pub mod assemble;
 pub mod config;
 pub mod decode;
 pub mod gossip;
-pub mod gossip_order;
 pub mod keys;
 pub mod logger;
 pub mod net;
 pub mod planner;
 pub mod process;
+pub mod ready;
 pub mod restore;
 pub mod router;
 pub mod scorer;
 pub mod sweep;
 pub mod together;
 pub mod types;
+mod unfailing;
 
 use std::sync::Arc;
 
@@ -43,9 +44,9 @@ pub struct Node {
     /// Verifies and takes in gossip.
     pub gossip: Arc<types::GossipSync>,
     /// Held for writing while the proof of a channel goes into the graph.
-    pub resolving: gossip_order::Resolving,
-    /// The same as peers see it: in order, and repeated where a part was lost.
-    pub ordered_gossip: Arc<gossip_order::OrderedGossip>,
+    pub resolving: gossip::order::Resolving,
+    /// The same as peers see it: in order, asked for and repeated where a part was lost.
+    pub ordered_gossip: Arc<gossip::order::OrderedGossip>,
     /// The node's secrets.
     pub keys: Arc<keys::Keys>,
     /// Brings the money of closed channels back to the wallet.
@@ -91,6 +92,12 @@ impl Node {
         let closed = self.chain_monitor.list_monitors().into_iter();
         let closed = closed.filter(|id| open.iter().all(|channel| channel.channel_id != *id));
         open.len() + closed.filter(is_contested).count()
+    }
+
+    /// Enqueues all that is believed of other nodes' channels, as the timer does now and then.
+    pub fn keep_beliefs(&self) -> crate::storage::Commit {
+        let rows = self.router.planner().believed().export().collect();
+        restore::BELIEFS.write(&self.kv, &restore::StoredBeliefs(rows))
     }
 
     /// Makes the processing loop run now, after a call that left LDK something to send or to tell.

@@ -68,14 +68,18 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
             () = message_changed => (),
             () = sleep_until(forward_at.unwrap_or_else(Instant::now)), if forward_at.is_some() => (),
             () = held_more(&node) => (),
-            durable = snapshots.durable(&node) => durable?,
+            durable_or_rested = snapshots.durable_or_rested(&node) => durable_or_rested?,
             tick = timers.next() => tick.act(&node),
         }
     }
     node.channel_manager.process_pending_events_async(|event| (outlet.event)(event)).await;
     snapshots.dirty = true;
-    while snapshots.begin(&node, &outlet) {
-        snapshots.durable(&node).await?;
+    loop {
+        snapshots.rest_until = None;
+        if !snapshots.begin(&node, &outlet) {
+            break;
+        }
+        snapshots.durable_or_rested(&node).await?;
     }
     GRAPH.write(&node.kv, &*node.graph).await?;
     store_scorer(&node).await?;
@@ -107,11 +111,19 @@ fn forward(node: &Node, due: Option<Instant>) -> Option<Instant> {
     }
 }
 
+/// After a write of the manager comes a rest of so many times as long as its encoding took: the manager
+/// grows with the payments of the last minutes, and writing it must not crowd out the payments of this one.
+const REST: u32 = 5;
+
 /// Writes of the manager, each with the monitor updates that wait for it; one is under way at a time, so
 /// that a busy node writes as often as the disk allows and no more often.
 #[derive(Default)]
 struct Snapshots {
     dirty: bool,
+    /// When the next write may begin.
+    rest_until: Option<Instant>,
+    /// Something waits for that moment.
+    resting: bool,
     under_way: Option<(Commit, Vec<(ChannelId, u64)>)>,
 }
 
@@ -122,26 +134,32 @@ impl Snapshots {
         if self.under_way.is_some() {
             return true;
         }
+        let waits = self.dirty || node.held.as_ref().is_some_and(|held| !held.is_empty());
+        self.resting = waits && self.rest_until.is_some_and(|moment| Instant::now() < moment);
+        if !waits || self.resting {
+            return false;
+        }
         // Taken before the manager is: the manager then knows every update that is written with it. The
         // other way round a kill would leave monitors that are ahead of it, and their channels close.
         let held = node.held.as_ref().map(|held| held.take()).unwrap_or_default();
-        if !self.dirty && held.writes.is_empty() && held.updates.is_empty() {
-            return false;
-        }
         self.dirty = false;
+        let began = Instant::now();
         let manager = MANAGER.holding(&*node.channel_manager);
+        let ended = Instant::now();
+        self.rest_until = Some(ended + (ended - began) * REST);
         let commit = node.kv.commit_all(held.writes.into_iter().chain([manager]));
         self.under_way = Some((commit, held.updates));
         (outlet.manager_stored)();
         true
     }
 
-    /// Completes when the write under way is durable, and tells LDK which updates are; never, if there is
-    /// none. May be dropped and called again.
-    async fn durable(&mut self, node: &Node) -> Outcome {
-        match &mut self.under_way {
-            Some((commit, _)) => commit.await?,
-            None => std::future::pending().await,
+    /// Completes when the write under way is durable, and tells LDK which updates are; else when the rest is
+    /// over that something waits for; else never. May be dropped and called again.
+    async fn durable_or_rested(&mut self, node: &Node) -> Outcome {
+        match (&mut self.under_way, self.rest_until) {
+            (Some((commit, _)), _) => commit.await?,
+            (None, Some(moment)) if self.resting => sleep_until(moment).await,
+            (None, _) => std::future::pending().await,
         }
         for (channel_id, update) in self.under_way.take().map(|(_, done)| done).unwrap_or_default()
         {
@@ -202,7 +220,7 @@ impl Timers {
             channels: every(CHANNEL_TICK),
             peers: every(PEER_TICK),
             rebroadcast: every(REBROADCAST_TICK),
-            announce: every(gossip::ANNOUNCE_TICK),
+            announce: every(gossip::TICK),
             knowledge: every(KNOWLEDGE_TICK),
             prune: every(PRUNE_TICK),
             announcer: gossip::Announcer::default(),

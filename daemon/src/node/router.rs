@@ -8,14 +8,14 @@ use fulmen_routing::Beliefs;
 use lightning::blinded_path::payment::{BlindedPaymentPath, ReceiveTlvs};
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::channelmanager::PaymentId;
-use lightning::routing::router::{InFlightHtlcs, Path, Route, RouteParameters, Router};
+use lightning::routing::router::{InFlightHtlcs, Path, Payee, Route, RouteParameters, Router};
 use lightning::routing::scoring::ProbabilisticScoringFeeParameters;
 use lightning::types::payment::PaymentHash;
 use serde::{Deserialize, Serialize};
 
 use super::keys::Keys;
 use super::logger::Logger;
-use super::planner::Planner;
+use super::planner::{Constraints, NoWay, Planner};
 use super::types::{Graph, LdkRouter, Scorer};
 
 /// Which router finds the routes of our payments.
@@ -39,7 +39,9 @@ pub struct NodeRouter {
     choice: Choice,
     planner: Planner,
     ldk: LdkRouter,
-    explanations: Mutex<HashMap<PaymentId, String>>,
+    explanations: Mutex<HashMap<PaymentId, NoWay>>,
+    /// Which ways the payments under way may go, where they may not go all.
+    constraints: Mutex<HashMap<PaymentId, Arc<Constraints>>>,
     paths: Mutex<HashMap<PaymentId, Vec<Path>>>,
 }
 
@@ -59,6 +61,7 @@ impl NodeRouter {
             planner: Planner::new(graph.clone(), beliefs),
             ldk: LdkRouter::new(graph, logger, keys, scorer, fees),
             explanations: Mutex::new(HashMap::new()),
+            constraints: Mutex::new(HashMap::new()),
             paths: Mutex::new(HashMap::new()),
         }
     }
@@ -68,8 +71,29 @@ impl NodeRouter {
         &self.planner
     }
 
+    /// Binds a payment to certain ways, until [`NodeRouter::release`]; before LDK is told of it, or goes on
+    /// with it after a restart.
+    pub fn constrain(&self, payment_id: PaymentId, constraints: Constraints) {
+        if constraints.is_empty() {
+            return;
+        }
+        let mut all = self.constraints.lock().expect("no panic while held");
+        all.insert(payment_id, Arc::new(constraints));
+    }
+
+    /// Forgets all about a payment that has ended.
+    pub fn release(&self, payment_id: &PaymentId) {
+        self.constraints.lock().expect("no panic while held").remove(payment_id);
+        self.explanations.lock().expect("no panic while held").remove(payment_id);
+        drop(self.take_paths(payment_id));
+    }
+
+    fn constraints_of(&self, payment_id: &PaymentId) -> Option<Arc<Constraints>> {
+        self.constraints.lock().expect("no panic while held").get(payment_id).cloned()
+    }
+
     /// Takes the words that say why a payment found no route, if it found none.
-    pub fn take_explanation(&self, payment_id: &PaymentId) -> Option<String> {
+    pub fn take_explanation(&self, payment_id: &PaymentId) -> Option<NoWay> {
         self.explanations.lock().expect("no panic while held").remove(payment_id)
     }
 
@@ -95,15 +119,36 @@ impl NodeRouter {
         asked: &RouteParameters,
         first_hops: Option<&[&ChannelDetails]>,
         in_flight: InFlightHtlcs,
-    ) -> Result<Route, (&'static str, Option<String>)> {
-        let why = match self.choice {
+        constraints: &Constraints,
+    ) -> Result<Route, (&'static str, Option<NoWay>)> {
+        // LDK's router knows no way from a node to itself.
+        let choice = if is_to(asked, payer) { Choice::Fulmen } else { self.choice };
+        let why = match choice {
             Choice::Ldk => None,
-            Choice::Fulmen => match self.planner.route(payer, asked, first_hops, &in_flight) {
-                Ok(route) => return Ok(route),
-                Err(why) => why.map(|why| why.to_string()),
-            },
+            Choice::Fulmen => {
+                match self.planner.route(payer, asked, first_hops, &in_flight, constraints) {
+                    Ok(route) => return Ok(route),
+                    Err(why) => why.map(NoWay::from),
+                }
+            }
         };
-        self.ldk.find_route(payer, asked, first_hops, in_flight).map_err(|ldk| (ldk, why))
+        if constraints.is_empty() {
+            let found = self.ldk.find_route(payer, asked, first_hops, in_flight);
+            return found.map_err(|ldk| (ldk, why));
+        }
+        let barred = self.planner.bar(constraints, payer, asked, first_hops);
+        let found = self.ldk.find_route(payer, &barred, first_hops, in_flight);
+        // LDK insists on getting its own request back.
+        found
+            .map(|route| Route { route_params: Some(asked.clone()), ..route })
+            .map_err(|ldk| (ldk, why))
+    }
+}
+
+fn is_to(asked: &RouteParameters, node: &PublicKey) -> bool {
+    match &asked.payment_params.payee {
+        Payee::Clear { node_id, .. } => node_id == node,
+        Payee::Blinded { .. } => false,
     }
 }
 
@@ -115,7 +160,8 @@ impl Router for NodeRouter {
         first_hops: Option<&[&ChannelDetails]>,
         in_flight: InFlightHtlcs,
     ) -> Result<Route, &'static str> {
-        self.find(payer, asked, first_hops, in_flight).map_err(|(ldk, _)| ldk)
+        let none = Constraints::default();
+        self.find(payer, asked, first_hops, in_flight, &none).map_err(|(ldk, _)| ldk)
     }
 
     fn find_route_with_id(
@@ -127,13 +173,14 @@ impl Router for NodeRouter {
         _payment_hash: PaymentHash,
         payment_id: PaymentId,
     ) -> Result<Route, &'static str> {
-        let found = self.find(payer, asked, first_hops, in_flight);
+        let constraints = self.constraints_of(&payment_id).unwrap_or_default();
+        let found = self.find(payer, asked, first_hops, in_flight, &constraints);
         if let Ok(route) = &found {
             self.keep_paths(payment_id, route);
         }
         found.map_err(|(ldk, why)| {
-            let why = why.unwrap_or_else(|| ldk.to_owned());
-            tracing::debug!(payment = %payment_id, why, "no route");
+            let why = why.unwrap_or_else(|| NoWay::of_ldk(ldk));
+            tracing::debug!(payment = %payment_id, why = why.words, "no route");
             let mut explanations = self.explanations.lock().expect("no panic while held");
             if explanations.len() >= EXPLANATIONS_KEPT {
                 explanations.clear();

@@ -6,6 +6,7 @@ use lightning::sign::SpendableOutputDescriptor;
 use lightning::util::sweep::OutputSpendStatus;
 
 use super::Node;
+use crate::chain::ChainSource;
 
 /// An output on its way to the wallet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,40 @@ pub fn track(
         .map_err(|()| StoreRefused)?;
     retry(node);
     Ok(())
+}
+
+/// Leaves out what a block has spent already: a penalty for an old commitment, which a node with an old
+/// store has published, takes what LDK still believes to be its own, and no sweep of it could ever confirm.
+///
+/// Where the chain does not answer, or has seen less of itself than we have, everything stays in.
+pub async fn without_spent(
+    node: &Node,
+    source: &impl ChainSource,
+    outputs: Vec<SpendableOutputDescriptor>,
+) -> Vec<SpendableOutputDescriptor> {
+    let ours = node.channel_manager.current_best_block().height;
+    match source.tip().await {
+        Ok(tip) if tip.height >= ours && !tip.initial_download => (),
+        Ok(_) | Err(_) => return outputs,
+    }
+    still_there(source, outputs).await
+}
+
+async fn still_there(
+    source: &impl ChainSource,
+    outputs: Vec<SpendableOutputDescriptor>,
+) -> Vec<SpendableOutputDescriptor> {
+    let mut left = Vec::new();
+    for output in outputs {
+        let outpoint = output.spendable_outpoint().into_bitcoin_outpoint();
+        match source.unspent(outpoint).await {
+            Ok(None) => {
+                tracing::warn!(%outpoint, amount = %amount(&output), "it is spent already: no sweep");
+            }
+            Ok(Some(_)) | Err(_) => left.push(output),
+        }
+    }
+    left
 }
 
 /// The store did not take the outputs.
@@ -82,5 +117,32 @@ fn amount(descriptor: &SpendableOutputDescriptor) -> Amount {
         SpendableOutputDescriptor::StaticOutput { output, .. } => output.value,
         SpendableOutputDescriptor::DelayedPaymentOutput(output) => output.output.value,
         SpendableOutputDescriptor::StaticPaymentOutput(output) => output.output.value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::TxOut;
+    use lightning::chain::transaction::OutPoint;
+
+    use super::*;
+    use crate::chain::fake::{self, FakeChain};
+
+    #[tokio::test]
+    async fn what_is_spent_is_not_swept_and_what_nobody_tells_of_is() {
+        let chain = FakeChain::new();
+        let commitment = fake::transaction(7, &[]);
+        chain.mine_with(vec![commitment.clone()]);
+        let descriptor = |txid| SpendableOutputDescriptor::StaticOutput {
+            outpoint: OutPoint { txid, index: 0 },
+            output: TxOut { value: Amount::from_sat(7), script_pubkey: Default::default() },
+            channel_keys_id: None,
+        };
+        let there = descriptor(commitment.compute_txid());
+        let gone = descriptor(fake::transaction(8, &[]).compute_txid());
+        let both = vec![there.clone(), gone];
+        assert_eq!(still_there(&chain, both.clone()).await, [there]);
+        chain.go_away();
+        assert_eq!(still_there(&chain, both.clone()).await, both);
     }
 }

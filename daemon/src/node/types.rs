@@ -12,7 +12,8 @@ use lightning::routing::{gossip, router};
 use lightning::sign::InMemorySigner;
 use lightning::util::{persist, sweep};
 
-use super::gossip_order::OrderedGossip;
+use super::gossip::answer::Answers;
+use super::gossip::order::OrderedGossip;
 use super::keys::Keys;
 use super::logger::Logger;
 use super::router::NodeRouter;
@@ -130,7 +131,7 @@ pub type PeerManager = peer_handler::PeerManager<
     Arc<OrderedGossip>,
     Arc<OnionMessenger>,
     Arc<Logger>,
-    Arc<IgnoringMessageHandler>,
+    Arc<Answers>,
     Arc<Keys>,
     Arc<ChainMonitor>,
 >;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Payments;
 use super::check::{self, Limits};
 use super::ledger::hex;
-use super::outcome::{Name, News};
+use super::outcome::Name;
 use super::record::{FailureReason, PaymentRecord, State};
 use crate::tasks::Stage;
 
@@ -61,12 +61,15 @@ impl Turn {
     pub(super) async fn carry_out(self, record: &PaymentRecord, order: Order, limits: Limits) {
         let payments = self.0.clone();
         let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
+        let constraints = record.constraints.clone().unwrap_or_default();
+        let out = constraints.out_through.clone();
+        payments.0.node.router.constrain(PaymentId(name.payment_id), constraints);
         let deadline = Instant::now() + limits.timeout;
         let (gave_up, mut given_up) = mpsc::unbounded_channel();
         let sent = payments
             .unless_stopped(name, FailureReason::NotSentBeforeRestart, async {
                 payments.take_slot(name, gave_up, deadline).await?;
-                payments.send_beside_others(name, &order, limits, deadline).await
+                payments.send_beside_others(name, &order, &out, limits, deadline).await
             })
             .await;
         drop(self);
@@ -84,7 +87,7 @@ impl Turn {
             let sent = payments
                 .unless_stopped(name, FailureReason::RetriesExhausted, async {
                     tokio::time::sleep(pause).await;
-                    payments.send_beside_others(name, &order, limits, deadline).await
+                    payments.send_beside_others(name, &order, &out, limits, deadline).await
                 })
                 .await;
             in_hand = payments.conclude_unless_sent(name, sent);
@@ -143,7 +146,8 @@ impl Payments {
     fn conclude_unless_sent(&self, name: Name, sent: Result<(), FailureReason>) -> bool {
         let Err(reason) = sent else { return true };
         // Should the store refuse, the next start finds out that LDK does not have it.
-        if let Err(error) = self.take_in(name, News::Failed(reason)) {
+        let news = self.has_failed(PaymentId(name.payment_id), reason);
+        if let Err(error) = self.take_in(name, news) {
             tracing::warn!(payment_id = %hex(&name.payment_id), %error, "cannot record a failure");
         }
         false
@@ -167,6 +171,7 @@ impl Payments {
         &self,
         name: Name,
         order: &Order,
+        out_through: &[u64],
         limits: Limits,
         deadline: Instant,
     ) -> Result<(), FailureReason> {
@@ -175,7 +180,9 @@ impl Payments {
             let limits =
                 Limits { timeout: deadline.saturating_duration_since(Instant::now()), ..limits };
             match self.hand_over(name, order, limits) {
-                Err(FailureReason::RouteNotFound) if others && self.is_crowded(order) => {
+                Err(FailureReason::RouteNotFound)
+                    if others && self.is_crowded(order, out_through) =>
+                {
                     if timeout_at(deadline, self.0.freed.notified()).await.is_err() {
                         return Err(FailureReason::RouteNotFound);
                     }
@@ -242,12 +249,12 @@ impl Payments {
         }
     }
 
-    fn is_crowded(&self, order: &Order) -> bool {
+    fn is_crowded(&self, order: &Order, out_through: &[u64]) -> bool {
         let (amount_msat, splittable) = match order {
             Order::Bolt11 { amount_msat, .. } => (*amount_msat, true),
             Order::Keysend { route, .. } => (route.final_value_msat, false),
         };
-        let channels = self.0.node.channel_manager.list_usable_channels();
+        let channels = self.channels_out(out_through);
         let next: Vec<u64> =
             channels.iter().map(|channel| channel.next_outbound_htlc_limit_msat).collect();
         check::crowded(amount_msat, &next, splittable)
@@ -278,7 +285,7 @@ impl Payments {
 }
 
 /// Runs what may block without holding up the other tasks of this worker.
-fn blocking<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current() {
         Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread => {

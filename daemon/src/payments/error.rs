@@ -1,19 +1,16 @@
 //! Why a payment is refused before anything is recorded, or cannot be told of.
 
 use bitcoin::Network;
+use bitcoin::secp256k1::PublicKey;
 
 use super::record::State;
+use crate::node::planner::NoWay;
+use crate::node::ready::NotReady;
 use crate::storage;
 
-/// Asks whether new payments may be made now; handed in, since other rooms know.
-pub type Gate = std::sync::Arc<dyn Fn() -> Result<(), NotReady> + Send + Sync>;
-
-/// Why new payments have to wait, for instance for the chain.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct NotReady {
-    /// In words for people.
-    pub reason: String,
+/// A short channel id as people write it (BOLT 7).
+fn short(scid: u64) -> String {
+    format!("{}x{}x{}", scid >> 40, (scid >> 16) & 0xff_ffff, scid & 0xffff)
 }
 
 /// Why something cannot be done with payments.
@@ -69,6 +66,18 @@ pub enum Error {
     /// A bound that makes no sense.
     #[error("{0}: {1}")]
     BadLimit(&'static str, String),
+    /// Constraints that contradict themselves.
+    #[error("{0}: {1}")]
+    BadConstraint(&'static str, String),
+    /// A channel that a payment should leave or come back by, and that we do not have.
+    #[error("{0}: this node has no channel {short}", short = short(*.1))]
+    NotOurChannel(&'static str, u64),
+    /// A node that gossip has not told of.
+    #[error("{0}: {1} is not in our graph")]
+    UnknownNode(&'static str, PublicKey),
+    /// There is no way.
+    #[error("{}", .0.words)]
+    NoWay(NoWay),
     /// A custom record that must not be sent.
     #[error("custom records must have distinct types of 65536 or more, none of them reserved")]
     BadCustomRecord,

@@ -105,7 +105,11 @@ impl Ledger {
         let mut batch = Batch::new();
         let (record, told) = match decide(before, name, news, now_ms) {
             Change::None => return Ok(None),
-            Change::Quiet(record) => (record, false),
+            // Whoever has seen the end may still wait for the parts.
+            Change::Quiet(record) => {
+                let ended = record.state.is_final();
+                (record, ended)
+            }
             Change::Told(record) => (record, true),
             Change::Ended(record) => {
                 PENDING.delete(&mut batch, &record.payment_id);
@@ -196,7 +200,8 @@ pub(super) fn hex(bytes: &[u8; 32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payments::record::{FailureReason, Kind};
+    use crate::payments::record::{FailureReason, Kind, Part, PartEnd};
+    use crate::payments::{Following, now_ms};
 
     fn ledger() -> Ledger {
         let store = Store::temporary();
@@ -223,6 +228,8 @@ mod tests {
                 label: Some("rent".to_owned()),
                 cancelling: false,
                 parts: Vec::new(),
+                no_way: None,
+                constraints: None,
             },
             key: key.map(|(key, fingerprint)| (key.to_owned(), [fingerprint; 32])),
         }
@@ -255,7 +262,7 @@ mod tests {
         let first = admitted(&ledger, draft(90, 1, None));
         assert_eq!(first.payment_id, [1; 32], "LDK itself then refuses a second one");
         assert!(matches!(ledger.admit(draft(91, 1, None)), Err(Error::UnderWay)));
-        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound)).expect("it ended");
+        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound, None)).expect("it ended");
         let second = admitted(&ledger, draft(92, 1, None));
         assert_eq!(second.payment_id, [92; 32], "late news of the first cannot touch it");
         news(&ledger, &second, sent()).expect("it ended");
@@ -278,7 +285,7 @@ mod tests {
             }
         }
         assert!(matches!(ledger.admit(draft(92, 3, Some(("rent", 2)))), Err(Error::KeyReused)));
-        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound)).expect("it ended");
+        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound, None)).expect("it ended");
         let again = ledger.admit(draft(93, 1, Some(("rent", 1)))).expect("it follows");
         assert!(matches!(again, Admitted::Follow(_)), "a failure is an outcome too");
     }
@@ -293,12 +300,42 @@ mod tests {
         assert!(watch.changed().await.expect("the store works").cancelling);
         assert!(news(&ledger, &record, sent()).is_some());
         assert_eq!(news(&ledger, &record, sent()), None);
-        assert_eq!(news(&ledger, &record, News::Failed(FailureReason::Cancelled)), None);
+        assert_eq!(news(&ledger, &record, News::Failed(FailureReason::Cancelled, None)), None);
         let ended = watch.changed().await.expect("the store works");
         assert_eq!((ended.state, ended.fee_msat), (State::Succeeded, Some(3)));
         assert!(ledger.pending().expect("readable").is_empty());
         let told = ledger.journal.read(0, 10).expect("readable");
         assert_eq!(told.len(), 2, "started and finished, once each");
+    }
+
+    #[tokio::test]
+    async fn the_end_is_told_with_its_parts_and_does_not_wait_for_them_long() {
+        let part = |amount_msat| {
+            let end = PartEnd::Succeeded;
+            News::PartEnded(Part { end, amount_msat, fee_msat: 0, hops: Vec::new() })
+        };
+        for (parts, expected) in [(vec![400, 600], 1_000), (vec![400], 400), (vec![], 0)] {
+            let ledger = ledger();
+            let record = admitted(&ledger, draft(90, 1, None));
+            let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
+            let watch = ledger.watch(record.payment_id);
+            let mut following = Following { watch, next: Some(record), ended: false };
+            let first = following.next().await.expect("durable").expect("it is under way");
+            assert_eq!(first.state, State::Pending);
+            ledger.take_in(name, sent(), now_ms()).expect("the store works");
+            let told = async {
+                for amount_msat in parts {
+                    tokio::task::yield_now().await;
+                    ledger.take_in(name, part(amount_msat), now_ms()).expect("the store works");
+                }
+            };
+            let (last, ()) = tokio::join!(following.next(), told);
+            let last = last.expect("durable").expect("it ended");
+            assert_eq!((last.state, last.arrived_msat()), (State::Succeeded, expected));
+            assert_eq!(following.next().await.expect("durable"), None);
+            let stored = ledger.get(&name.payment_id).expect("readable").expect("there");
+            assert_eq!(stored.arrived_msat(), expected);
+        }
     }
 
     #[tokio::test]

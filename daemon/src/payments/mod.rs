@@ -8,10 +8,14 @@ mod carry;
 mod check;
 mod config;
 mod error;
+mod explore;
 mod ledger;
 mod outcome;
+mod probe;
+mod rebalance;
 mod reconcile;
 mod record;
+mod route;
 mod send;
 
 use std::collections::HashMap;
@@ -26,12 +30,16 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use check::AskedLimits;
 pub use config::Config;
-pub use error::{Error, Gate, NotReady};
+pub use error::Error;
+pub use probe::{ProbeEnd, Probed, Probing, probed_path};
+pub use rebalance::Rebalance;
 pub use record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
+pub use route::{Estimate, Inquiry, Payee};
 pub use send::{Keysend, Pay};
 
 use crate::journal::Journal;
 use crate::node::Node;
+use crate::node::ready::Gate;
 use crate::storage::{self, Page, Store, Watch};
 use crate::tasks::Tasks;
 use carry::UnderWay;
@@ -54,6 +62,8 @@ struct Inner {
     under_way: Mutex<HashMap<[u8; 32], UnderWay>>,
     /// A payment has ended: another one may find its way now.
     freed: Notify,
+    /// How probes ended.
+    probes: probe::Probes,
     /// Payments that wait for their turn.
     waiting: std::sync::atomic::AtomicU32,
 }
@@ -80,6 +90,7 @@ impl Payments {
             slots,
             under_way: Mutex::default(),
             freed: Notify::new(),
+            probes: Default::default(),
             waiting: Default::default(),
         }))
     }
@@ -184,7 +195,13 @@ impl Payments {
         if self.in_hand(payment_id) || self.try_again(name, reason) {
             return Ok(());
         }
-        self.take_in(name, News::Failed(reason))
+        self.take_in(name, self.has_failed(payment_id, reason))
+    }
+
+    /// The news that a payment has failed, with what the router says of it.
+    fn has_failed(&self, payment_id: PaymentId, reason: FailureReason) -> News {
+        let said = self.0.node.router.take_explanation(&payment_id);
+        News::Failed(reason, said.filter(|_| reason == FailureReason::RouteNotFound))
     }
 
     /// Whether LDK has the payment in hand although it tells that it failed: then this is the failure of an
@@ -240,11 +257,11 @@ impl Payments {
         if !record.state.is_final() {
             return;
         }
+        self.0.node.router.release(&PaymentId(record.payment_id));
         let ended =
             self.0.under_way.lock().expect("no panic while held").remove(&record.payment_id);
         if ended.is_some() {
             drop(ended);
-            drop(self.0.node.router.take_paths(&PaymentId(record.payment_id)));
             self.0.freed.notify_one();
         }
     }
@@ -288,14 +305,38 @@ impl Following {
         if self.ended {
             return Ok(None);
         }
-        let record = match self.next.take() {
+        let mut record = match self.next.take() {
             Some(record) => self.watch.durable(record).await?,
             None => self.watch.changed().await?,
         };
+        while let Some(patience) = patience_for_parts(&record, now_ms()) {
+            // Should this future be dropped meanwhile, the record is told at the next call.
+            self.next = Some(record.clone());
+            match tokio::time::timeout(patience, self.watch.changed()).await {
+                Ok(changed) => record = changed?,
+                Err(_) => break,
+            }
+        }
+        self.next = None;
         self.ended = record.state.is_final();
         Ok(Some(record))
     }
 }
+
+/// How long the end of a payment waits to be told with the parts that it arrived by: LDK tells them when the
+/// channels have settled, a moment after the payment; or never, where a peer is gone.
+fn patience_for_parts(record: &PaymentRecord, now_ms: u64) -> Option<Duration> {
+    let told_msat = record.arrived_msat();
+    if record.state != State::Succeeded || told_msat >= record.amount_msat {
+        return None;
+    }
+    let until_ms = record.finished_at_ms?.saturating_add(PATIENCE_FOR_PARTS_MS);
+    let left_ms = until_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)?;
+    // A clock that was set back is no reason to wait longer.
+    Some(Duration::from_millis(left_ms.min(PATIENCE_FOR_PARTS_MS)))
+}
+
+const PATIENCE_FOR_PARTS_MS: u64 = 300;
 
 fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()

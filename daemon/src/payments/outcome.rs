@@ -7,6 +7,7 @@ use lightning::routing::router::Path;
 use super::record::{
     FailureReason, Hop, Kind, MAX_KEPT_PARTS, Part, PartEnd, PaymentRecord, State,
 };
+use crate::node::planner::NoWay;
 
 /// Something that happened to a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +23,8 @@ pub enum News {
         /// The paths that were found for it, failed ones included; LDK itself tells the parts later.
         found: Vec<Part>,
     },
-    /// Nothing is under way any more, and nothing will be.
-    Failed(FailureReason),
+    /// Nothing is under way any more, and nothing will be; and why there was no route, if that is why.
+    Failed(FailureReason, Option<NoWay>),
     /// A part ended.
     PartEnded(Part),
     /// The user gave up.
@@ -76,24 +77,26 @@ pub fn decide(record: Option<PaymentRecord>, name: Name, news: News, now_ms: u64
                 parts,
                 fee_msat,
                 failure: None,
+                no_way: None,
                 cancelling: false,
                 finished_at_ms: Some(now_ms),
                 ..record
             })
         }
-        (News::Failed(reason), State::Pending) => Change::Ended(PaymentRecord {
+        (News::Failed(reason, no_way), State::Pending) => Change::Ended(PaymentRecord {
             state: State::Failed,
             failure: Some(reason),
+            no_way,
             cancelling: false,
             finished_at_ms: Some(now_ms),
             ..record
         }),
         // The reconciliation could not know why; LDK still had the reason in its queue of events.
-        (News::Failed(reason), State::Failed)
+        (News::Failed(reason, no_way), State::Failed)
             if record.failure == Some(FailureReason::NotSentBeforeRestart)
                 && reason != FailureReason::NotSentBeforeRestart =>
         {
-            Change::Quiet(PaymentRecord { failure: Some(reason), ..record })
+            Change::Quiet(PaymentRecord { failure: Some(reason), no_way, ..record })
         }
         (News::Cancelled, State::Pending) if known && !record.cancelling => {
             Change::Told(PaymentRecord { cancelling: true, ..record })
@@ -103,7 +106,7 @@ pub fn decide(record: Option<PaymentRecord>, name: Name, news: News, now_ms: u64
             None => Change::None,
         },
         (News::PartEnded(_) | News::Cancelled, _)
-        | (News::Failed(_), State::Failed | State::Succeeded)
+        | (News::Failed(..), State::Failed | State::Succeeded)
         | (News::Sent { .. }, State::Succeeded) => Change::None,
     }
 }
@@ -157,6 +160,8 @@ fn unknown(name: Name, now_ms: u64) -> PaymentRecord {
         label: None,
         cancelling: false,
         parts: Vec::new(),
+        no_way: None,
+        constraints: None,
     }
 }
 
@@ -263,22 +268,22 @@ mod tests {
     #[test]
     fn news_move_a_payment_along_legal_ways_only() {
         let succeeded = after(pending(), sent());
-        let failed = after(pending(), News::Failed(FailureReason::RouteNotFound));
+        let failed = after(pending(), News::Failed(FailureReason::RouteNotFound, None));
         let cancelling = after(pending(), News::Cancelled);
         assert!(cancelling.cancelling);
-        let unsent = after(pending(), News::Failed(FailureReason::NotSentBeforeRestart));
-        let explained = after(unsent, News::Failed(FailureReason::RecipientRejected));
+        let unsent = after(pending(), News::Failed(FailureReason::NotSentBeforeRestart, None));
+        let explained = after(unsent, News::Failed(FailureReason::RecipientRejected, None));
         assert_eq!(explained.failure, Some(FailureReason::RecipientRejected));
         for (from, news, expected) in [
             (pending(), sent(), Some(State::Succeeded)),
-            (pending(), News::Failed(FailureReason::Cancelled), Some(State::Failed)),
+            (pending(), News::Failed(FailureReason::Cancelled, None), Some(State::Failed)),
             (cancelling.clone(), sent(), Some(State::Succeeded)),
-            (cancelling.clone(), News::Failed(FailureReason::Cancelled), Some(State::Failed)),
+            (cancelling.clone(), News::Failed(FailureReason::Cancelled, None), Some(State::Failed)),
             (cancelling, News::Cancelled, None),
-            (succeeded.clone(), News::Failed(FailureReason::Cancelled), None),
+            (succeeded.clone(), News::Failed(FailureReason::Cancelled, None), None),
             (succeeded.clone(), sent(), None),
             (succeeded, News::Cancelled, None),
-            (failed.clone(), News::Failed(FailureReason::RetriesExhausted), None),
+            (failed.clone(), News::Failed(FailureReason::RetriesExhausted, None), None),
             (failed.clone(), News::Cancelled, None),
             // The preimage is proof that the money is gone.
             (failed, sent(), Some(State::Succeeded)),
@@ -293,7 +298,7 @@ mod tests {
     fn news_of_an_unknown_payment_become_a_record_when_they_end_it() {
         let Change::Ended(record) = decide(None, NAME, sent(), 7) else { panic!("it ended") };
         assert_eq!((record.kind, record.amount_msat), (Kind::Unknown, 1_000));
-        let failed = News::Failed(FailureReason::RouteNotFound);
+        let failed = News::Failed(FailureReason::RouteNotFound, None);
         assert!(matches!(decide(None, NAME, failed, 7), Change::Ended(_)));
         assert_eq!(decide(None, NAME, News::Cancelled, 7), Change::None);
         assert_eq!(decide(None, NAME, News::PartEnded(failed_part(1)), 7), Change::None);
@@ -349,9 +354,9 @@ mod tests {
                     found: Vec::new(),
                 }
             ),
-            Just(News::Failed(FailureReason::RetriesExhausted)),
-            Just(News::Failed(FailureReason::Cancelled)),
-            Just(News::Failed(FailureReason::NotSentBeforeRestart)),
+            Just(News::Failed(FailureReason::RetriesExhausted, None)),
+            Just(News::Failed(FailureReason::Cancelled, None)),
+            Just(News::Failed(FailureReason::NotSentBeforeRestart, None)),
             Just(News::Cancelled),
             (0..3u64).prop_map(|amount| News::PartEnded(failed_part(amount))),
             (0..3u64).prop_map(|amount| News::PartEnded(a_part(amount, PartEnd::Succeeded))),

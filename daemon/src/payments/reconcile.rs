@@ -53,7 +53,10 @@ impl Payments {
             .collect();
         let pending = self.0.ledger.pending()?;
         let mut in_hand = 0;
-        for record in pending {
+        for mut record in pending {
+            // LDK may try again as soon as it runs: on the ways that the payer allowed, as before.
+            let constraints = record.constraints.take().unwrap_or_default();
+            self.0.node.router.constrain(PaymentId(record.payment_id), constraints);
             match step(record.cancelling, known.contains(&record.payment_id)) {
                 Step::Wait => in_hand += 1,
                 Step::GiveUpAgain => {
@@ -67,6 +70,7 @@ impl Payments {
     }
 
     fn never_sent(&self, record: &PaymentRecord) -> Result<(), storage::Error> {
+        self.0.node.router.release(&PaymentId(record.payment_id));
         let reason = why_failed(record.cancelling, !record.parts.is_empty());
         tracing::info!(
             payment_id = %ledger::hex(&record.payment_id),
@@ -74,7 +78,7 @@ impl Payments {
             "a payment was not under way when the daemon stopped"
         );
         let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
-        self.0.ledger.take_in(name, News::Failed(reason), now_ms()).map(drop)
+        self.0.ledger.take_in(name, News::Failed(reason, None), now_ms()).map(drop)
     }
 }
 

@@ -3,6 +3,7 @@
 use bitcoin::secp256k1::PublicKey;
 use lightning::{impl_writeable_tlv_based, impl_writeable_tlv_based_enum};
 
+use crate::node::planner::{Constraints, NoWay};
 use crate::storage::{History, Table, record};
 
 /// Payments by id, newest first.
@@ -48,8 +49,15 @@ pub enum Kind {
     Keysend,
     /// Not known: LDK told of a payment that this store has no record of.
     Unknown,
+    /// An invoice of our own, from one of our channels to another.
+    Rebalance,
 }
-impl_writeable_tlv_based_enum!(Kind, (1, Bolt11) => {}, (2, Keysend) => {}, (3, Unknown) => {},);
+impl_writeable_tlv_based_enum!(Kind,
+    (1, Bolt11) => {},
+    (2, Keysend) => {},
+    (3, Unknown) => {},
+    (4, Rebalance) => {},
+);
 
 /// Why a payment failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -198,6 +206,10 @@ pub struct PaymentRecord {
     pub cancelling: bool,
     /// The parts that have ended, bounded by `MAX_KEPT_PARTS`.
     pub parts: Vec<Part>,
+    /// Why there was no route, where that is why it failed.
+    pub no_way: Option<NoWay>,
+    /// Which ways it may go, where it may not go all.
+    pub constraints: Option<Constraints>,
 }
 impl_writeable_tlv_based!(PaymentRecord, {
     (0, payment_id, required),
@@ -216,8 +228,18 @@ impl_writeable_tlv_based!(PaymentRecord, {
     (15, label, option),
     (17, cancelling, (default_value, false)),
     (19, parts, required_vec),
+    (21, no_way, option),
+    (23, constraints, option),
 });
 record!(PaymentRecord, kind = 20, version = 1);
+
+impl PaymentRecord {
+    /// What arrived by the parts that are known.
+    pub fn arrived_msat(&self) -> u64 {
+        let arrived = self.parts.iter().filter(|part| part.end == PartEnd::Succeeded);
+        arrived.fold(0, |sum, part| sum.saturating_add(part.amount_msat))
+    }
+}
 
 /// The id of a payment, in an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,6 +303,8 @@ mod tests {
             label: Some("home".to_owned()),
             cancelling: true,
             parts: vec![part(failed), part(PartEnd::Succeeded)],
+            no_way: None,
+            constraints: None,
         }
     }
 
@@ -289,5 +313,18 @@ mod tests {
         assert_eq!(Record::encode(&whole()).to_lower_hex_string(), VERSION_1);
         let stored = Vec::from_hex(VERSION_1).expect("it is hex");
         assert_eq!(PaymentRecord::decode(1, &stored), Ok(whole()));
+    }
+
+    #[test]
+    fn what_came_later_is_read_back() {
+        let why = NoWay { cause: crate::node::planner::Cause::FeeLimit, words: "dear".to_owned() };
+        let constraints = Constraints { out_through: vec![7], ..Constraints::default() };
+        let record = PaymentRecord {
+            kind: Kind::Rebalance,
+            no_way: Some(why),
+            constraints: Some(constraints),
+            ..whole()
+        };
+        assert_eq!(PaymentRecord::decode(1, &Record::encode(&record)), Ok(record));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::secp256k1::PublicKey;
+use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::channelmanager::{MIN_FINAL_CLTV_EXPIRY_DELTA, RecipientOnionFields};
 use lightning::routing::router::{PaymentParameters, RouteParameters};
 use lightning::sign::EntropySource as _;
@@ -16,10 +17,11 @@ use super::check::{self, Admission, AskedLimits, Facts, Limits, Purse};
 use super::ledger::{Admitted, Draft};
 use super::record::{Kind, PaymentRecord, State};
 use super::{Error, Following, Payments, now_ms, since_epoch};
+use crate::node::planner::{Constraints, is_named};
 use crate::tasks::Stage;
 
 /// The blocks that the last node has left to claim a keysend; a few blocks may pass on the way.
-const KEYSEND_FINAL_CLTV_DELTA: u32 = MIN_FINAL_CLTV_EXPIRY_DELTA as u32 + 3;
+pub(super) const KEYSEND_FINAL_CLTV_DELTA: u32 = MIN_FINAL_CLTV_EXPIRY_DELTA as u32 + 3;
 
 /// An invoice to pay.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +32,8 @@ pub struct Pay {
     pub amount_msat: Option<u64>,
     /// The caller's bounds.
     pub limits: AskedLimits,
+    /// Which ways it may go.
+    pub constraints: Constraints,
     /// The same key again follows the first payment.
     pub idempotency_key: Option<String>,
     /// The payer's own words.
@@ -45,6 +49,8 @@ pub struct Keysend {
     pub amount_msat: u64,
     /// The caller's bounds.
     pub limits: AskedLimits,
+    /// Which ways it may go.
+    pub constraints: Constraints,
     /// What it is told, by type.
     pub custom_records: Vec<(u64, Vec<u8>)>,
     /// The same key again follows the first payment.
@@ -71,13 +77,15 @@ impl Payments {
         {
             return self.follow(payment_id);
         }
+        self.check_ways(&request.constraints, &terms.payee)?;
         check::not_expired(&invoice, since_epoch())?;
         if invoice.features().is_some_and(|features| features.requires_unknown_bits()) {
             return Err(Error::Unpayable("it needs a feature that is not known here".to_owned()));
         }
-        self.may_send(terms.amount_msat)?;
+        self.may_send(terms.amount_msat, &request.constraints)?;
         let record = PaymentRecord {
             payment_hash: terms.payment_hash,
+            constraints: kept(request.constraints),
             payee: Some(terms.payee),
             amount_msat: terms.amount_msat,
             bolt11: Some(invoice.to_string()),
@@ -102,13 +110,15 @@ impl Payments {
         if let Admission::Follow(payment_id) = self.0.ledger.look(key.as_ref(), None)? {
             return self.follow(payment_id);
         }
+        self.check_ways(&request.constraints, &payee)?;
         let onion = RecipientOnionFields::spontaneous_empty()
             .with_custom_tlvs(request.custom_records)
             .map_err(|()| Error::BadCustomRecord)?;
-        self.may_send(amount_msat)?;
+        self.may_send(amount_msat, &request.constraints)?;
         let preimage = PaymentPreimage(self.0.node.keys.get_secure_random_bytes());
         let record = PaymentRecord {
             payment_hash: sha256::Hash::hash(&preimage.0).to_byte_array(),
+            constraints: kept(request.constraints),
             payee: Some(payee),
             amount_msat,
             label: said(request.label),
@@ -125,7 +135,12 @@ impl Payments {
     }
 
     /// Records the payment and lets it go its way, whether or not the caller stays to watch.
-    fn start(&self, draft: Draft, order: Order, limits: Limits) -> Result<Following, Error> {
+    pub(super) fn start(
+        &self,
+        draft: Draft,
+        order: Order,
+        limits: Limits,
+    ) -> Result<Following, Error> {
         let max_waiting = self.0.config.max_waiting;
         if self.0.waiting.load(Ordering::Relaxed) >= max_waiting {
             return Err(Error::TooManyWaiting(max_waiting));
@@ -145,21 +160,50 @@ impl Payments {
         following
     }
 
+    /// Refuses constraints that contradict themselves or name channels that this node does not have.
+    pub(super) fn check_ways(
+        &self,
+        constraints: &Constraints,
+        payee: &PublicKey,
+    ) -> Result<(), Error> {
+        if let Some((argument, why)) = constraints.fault(&self.0.node.id(), payee) {
+            return Err(Error::BadConstraint(argument, why));
+        }
+        let channels = self.0.node.channel_manager.list_channels();
+        match constraints.unknown_out(&channels) {
+            Some(scid) => Err(Error::NotOurChannel("out_through", scid)),
+            None => Ok(()),
+        }
+    }
+
+    /// The channels that can be used now, out of those that a payment may leave by.
+    pub(super) fn channels_out(&self, out_through: &[u64]) -> Vec<ChannelDetails> {
+        let mut channels = self.0.node.channel_manager.list_usable_channels();
+        if !out_through.is_empty() {
+            channels.retain(|channel| out_through.iter().any(|scid| is_named(channel, *scid)));
+        }
+        channels
+    }
+
     /// Refuses what cannot be sent at the moment.
-    fn may_send(&self, amount_msat: u64) -> Result<(), Error> {
+    pub(super) fn may_send(
+        &self,
+        amount_msat: u64,
+        constraints: &Constraints,
+    ) -> Result<(), Error> {
         (self.0.gate)()?;
-        let channels = self.0.node.channel_manager.list_usable_channels();
+        let channels = self.channels_out(&constraints.out_through);
         let outbound_msat = channels
             .iter()
             .fold(0u64, |sum, channel| sum.saturating_add(channel.outbound_capacity_msat));
         check::affordable(amount_msat, Purse { channels: channels.len(), outbound_msat })
     }
 
-    fn facts(&self) -> Facts {
+    pub(super) fn facts(&self) -> Facts {
         Facts { network: self.0.node.network, node_id: self.0.node.id() }
     }
 
-    fn blank(&self, kind: Kind) -> PaymentRecord {
+    pub(super) fn blank(&self, kind: Kind) -> PaymentRecord {
         PaymentRecord {
             payment_id: self.0.node.keys.get_secure_random_bytes(),
             payment_hash: [0; 32],
@@ -177,10 +221,16 @@ impl Payments {
             label: None,
             cancelling: false,
             parts: Vec::new(),
+            no_way: None,
+            constraints: None,
         }
     }
 }
 
-fn said(text: String) -> Option<String> {
+pub(super) fn kept(constraints: Constraints) -> Option<Constraints> {
+    if constraints.is_empty() { None } else { Some(constraints) }
+}
+
+pub(super) fn said(text: String) -> Option<String> {
     if text.is_empty() { None } else { Some(text) }
 }

@@ -84,7 +84,8 @@ enum DisplacedError {
 
 impl Ledger {
     /// Waiting transactions that others signed with us, each with the outputs outside of the wallet that
-    /// it and its waiting ancestors spend.
+    /// it and its waiting ancestors spend. Payments to us may wait for a parent that nobody has told us of,
+    /// and the mempool tells when they are gone.
     fn leaning(&self) -> Vec<(Txid, BTreeSet<OutPoint>)> {
         let (chain, tip) = (self.bdk.local_chain(), self.bdk.latest_checkpoint().block_id());
         let graph = self.bdk.tx_graph();
@@ -92,6 +93,7 @@ impl Ledger {
             .list_ordered_canonical_txs(chain, tip, CanonicalizationParams::default())
             .filter(|tx| matches!(tx.chain_position, ChainPosition::Unconfirmed { .. }))
             .filter(|tx| !coins::is_by_us_alone(&self.bdk, &tx.tx_node.tx))
+            .filter(|tx| !self.is_receipt(&tx.tx_node.tx))
             .map(|tx| (tx.tx_node.txid, self.foreign_roots(&tx.tx_node.tx)))
             .filter(|(_, roots)| !roots.is_empty())
             .collect()
@@ -115,7 +117,7 @@ impl Ledger {
         roots
     }
 
-    fn with_descendants(&self, txids: BTreeSet<Txid>) -> BTreeSet<Txid> {
+    pub(super) fn with_descendants(&self, txids: BTreeSet<Txid>) -> BTreeSet<Txid> {
         let graph = self.bdk.tx_graph();
         let mut all = txids.clone();
         for txid in txids {

@@ -19,16 +19,20 @@ use crate::storage::Batch;
 const P2TR_SATISFACTION_WEIGHT: u64 = 4 + 1 + 1 + 64;
 
 /// Tells the wallet what LDK broadcasts before it goes out, so that nothing else spends the same coins and
-/// the list shows it at once.
+/// the list shows it at once; and others who want to see it.
 pub struct Announcer<B> {
     wallet: Wallet,
     broadcaster: Arc<B>,
+    onlooker: Onlooker,
 }
+
+/// Who looks at each transaction that is broadcast or found in the mempool; must not block.
+pub type Onlooker = Arc<dyn Fn(&Transaction) + Send + Sync>;
 
 impl<B> Announcer<B> {
     /// Puts the wallet before a broadcaster.
-    pub fn new(wallet: Wallet, broadcaster: Arc<B>) -> Self {
-        Self { wallet, broadcaster }
+    pub fn new(wallet: Wallet, broadcaster: Arc<B>, onlooker: Onlooker) -> Self {
+        Self { wallet, broadcaster, onlooker }
     }
 }
 
@@ -38,6 +42,7 @@ impl<B: BroadcasterInterface> BroadcasterInterface for Announcer<B> {
             // A claim with a deadline goes out in any case; the block that confirms it tells the wallet.
             tracing::error!(%error, "could not record what is broadcast");
         }
+        txs.iter().for_each(|tx| (self.onlooker)(tx));
         self.broadcaster.broadcast_transactions(txs);
     }
 }

@@ -4,6 +4,7 @@
 //! is the wallet's; it is durable before anybody outside is told: an address before it is shown, a
 //! transaction and the lock on its inputs before it is broadcast or handed to LDK.
 
+mod birthday;
 mod coins;
 mod displaced;
 mod draft;
@@ -13,6 +14,7 @@ mod history;
 mod keys;
 mod ldk;
 mod ledger;
+mod mempool;
 mod persist;
 pub mod reserve;
 pub mod seed;
@@ -32,11 +34,12 @@ use bitcoin::secp256k1::Secp256k1;
 use bitcoin::{Address, Network, OutPoint, Psbt, Transaction};
 use lightning::chain::BestBlock;
 
+pub use self::birthday::{Birthday, BirthdayError};
 pub use self::draft::Value;
 pub use self::error::Error;
 pub use self::history::{TransactionPage, WalletTransaction};
 pub use self::keys::Keys;
-pub use self::ldk::Announcer;
+pub use self::ldk::{Announcer, Onlooker};
 pub use self::seed::{Seed, SeedError};
 pub use self::send::{SendRequest, Sent};
 
@@ -97,14 +100,7 @@ pub struct Unspent {
 
 impl Wallet {
     /// Opens the wallet of these keys, making it where there is none yet.
-    ///
-    /// A new wallet looks for money in blocks after `birthday` (for a new seed: the tip), or in all.
-    pub fn open(
-        store: &Store,
-        journal: &Journal,
-        keys: Keys,
-        birthday: Option<BestBlock>,
-    ) -> Result<Self, Error> {
+    pub fn open(store: &Store, journal: &Journal, keys: Keys) -> Result<Self, Error> {
         let (stored, appender) = persist::read(store)?;
         let (bdk, is_new) = match stored {
             Some(whole) => (persist::load(&keys, whole)?, false),
@@ -120,14 +116,32 @@ impl Wallet {
         }));
         let mut ledger = wallet.ledger();
         if is_new {
-            if let Some(birthday) = birthday {
-                start_at(&mut ledger, birthday)?;
-            }
             wallet.keep(&mut ledger, Batch::new(), &[])?.wait()?;
         }
         wallet.compact_if_long(&mut ledger)?;
         drop(ledger);
         Ok(wallet)
+    }
+
+    /// Passes over all blocks up to `start`, if the wallet has not come so far and knows of no money.
+    pub(super) fn begin_at(&self, start: BestBlock) -> Result<(), Error> {
+        let mut ledger = self.ledger();
+        if ledger.best_block().height >= start.height || ledger.bdk.transactions().next().is_some()
+        {
+            return Ok(());
+        }
+        let block = BlockId { height: start.height, hash: start.block_hash };
+        let chain = Some(ledger.bdk.latest_checkpoint().insert(block));
+        ledger
+            .bdk
+            .apply_update(Update { chain, ..Update::default() })
+            .map_err(|error| Error::Damaged(error.to_string()))?;
+        self.keep(&mut ledger, Batch::new(), &[])?.wait()?;
+        Ok(())
+    }
+
+    fn knows_transactions(&self) -> bool {
+        self.ledger().bdk.transactions().next().is_some()
     }
 
     /// Tells the wallet what it needs of others; before that it spends nothing. Once.
@@ -242,16 +256,4 @@ impl Wallet {
         }
         psbt.extract_tx().map_err(|error| Error::Sign(error.to_string()))
     }
-}
-
-fn start_at(ledger: &mut Ledger, birthday: BestBlock) -> Result<(), Error> {
-    if birthday.height == 0 {
-        return Ok(());
-    }
-    let block = BlockId { height: birthday.height, hash: birthday.block_hash };
-    let chain = Some(ledger.bdk.latest_checkpoint().insert(block));
-    ledger
-        .bdk
-        .apply_update(Update { chain, ..Update::default() })
-        .map_err(|error| Error::Damaged(error.to_string()))
 }

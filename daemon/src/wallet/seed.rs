@@ -44,6 +44,14 @@ pub enum SeedError {
         /// What is wrong with its words.
         source: Box<SeedError>,
     },
+    /// What is kept of when the seed was made.
+    #[error("the seed's birthday in {} cannot be read: {reason}", .path.display())]
+    Birthday {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The operating system gave no randomness.
     #[error("could not get randomness for a seed: {0}")]
     Entropy(getrandom::Error),

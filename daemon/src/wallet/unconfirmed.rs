@@ -19,16 +19,6 @@ use crate::tasks::Outcome;
 const FORGOTTEN_AFTER_S: u64 = 14 * 24 * 60 * 60;
 
 impl Wallet {
-    /// Takes in what was seen in a mempool, and when (seconds since 1970); what is not ours is passed over.
-    pub fn apply_mempool(&self, seen: Vec<(Transaction, u64)>) -> Result<(), Error> {
-        let mut ledger = self.ledger();
-        ledger.bdk.apply_unconfirmed_txs(seen);
-        if ledger.bdk.staged().is_some() {
-            drop(self.keep(&mut ledger, Batch::new(), &[])?);
-        }
-        Ok(())
-    }
-
     /// Broadcasts again what only we have signed and no block holds, parents first; call it after the start
     /// and on each new tip. What others signed with us, LDK or they broadcast.
     pub fn rebroadcast(&self) -> Result<(), Error> {

@@ -89,7 +89,7 @@ pub(super) async fn audit(network: &Network) -> Result<(Onchain, Vec<String>)> {
     };
     unclaimed.retain(|_, output| !abandoned(output));
     let orphaned_sat: u64 = unclaimed.values().map(|output| output.value.to_sat()).sum();
-    if orphaned_sat != closing_sat + network.departed_sat {
+    if orphaned_sat != closing_sat {
         let outputs: Vec<_> = unclaimed
             .iter()
             .map(|(outpoint, output)| format!("{outpoint}: {}", output.value.to_sat()))

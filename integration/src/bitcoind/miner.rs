@@ -99,6 +99,20 @@ impl Faucet {
         Ok(OutPoint { txid, vout: 0 })
     }
 
+    /// Spends a gift that no block holds yet once more, for a higher fee, so that it is never given.
+    pub fn take_back(&mut self, bitcoind: &Bitcoind, gift: OutPoint) -> Result<()> {
+        let mut transaction = bitcoind.client()?.get_raw_transaction(&gift.txid, None)?;
+        let value_sat: u64 = transaction.output.iter().map(|output| output.value.to_sat()).sum();
+        let fee_sat = FEE_SAT_PER_OUTPUT * u64::try_from(transaction.output.len())?;
+        transaction.output = vec![TxOut {
+            value: Amount::from_sat(value_sat - fee_sat),
+            script_pubkey: self.address().script_pubkey(),
+        }];
+        bitcoind.broadcast(&transaction)?;
+        self.given.retain(|given| given.outpoint.txid != gift.txid);
+        Ok(())
+    }
+
     /// All that was given.
     pub fn given(&self) -> &[Gift] {
         &self.given

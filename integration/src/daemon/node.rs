@@ -12,6 +12,7 @@ use fulmen_proto::v1::invoices_client::InvoicesClient;
 use fulmen_proto::v1::node_client::NodeClient;
 use fulmen_proto::v1::payments_client::PaymentsClient;
 use fulmen_proto::v1::peers_client::PeersClient;
+use fulmen_proto::v1::store_client::StoreClient;
 use fulmen_proto::v1::wallet_client::WalletClient;
 use fulmen_proto::v1::{GetInfoRequest, GetInfoResponse};
 
@@ -31,6 +32,7 @@ pub struct Node {
     listen: Port,
     words: String,
     id: Vec<u8>,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
     connection: Option<Connection>,
 }
@@ -43,17 +45,29 @@ impl Node {
         bitcoind: &Bitcoind,
         settings: &Settings,
     ) -> Result<Self> {
-        let mut node = Self {
+        let mut node = Self::without_seed(name, dir, bitcoind, settings)?;
+        node.words = node.make_seed().await?;
+        Ok(node)
+    }
+
+    /// Makes the directory and the configuration; the seed is the caller's.
+    pub fn without_seed(
+        name: &str,
+        dir: &Path,
+        bitcoind: &Bitcoind,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let node = Self {
             name: name.to_owned(),
             dir: dir.to_owned(),
             listen: Port::reserve()?,
             words: String::new(),
             id: Vec::new(),
+            environment: Vec::new(),
             process: None,
             connection: None,
         };
         node.configure(bitcoind, settings)?;
-        node.words = node.make_seed().await?;
         Ok(node)
     }
 
@@ -102,8 +116,15 @@ impl Node {
         // What an earlier run left would lead us to a dead port.
         let _ = std::fs::remove_file(self.state_dir().join("grpc.address"));
         let program = &binaries::get()?.fulmend;
-        self.process = Some(Process::spawn(&self.name, program, self.place(), &self.log())?);
+        let (place, log) = (self.place(), self.log());
+        let process = Process::spawn_with(&self.name, program, place, &self.environment, &log)?;
+        self.process = Some(process);
         Ok(())
+    }
+
+    /// What the process finds in its environment from the next start on.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.environment = environment;
     }
 
     /// Waits until a spawned process answers.
@@ -212,6 +233,20 @@ impl Node {
         &self.words
     }
 
+    /// The 24 words of the sheet that `fulmend create` printed, in their order.
+    pub fn seed_words(&self) -> String {
+        let mut numbered: Vec<(u32, &str)> = Vec::new();
+        let mut tokens = self.words.split_whitespace().peekable();
+        while let Some(token) = tokens.next() {
+            let number = token.strip_suffix('.').and_then(|number| number.parse().ok());
+            if let (Some(number), Some(word)) = (number, tokens.peek()) {
+                numbered.push((number, word));
+            }
+        }
+        numbered.sort_unstable();
+        numbered.into_iter().map(|(_, word)| word).collect::<Vec<_>>().join(" ")
+    }
+
     /// The CLI, pointed at this daemon.
     pub fn cli(&self) -> Result<Cli> {
         Ok(Cli::new(&binaries::get()?.fulmen, &self.dir))
@@ -271,6 +306,11 @@ impl Node {
     /// `fulmen.v1.Events`.
     pub fn events(&self) -> EventsClient<Connection> {
         EventsClient::new(self.connection())
+    }
+
+    /// `fulmen.v1.Store`.
+    pub fn store(&self) -> StoreClient<Connection> {
+        StoreClient::new(self.connection())
     }
 
     /// `Node.GetInfo`.

@@ -1,19 +1,20 @@
 //! Brings a topology to life: money on chain, channels, gossip.
+use std::collections::BTreeSet;
 use std::str::FromStr as _;
 
 use anyhow::{Context as _, Result, bail};
 use bitcoincore_rpc::bitcoin::{Address, Network as BitcoinNetwork};
 use fulmen_proto::v1::open_channel_update::State;
 use fulmen_proto::v1::{
-    GetWalletBalanceRequest, ListChannelsRequest, NewAddressRequest, OpenChannelRequest,
-    OpenChannelUpdate, SummarizeGraphRequest, open_channel_request,
+    GetGraphChannelRequest, GetWalletBalanceRequest, NewAddressRequest, OpenChannelRequest,
+    OpenChannelUpdate, open_channel_request,
 };
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 use super::{Network, Topology};
 use crate::daemon::Node;
 use crate::poll::{self, Look};
-use crate::steps;
+use crate::steps::{self, channel};
 
 /// Confirmations after which a channel may be announced (BOLT 7).
 pub const ANNOUNCE_DEPTH: u64 = 6;
@@ -134,8 +135,7 @@ impl Network {
     pub async fn wait_usable(&self) -> Result<()> {
         for node in self.nodes.iter().filter(|node| node.runs()) {
             poll::eventually(&format!("{}'s channels are usable", node.name()), async || {
-                let answer = node.channels().list(ListChannelsRequest::default()).await?;
-                let channels = answer.into_inner().channels;
+                let channels = channel::all(node).await?;
                 let waiting: Vec<_> = channels
                     .iter()
                     .filter(|channel| !channel.usable)
@@ -156,35 +156,48 @@ impl Network {
 
     /// Waits until every running node knows every announced channel with both policies.
     pub async fn wait_for_graph(&self) -> Result<()> {
-        let mut announced = std::collections::BTreeSet::new();
-        for node in self.nodes.iter().filter(|node| node.runs()) {
-            let channels = node.channels().list(ListChannelsRequest::default()).await?.into_inner();
-            announced.extend(
-                channels
-                    .channels
-                    .iter()
-                    .filter(|channel| channel.announced)
-                    .map(|channel| channel.short_channel_id),
-            );
+        let running = || self.nodes.iter().filter(|node| node.runs());
+        let mut announced = BTreeSet::new();
+        for node in running() {
+            let channels = channel::all(node).await?.into_iter();
+            announced.extend(channels.filter(|it| it.announced).map(|it| it.short_channel_id));
         }
-        let expected = u64::try_from(announced.len())?;
-        for node in self.nodes.iter().filter(|node| node.runs()) {
-            let what = format!("{} knows {expected} channels", node.name());
+        for node in running() {
+            let what = format!("{} knows {} channels", node.name(), announced.len());
             poll::eventually(&what, async || {
-                let graph = node.graph().summarize(SummarizeGraphRequest {}).await?.into_inner();
-                let whole = graph.channels_with_both_policies >= expected;
-                Ok(if whole {
+                let mut lacking = Vec::new();
+                for &short_channel_id in &announced {
+                    let known = known_policies(node, short_channel_id).await?;
+                    if known < 2 {
+                        lacking.push(format!("{known} policies of {short_channel_id}"));
+                    }
+                }
+                Ok(if lacking.is_empty() {
                     Look::Done(())
                 } else {
-                    Look::NotYet(format!(
-                        "{} channels, {} with both policies",
-                        graph.channels, graph.channels_with_both_policies
-                    ))
+                    Look::NotYet(format!("only {}", lacking.join(", ")))
                 })
             })
             .await?;
         }
         Ok(())
+    }
+
+    /// Waits until payments can go everywhere: all channels usable, and known to all with both policies.
+    pub async fn wait_ready(&self) -> Result<()> {
+        self.wait_usable().await?;
+        self.wait_for_graph().await
+    }
+}
+
+async fn known_policies(node: &Node, short_channel_id: u64) -> Result<usize> {
+    match node.graph().get_channel(GetGraphChannelRequest { short_channel_id }).await {
+        Ok(answer) => {
+            let channel = answer.into_inner().channel.unwrap_or_default();
+            Ok([channel.one_to_two, channel.two_to_one].into_iter().flatten().count())
+        }
+        Err(status) if status.code() == Code::NotFound => Ok(0),
+        Err(status) => Err(status.into()),
     }
 }
 

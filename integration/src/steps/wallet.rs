@@ -37,6 +37,15 @@ pub async fn send(node: &Node, address: &str, amount_sat: u64) -> Result<WalletS
     Ok(node.wallet().send(request).await.context("sending on chain")?.into_inner())
 }
 
+/// Waits until the wallet counts so much that no block holds.
+pub async fn unconfirmed(node: &Node, amount_sat: u64) -> Result<()> {
+    poll::eventually(&format!("{} has {amount_sat} sat unconfirmed", node.name()), async || {
+        let seen = balance(node).await?.unconfirmed_sat;
+        Ok(if seen == amount_sat { Look::Done(()) } else { Look::NotYet(format!("{seen} sat")) })
+    })
+    .await
+}
+
 /// Waits until the wallet's confirmed balance is this.
 pub async fn confirmed(node: &Node, amount_sat: u64) -> Result<()> {
     poll::eventually(&format!("{} has {amount_sat} sat confirmed", node.name()), async || {

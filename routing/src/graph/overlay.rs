@@ -39,6 +39,7 @@ pub struct Overlay {
     pub(crate) own: Vec<OwnChannel>,
     pub(crate) hints: Vec<HintChannel>,
     pub(crate) reserved: Vec<(u64, u8, u64)>,
+    pub(crate) balances: Vec<(u64, u8, u64)>,
 }
 
 impl Overlay {
@@ -66,6 +67,13 @@ impl Overlay {
         self
     }
 
+    /// Says that a direction (0 is from the lesser key) of a channel of the graph holds exactly
+    /// `balance_msat`, as the payer knows of the last hop of a payment to itself.
+    pub fn balance(&mut self, scid: u64, direction: u8, balance_msat: u64) -> &mut Self {
+        self.balances.push((scid, direction & 1, balance_msat));
+        self
+    }
+
     /// Returns the payer's channels.
     pub fn own_channels(&self) -> &[OwnChannel] {
         &self.own
@@ -79,5 +87,10 @@ impl Overlay {
     /// Returns what is in flight: short channel id, direction, msat.
     pub fn reservations(&self) -> &[(u64, u8, u64)] {
         &self.reserved
+    }
+
+    /// Returns what is known exactly: short channel id, direction, msat.
+    pub fn balances(&self) -> &[(u64, u8, u64)] {
+        &self.balances
     }
 }

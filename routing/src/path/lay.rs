@@ -72,6 +72,7 @@ pub(crate) fn lay<'a>(
     }
     lay_first_hops(&mut field, overlay, &peers, query);
     lay_beliefs(&mut field, beliefs, now);
+    lay_balances(&mut field, overlay);
     lay_reservations(&mut field, overlay);
     lay_restrictions(&mut field, query);
     let slots = view.slots.len() as u32;
@@ -189,6 +190,17 @@ fn lay_beliefs<'a>(field: &mut Field<'a>, beliefs: &'a Beliefs, now: u64) {
             );
             let known = field.know(edge.link, edge.capacity_msat);
             (known.least_msat, known.most_msat) = (range.least_msat, range.most_msat);
+        }
+    }
+}
+
+fn lay_balances(field: &mut Field<'_>, overlay: &Overlay) {
+    for &(scid, direction, balance_msat) in &overlay.balances {
+        if let Some(channel) = field.view.channel_index(scid) {
+            let capacity = field.view.capacity_msat(channel);
+            let known = field.know(channel * 2 + u32::from(direction), capacity);
+            let balance_msat = balance_msat.min(capacity);
+            (known.least_msat, known.most_msat) = (balance_msat, balance_msat);
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Blockchain {
     pub(super) chainwork: String,
     #[serde(default)]
     pub(super) initialblockdownload: bool,
+    /// Only of a bitcoind that prunes.
+    pub(super) pruneheight: Option<u32>,
 }
 
 /// `getnetworkinfo`
@@ -30,6 +32,7 @@ pub(super) struct Node {
 #[derive(Deserialize)]
 pub(super) struct Header {
     pub(super) height: u32,
+    pub(super) mediantime: u32,
     pub(super) chainwork: String,
     /// Absent in the genesis block.
     pub(super) previousblockhash: Option<BlockHash>,

@@ -37,7 +37,13 @@ pub(super) async fn known_block(rpc: &Arc<Rpc>, hash: BlockHash) -> Result<Known
         previous: answer.previousblockhash.unwrap_or(BlockHash::all_zeros()),
         height: answer.height,
         work: work(method, &answer.chainwork)?,
+        median_time: answer.mediantime,
     })
+}
+
+pub(super) async fn pruned_below(rpc: &Arc<Rpc>) -> Result<Option<u32>, Error> {
+    let answer = rpc.call::<answers::Blockchain>("getblockchaininfo", vec![]).await?;
+    Ok(answer.pruneheight)
 }
 
 pub(super) async fn block_hash(rpc: &Arc<Rpc>, height: u32) -> Result<Option<BlockHash>, Error> {

@@ -3,6 +3,7 @@
 mod answers;
 mod blocks;
 mod fees;
+mod mempool;
 mod rpc;
 mod submit;
 mod tip;
@@ -107,6 +108,10 @@ impl ChainSource for Source {
         blocks::block(&self.rpc, hash).await
     }
 
+    async fn pruned_below(&self) -> Result<Option<u32>, Error> {
+        blocks::pruned_below(&self.rpc).await
+    }
+
     async fn block_txids(&self, hash: BlockHash) -> Result<Vec<Txid>, Error> {
         utxos::block_txids(&self.rpc, hash).await
     }
@@ -125,6 +130,14 @@ impl ChainSource for Source {
 
     async fn mempool_minimum_sat_per_kw(&self) -> Result<u32, Error> {
         fees::mempool_minimum_sat_per_kw(&self.rpc).await
+    }
+
+    async fn mempool(&self) -> Result<Vec<Txid>, Error> {
+        mempool::txids(&self.rpc).await
+    }
+
+    async fn mempool_transactions(&self, txids: &[Txid]) -> Result<Vec<Transaction>, Error> {
+        mempool::transactions(&self.rpc, txids).await
     }
 
     async fn submit(&self, transaction: &Transaction) -> Result<Verdict, Error> {

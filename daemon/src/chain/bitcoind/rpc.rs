@@ -9,6 +9,7 @@ use bitcoincore_rpc::jsonrpc;
 use jsonrpc::simple_http;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, watch};
 
 use crate::chain::{Error, Health};
@@ -91,12 +92,43 @@ impl Rpc {
         A: DeserializeOwned,
         T: Send + 'static,
     {
+        self.with_slot(move |rpc| {
+            rpc.with_connection(|connection| rpc.attempt(connection, method, &params))
+                .and_then(then)
+        })
+        .await
+    }
+
+    /// Calls a method once for each of `params`, all in one request, and turns the answers into
+    /// something else, away from async threads.
+    pub(super) async fn call_each_then<A, T>(
+        self: &Arc<Self>,
+        method: &'static str,
+        params: Vec<Vec<Value>>,
+        then: impl FnOnce(Vec<Result<A, Error>>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        A: DeserializeOwned,
+        T: Send + 'static,
+    {
+        self.with_slot(move |rpc| {
+            rpc.with_connection(|connection| rpc.attempt_each(connection, method, &params))
+                .and_then(then)
+        })
+        .await
+    }
+
+    /// Waits until fewer calls are under way, then does a blocking deed.
+    async fn with_slot<T: Send + 'static>(
+        self: &Arc<Self>,
+        deed: impl FnOnce(&Rpc) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let slots = self.slots.clone();
         let slot = slots.acquire_owned().await.map_err(|_| Error::Stopping)?;
         let rpc = self.clone();
         let call = move || {
             let _slot = slot;
-            rpc.call_blocking(method, &params).and_then(then)
+            deed(&rpc)
         };
         tokio::task::spawn_blocking(call).await.unwrap_or(Err(Error::Stopping))
     }
@@ -129,32 +161,30 @@ impl Rpc {
         outcome
     }
 
-    fn call_blocking<T: DeserializeOwned>(
+    fn with_connection<T>(
         &self,
-        method: &'static str,
-        params: &[Value],
+        attempt: impl Fn(&Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut outcome = self.call_pooled(method, params);
+        let mut outcome = self.with_pooled(&attempt);
         if matches!(outcome, Err(Error::WrongCredentials { .. })) {
             // bitcoind has restarted: its cookie is another one now.
             self.idle.lock().expect("no panic while held").clear();
-            outcome = self.call_pooled(method, params);
+            outcome = self.with_pooled(&attempt);
         }
         self.note(outcome.as_ref().err());
         outcome
     }
 
-    fn call_pooled<T: DeserializeOwned>(
+    fn with_pooled<T>(
         &self,
-        method: &'static str,
-        params: &[Value],
+        attempt: impl Fn(&Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let idle = self.idle.lock().expect("no panic while held").pop();
         let connection = match idle {
             Some(connection) => connection,
             None => self.connect(CALL_TIMEOUT)?,
         };
-        let outcome = self.attempt(&connection, method, params);
+        let outcome = attempt(&connection);
         if !outcome.as_ref().is_err_and(Error::is_away) {
             self.idle.lock().expect("no panic while held").push(connection);
         }
@@ -167,9 +197,27 @@ impl Rpc {
         method: &'static str,
         params: &[Value],
     ) -> Result<T, Error> {
-        let params = serde_json::value::to_raw_value(params)
-            .map_err(|error| Error::Garbled { method, reason: error.to_string() })?;
+        let params = raw(method, params)?;
         connection.0.call(method, Some(&params)).map_err(|error| self.explain(method, &error))
+    }
+
+    fn attempt_each<T: DeserializeOwned>(
+        &self,
+        connection: &Connection,
+        method: &'static str,
+        params: &[Vec<Value>],
+    ) -> Result<Vec<Result<T, Error>>, Error> {
+        let params: Vec<_> =
+            params.iter().map(|params| raw(method, params)).collect::<Result<_, _>>()?;
+        let requests: Vec<_> =
+            params.iter().map(|params| connection.0.build_request(method, Some(params))).collect();
+        let answers =
+            connection.0.send_batch(&requests).map_err(|error| self.explain(method, &error))?;
+        let read = |answer: Option<jsonrpc::Response>| {
+            let unanswered = || Error::Garbled { method, reason: "an answer is absent".to_owned() };
+            answer.ok_or_else(unanswered)?.result().map_err(|error| self.explain(method, &error))
+        };
+        Ok(answers.into_iter().map(read).collect())
     }
 
     fn credentials(&self) -> Result<(String, String), Error> {
@@ -221,6 +269,11 @@ impl Rpc {
             (Health::Well, None) | (Health::Away { .. }, Some(_)) => false,
         });
     }
+}
+
+fn raw(method: &'static str, params: &[Value]) -> Result<Box<RawValue>, Error> {
+    serde_json::value::to_raw_value(params)
+        .map_err(|error| Error::Garbled { method, reason: error.to_string() })
 }
 
 /// Gives an error of the client its meaning.

@@ -1,4 +1,4 @@
-//! LDK's request as our query: limits, first hops, route hints, and what is in flight.
+//! A request as our query: limits, constraints, first hops, route hints, and what is in flight.
 
 use bitcoin::secp256k1::PublicKey;
 use fulmen_routing::{Beliefs, HintChannel, Overlay, OwnChannel, Policy, Query};
@@ -8,6 +8,49 @@ use lightning::routing::router::{InFlightHtlcs, Payee, RouteHint, RouteParameter
 use lightning::util::ser::Writeable;
 
 use super::super::types::Graph;
+use super::constraints::{Constraints, last_hop_scid};
+
+/// A route that somebody asks for without paying.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Who would pay.
+    pub payer: PublicKey,
+    /// Who would be paid; may be the payer.
+    pub payee: PublicKey,
+    /// What is to arrive.
+    pub amount_msat: u64,
+    /// The most that nodes on the way may get.
+    pub max_fee_msat: u64,
+    /// Blocks that the money may be locked.
+    pub max_total_cltv_delta: u32,
+    /// Blocks that the payee asks for.
+    pub final_cltv_delta: u32,
+    /// The most parts.
+    pub max_parts: u8,
+    /// Ways to a payee that gossip does not show.
+    pub hints: Vec<RouteHint>,
+    /// Which ways it may go.
+    pub constraints: Constraints,
+    /// How much certainty is worth: each round doubles, triples, ... its price.
+    pub round: u32,
+}
+
+/// Returns the query for a route that somebody asks for; `own` are the payer's channels where it is we.
+pub(super) fn of_wanted(
+    graph: &Graph,
+    wanted: &Wanted,
+    own: Option<&[&ChannelDetails]>,
+) -> (Query, Overlay) {
+    let (payer, payee) = (wanted.payer.serialize(), wanted.payee.serialize());
+    let mut query = Query::new(payer, payee, wanted.amount_msat);
+    query.max_fee_msat = wanted.max_fee_msat;
+    query.max_cltv = wanted.max_total_cltv_delta;
+    query.final_cltv = wanted.final_cltv_delta;
+    query.max_parts = usize::from(wanted.max_parts.max(1));
+    query.round = wanted.round;
+    wanted.constraints.narrow(&mut query, graph, own, &wanted.hints);
+    (query, overlay(&wanted.payer, &wanted.payee, own, &wanted.hints))
+}
 
 /// Returns the query and what lies over the graph; `None` for blinded payees, which are LDK's.
 pub(super) fn of_ldk(
@@ -15,6 +58,7 @@ pub(super) fn of_ldk(
     payer: &PublicKey,
     asked: &RouteParameters,
     first_hops: Option<&[&ChannelDetails]>,
+    constraints: &Constraints,
     beliefs: &Beliefs,
 ) -> Option<(Query, Overlay)> {
     let params = &asked.payment_params;
@@ -36,24 +80,66 @@ pub(super) fn of_ldk(
         .previously_failed_channels
         .iter()
         .copied()
-        .filter(|scid| !has_learnt(beliefs, *scid))
+        .filter(|scid| !has_learnt(graph, beliefs, *scid))
         .collect();
+    constraints.narrow(&mut query, graph, first_hops, route_hints);
+    Some((query, overlay(payer, node_id, first_hops, route_hints)))
+}
+
+fn overlay(
+    payer: &PublicKey,
+    payee: &PublicKey,
+    own: Option<&[&ChannelDetails]>,
+    hints: &[RouteHint],
+) -> Overlay {
     let mut overlay = Overlay::new();
-    for channel in first_hops.unwrap_or_default() {
+    for channel in own.unwrap_or_default() {
         if let Some(own) = own_channel(channel) {
             overlay.own_channel(own);
         }
+        if payer == payee {
+            lay_last_hop(&mut overlay, channel, payee);
+        }
     }
-    for hint in route_hints {
-        lay_hint(&mut overlay, hint, node_id);
+    for hint in hints {
+        lay_hint(&mut overlay, hint, payee);
     }
-    Some((query, overlay))
+    overlay
+}
+
+/// What the peer can send us over a channel of ours, which we know exactly: the last hop of a payment to
+/// ourselves.
+fn lay_last_hop(overlay: &mut Overlay, channel: &ChannelDetails, us: &PublicKey) {
+    let Some(scid) = last_hop_scid(channel) else { return };
+    let peer = channel.counterparty.node_id;
+    if channel.is_announced {
+        let direction = u8::from(NodeId::from_pubkey(&peer) > NodeId::from_pubkey(us));
+        overlay.balance(scid, direction, channel.inbound_capacity_msat);
+        return;
+    }
+    let Some(terms) = &channel.counterparty.forwarding_info else { return };
+    overlay.hint(HintChannel {
+        scid,
+        from: peer.serialize(),
+        to: us.serialize(),
+        policy: Policy {
+            base_msat: terms.fee_base_msat,
+            ppm: terms.fee_proportional_millionths,
+            cltv_delta: terms.cltv_expiry_delta,
+            htlc_min_msat: channel.inbound_htlc_minimum_msat.unwrap_or(0),
+            htlc_max_msat: channel.inbound_capacity_msat,
+        },
+    });
 }
 
 /// Takes off what other payments of ours hold in flight.
 pub(super) fn reserve(overlay: &mut Overlay, in_flight: &InFlightHtlcs) {
     for (scid, from_lesser, msat) in in_flight_rows(in_flight) {
-        overlay.reserve(scid, u8::from(!from_lesser), msat);
+        let direction = u8::from(!from_lesser);
+        // What is known exactly has it taken off already.
+        if !overlay.balances().iter().any(|row| (row.0, row.1) == (scid, direction)) {
+            overlay.reserve(scid, direction, msat);
+        }
     }
 }
 
@@ -75,9 +161,10 @@ fn in_flight_rows(in_flight: &InFlightHtlcs) -> Vec<(u64, bool, u64)> {
 }
 
 /// A failure that taught a bound bars greater amounts by itself; barring the channel altogether would
-/// give up what it can still carry.
-fn has_learnt(beliefs: &Beliefs, scid: u64) -> bool {
-    beliefs.knows(scid)
+/// give up what it can still carry. Of a hint the capacity is unknown, so that a bound says next to nothing
+/// a second later, and the same hint would be tried again and again.
+fn has_learnt(graph: &Graph, beliefs: &Beliefs, scid: u64) -> bool {
+    beliefs.knows(scid) && graph.read_only().channel(scid).is_some()
 }
 
 fn payee_takes_parts(graph: &Graph, payee: &PublicKey) -> bool {

@@ -16,9 +16,17 @@ pub(super) fn of_plan(
     first_hops: Option<&[&ChannelDetails]>,
     plan: &Plan,
 ) -> Option<Route> {
-    let paths =
-        plan.parts.iter().map(|part| path(graph, first_hops, part)).collect::<Option<_>>()?;
+    let paths = paths(graph, first_hops, plan)?;
     Some(Route { paths, route_params: Some(asked.clone()) })
+}
+
+/// Returns the ways of the plan's parts.
+pub(super) fn paths(
+    graph: &Graph,
+    first_hops: Option<&[&ChannelDetails]>,
+    plan: &Plan,
+) -> Option<Vec<Path>> {
+    plan.parts.iter().map(|part| path(graph, first_hops, part)).collect()
 }
 
 fn path(graph: &Graph, first_hops: Option<&[&ChannelDetails]>, part: &Part) -> Option<Path> {

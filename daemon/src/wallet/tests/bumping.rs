@@ -51,7 +51,7 @@ async fn a_bump_signs_only_our_inputs_and_its_coin_can_bump_again() {
     bench.reserve(25_000);
     let bump = bump(&bench).await;
     let network = Arc::new(Network2(Mutex::default()));
-    let announcer = Announcer::new(bench.wallet.clone(), network.clone());
+    let announcer = Announcer::new(bench.wallet.clone(), network.clone(), Arc::new(|_| ()));
     announcer.broadcast_transactions(&[&bump.commitment, &bump.child]);
     let both = [bump.commitment.compute_txid(), bump.child.compute_txid()];
     assert_eq!(*network.0.lock().expect("no panic"), both);

@@ -1,6 +1,7 @@
 //! Receiving, reorganisations, restarts, and how the wallet is kept.
 
 use super::*;
+use crate::chain::fake::FakeChain;
 
 fn received(txid: Txid, amount_sat: u64) -> Entry {
     Entry::WalletReceived { txid, amount_sat }
@@ -11,7 +12,7 @@ async fn a_payment_is_counted_when_seen_and_told_when_confirmed() {
     let bench = Bench::new();
     let payment = bench.payment(50_000).await;
     let txid = payment.compute_txid();
-    bench.wallet.apply_mempool(vec![(payment.clone(), 1_700_000_000)]).expect("stored");
+    bench.wallet.apply_mempool(vec![payment.clone()]).expect("stored");
     let seen = bench.wallet.balance();
     assert_eq!((seen.confirmed_sat, seen.unconfirmed_sat, seen.spendable_sat), (0, 50_000, 0));
     assert_eq!(bench.entries().await, []);
@@ -81,7 +82,7 @@ async fn a_conflicting_payment_in_a_block_displaces_the_one_that_was_seen() {
     let coin = bench.foreign_outpoint();
     let address = bench.wallet.new_address().await.expect("stored");
     let payment = bench.foreign(vec![coin], address.script_pubkey(), 50_000);
-    bench.wallet.apply_mempool(vec![(payment, 1_700_000_000)]).expect("stored");
+    bench.wallet.apply_mempool(vec![payment]).expect("stored");
     assert_eq!(bench.wallet.balance().unconfirmed_sat, 50_000);
     bench.mine(vec![bench.foreign(vec![coin], stranger().script_pubkey(), 49_000)]);
     assert_eq!(bench.wallet.balance(), Balance::default());
@@ -150,19 +151,56 @@ async fn coinbase_outputs_mature() {
 fn a_new_wallet_starts_at_its_birthday() {
     let store = Store::temporary();
     let birthday = BestBlock::new(BlockHash::hash(b"birthday"), 800_000);
-    let open = || Wallet::open(&store, &journal(&store), keys(WORDS), Some(birthday));
-    assert_eq!(open().expect("opens").best_block(), birthday);
-    assert_eq!(open().expect("opens again").best_block(), birthday);
+    let open = || Wallet::open(&store, &journal(&store), keys(WORDS)).expect("opens");
+    open().begin_at(birthday).expect("stored");
+    assert_eq!(open().best_block(), birthday);
+    let earlier = BestBlock::new(BlockHash::hash(b"earlier"), 700_000);
+    open().begin_at(earlier).expect("nothing to do");
+    assert_eq!(open().best_block(), birthday);
+    let later = BestBlock::new(BlockHash::hash(b"later"), 900_000);
+    open().begin_at(later).expect("stored");
+    assert_eq!(open().best_block(), later);
+}
+
+#[tokio::test]
+async fn a_wallet_that_knows_of_money_passes_over_no_block() {
+    let bench = Bench::with_coins(&[50_000]).await;
+    let before = bench.wallet.best_block();
+    bench.wallet.begin_at(BestBlock::new(BlockHash::hash(b"later"), 900)).expect("nothing to do");
+    assert_eq!(bench.wallet.best_block(), before);
+}
+
+#[tokio::test]
+async fn a_search_starts_at_the_birthday_and_only_in_blocks_that_are_there() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let seed = dir.path().join("seed");
+    let chain = FakeChain::new();
+    chain.mine(1_000);
+    let start = async || {
+        let store = Store::temporary();
+        let wallet = Wallet::open(&store, &journal(&store), keys(WORDS)).expect("opens");
+        wallet.start_at_birthday(&seed, &chain).await.map(|()| wallet.best_block().height)
+    };
+    assert_eq!(start().await.expect("from the first block on"), 0);
+    chain.prune_below(700);
+    let pruned = start().await.expect_err("blocks are gone");
+    assert!(matches!(pruned, BirthdayError::Pruned { from: 1, kept_from: 700 }), "{pruned}");
+    Birthday::Height(650).store(&seed).expect("written");
+    assert_eq!(start().await.expect("a few are fetched back"), 649);
+    Birthday::New.store(&seed).expect("written");
+    assert_eq!(start().await.expect("nothing before"), 1_000);
+    chain.mine(5);
+    assert_eq!(start().await.expect("a new wallet of the seed"), 1_000 - 144 - 1);
 }
 
 #[test]
 fn a_store_belongs_to_one_seed_and_network() {
     let store = Store::temporary();
-    Wallet::open(&store, &journal(&store), keys(WORDS), None).expect("opens");
-    let others = Wallet::open(&store, &journal(&store), keys(OTHER_WORDS), None);
+    Wallet::open(&store, &journal(&store), keys(WORDS)).expect("opens");
+    let others = Wallet::open(&store, &journal(&store), keys(OTHER_WORDS));
     assert!(matches!(others, Err(Error::OtherSeed(_))));
     let seed = Seed::parse(WORDS).expect("valid");
     let mainnet = Keys::new(&seed, Network::Bitcoin);
-    let others = Wallet::open(&store, &journal(&store), mainnet, None);
+    let others = Wallet::open(&store, &journal(&store), mainnet);
     assert!(matches!(others, Err(Error::OtherSeed(_))));
 }

@@ -3,6 +3,7 @@
 mod bumping;
 mod chain;
 mod funding;
+mod mempool;
 mod sending;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -120,7 +121,7 @@ fn open(
     reserve_sat: &Arc<AtomicU64>,
     broadcast: &Arc<Mutex<Vec<Transaction>>>,
 ) -> Wallet {
-    let wallet = Wallet::open(store, &journal(store), keys(WORDS), None).expect("opens");
+    let wallet = Wallet::open(store, &journal(store), keys(WORDS)).expect("opens");
     let (reserve_sat, broadcast) = (reserve_sat.clone(), broadcast.clone());
     wallet.attach(Outside {
         reserve_sat: Arc::new(move || reserve_sat.load(Ordering::Relaxed)),

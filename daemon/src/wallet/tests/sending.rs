@@ -142,7 +142,7 @@ async fn what_is_too_small_or_too_much_is_refused_with_numbers() {
 async fn unconfirmed_money_of_others_is_not_spent() {
     let bench = Bench::with_coins(&[10_000]).await;
     let payment = bench.payment(90_000).await;
-    bench.wallet.apply_mempool(vec![(payment, 1_700_000_000)]).expect("stored");
+    bench.wallet.apply_mempool(vec![payment]).expect("stored");
     assert_eq!(bench.wallet.balance().spendable_sat, 10_000);
     assert!(bench.wallet.send(request(Value::Exactly(20_000))).await.is_err());
     let sent = bench.wallet.send(request(Value::All)).await.expect("sent");
@@ -165,7 +165,7 @@ async fn chains_of_own_change_are_broadcast_parents_first() {
 #[tokio::test]
 async fn nothing_is_spent_before_the_reserve_is_known() {
     let store = Store::temporary();
-    let wallet = Wallet::open(&store, &journal(&store), keys(WORDS), None).expect("opens");
+    let wallet = Wallet::open(&store, &journal(&store), keys(WORDS)).expect("opens");
     assert!(matches!(wallet.send(request(Value::All)).await, Err(Error::Starting)));
     assert_eq!(wallet.balance().spendable_sat, 0);
 }

@@ -1,11 +1,11 @@
-//! Keeps gossip in order while a channel is being proved against the chain.
+//! Stands between LDK's gossip and the peers: keeps it in order, asks for what was lost, and answers.
 //!
 //! LDK holds back the policies of a channel whose funding output is being looked up. When the look-up
 //! ends it takes the channel out of what is pending, verifies its signatures, and only then puts it into the
 //! graph: a policy that comes in between finds the channel in neither place and is dropped, and nobody
 //! sends it again. So messages wait for the fraction of a millisecond that this takes.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use bitcoin::secp256k1::PublicKey;
 use lightning::ln::msgs::{
@@ -15,24 +15,32 @@ use lightning::ln::msgs::{
 };
 use lightning::routing::gossip::NodeId;
 use lightning::types::features::{InitFeatures, NodeFeatures};
+use tokio::time::Instant;
 
-use super::types::GossipSync;
+use super::answer::Answers;
+use super::ask::{Asker, Lacking};
+use super::survey::Survey;
+use crate::node::types::GossipSync;
 
 /// Held for writing while the outcome of a look-up goes into the graph. LDK is called under it, against
 /// our habit: that is its purpose, and neither side takes another lock of ours meanwhile.
 pub type Resolving = Arc<RwLock<()>>;
 
-/// LDK's gossip, one message after the outcomes before it.
+/// LDK's gossip, one message after the outcomes before it, and complete.
 pub struct OrderedGossip {
     gossip: Arc<GossipSync>,
     resolving: Resolving,
-    repeated: Mutex<Vec<MessageSendEvent>>,
+    answers: Arc<Answers>,
+    asker: Mutex<Asker>,
+    survey: Mutex<Survey>,
+    outgoing: Mutex<Vec<MessageSendEvent>>,
 }
 
 impl OrderedGossip {
     /// Wraps `gossip`; whoever resolves look-ups holds `resolving` for writing.
-    pub fn new(gossip: Arc<GossipSync>, resolving: Resolving) -> Self {
-        Self { gossip, resolving, repeated: Mutex::default() }
+    pub fn new(gossip: Arc<GossipSync>, resolving: Resolving, answers: Arc<Answers>) -> Self {
+        let (asker, survey, outgoing) = Default::default();
+        Self { gossip, resolving, answers, asker, survey, outgoing }
     }
 
     /// Sends what the graph holds of a channel to all peers once more, whoever said it.
@@ -42,14 +50,14 @@ impl OrderedGossip {
         let announcement = channel.announcement_message.clone();
         let policies = [&channel.one_to_two, &channel.two_to_one]
             .map(|policy| policy.as_ref().and_then(|policy| policy.last_update_message.clone()));
-        let mut repeated = self.repeated.lock().unwrap_or_else(PoisonError::into_inner);
-        repeated.extend(
+        let mut outgoing = lock(&self.outgoing);
+        outgoing.extend(
             announcement.map(|msg| MessageSendEvent::BroadcastChannelAnnouncement {
                 msg,
                 update_msg: None,
             }),
         );
-        repeated.extend(
+        outgoing.extend(
             policies
                 .into_iter()
                 .flatten()
@@ -57,20 +65,63 @@ impl OrderedGossip {
         );
     }
 
+    /// Asks peers for what is `lacking`, and for what they know and we have never heard of, as often as is
+    /// decent; `height` is that of our tip.
+    pub fn ask_for(&self, mut lacking: Vec<Lacking>, height: u32) {
+        let now = Instant::now();
+        let told_of = lock(&self.survey).told_of(height);
+        let (known, unheard_of): (Vec<_>, Vec<_>) =
+            told_of.into_iter().partition(|channel| self.is_known(channel.short_channel_id));
+        lock(&self.survey).forget(&known);
+        lacking.extend(unheard_of);
+        let range = lock(&self.survey).decide(height, now);
+        let questions = lock(&self.asker).decide(lacking, now);
+        let chain_hash = self.gossip.network_graph().get_chain_hash();
+        let range = range.map(|question| MessageSendEvent::SendChannelRangeQuery {
+            node_id: question.peer,
+            msg: QueryChannelRange {
+                chain_hash,
+                first_blocknum: question.first_block,
+                number_of_blocks: question.blocks,
+            },
+        });
+        let channels = questions.into_iter().map(|question| {
+            let short_channel_ids = question.short_channel_ids;
+            tracing::debug!(peer = %question.peer, ?short_channel_ids, "asking for channels");
+            let msg = QueryShortChannelIds { chain_hash, short_channel_ids };
+            MessageSendEvent::SendShortIdsQuery { node_id: question.peer, msg }
+        });
+        lock(&self.outgoing).extend(range.into_iter().chain(channels));
+    }
+
+    /// Goes on answering peers; to be called every second.
+    pub fn refill_answers(&self) {
+        self.answers.refill();
+    }
+
+    fn is_known(&self, short_channel_id: u64) -> bool {
+        self.gossip.network_graph().read_only().channel(short_channel_id).is_some()
+    }
+
     fn settled(&self) -> RwLockReadGuard<'_, ()> {
         self.resolving.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl BaseMessageHandler for OrderedGossip {
     fn get_and_clear_pending_msg_events(&self) -> Vec<MessageSendEvent> {
         let mut events = self.gossip.get_and_clear_pending_msg_events();
-        let mut repeated = self.repeated.lock().unwrap_or_else(PoisonError::into_inner);
-        events.append(&mut repeated);
+        events.append(&mut lock(&self.outgoing));
         events
     }
 
     fn peer_disconnected(&self, their_node_id: PublicKey) {
+        lock(&self.asker).disconnected(&their_node_id);
+        lock(&self.survey).disconnected(&their_node_id);
         self.gossip.peer_disconnected(their_node_id);
     }
 
@@ -88,7 +139,12 @@ impl BaseMessageHandler for OrderedGossip {
         msg: &Init,
         inbound: bool,
     ) -> Result<(), ()> {
-        self.gossip.peer_connected(their_node_id, msg, inbound)
+        self.gossip.peer_connected(their_node_id, msg, inbound)?;
+        if msg.features.supports_gossip_queries() {
+            lock(&self.asker).connected(their_node_id);
+            lock(&self.survey).connected(their_node_id, Instant::now());
+        }
+        Ok(())
     }
 }
 
@@ -139,6 +195,9 @@ impl RoutingMessageHandler for OrderedGossip {
         their_node_id: PublicKey,
         msg: ReplyChannelRange,
     ) -> Result<(), LightningError> {
+        let ids = msg.short_channel_ids.iter().copied();
+        let unheard_of: Vec<u64> = ids.filter(|id| !self.is_known(*id)).collect();
+        lock(&self.survey).told(&their_node_id, unheard_of, msg.sync_complete);
         self.gossip.handle_reply_channel_range(their_node_id, msg)
     }
 
@@ -147,6 +206,7 @@ impl RoutingMessageHandler for OrderedGossip {
         their_node_id: PublicKey,
         msg: ReplyShortChannelIdsEnd,
     ) -> Result<(), LightningError> {
+        lock(&self.asker).answered(&their_node_id, msg.full_information);
         self.gossip.handle_reply_short_channel_ids_end(their_node_id, msg)
     }
 
@@ -163,7 +223,7 @@ impl RoutingMessageHandler for OrderedGossip {
         their_node_id: PublicKey,
         msg: QueryShortChannelIds,
     ) -> Result<(), LightningError> {
-        self.gossip.handle_query_short_channel_ids(their_node_id, msg)
+        self.answers.take(their_node_id, msg)
     }
 
     fn processing_queue_high(&self) -> bool {

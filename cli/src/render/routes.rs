@@ -1,0 +1,186 @@
+//! Routes and what they cost, for people.
+use fulmen_proto::v1::probe_update::State as ProbeState;
+use fulmen_proto::v1::{EstimateFeeResponse, FeeEstimate, ProbeUpdate, Route, RoutePart};
+
+use super::human;
+use super::table::{Cell, Column, Facts, Look, id, table, text};
+
+/// A route with its parts and hops.
+pub fn route(route: &Route, look: Look) -> String {
+    let parts = u64::try_from(route.parts.len()).unwrap_or(u64::MAX);
+    let mut shown = Facts::new(look)
+        .add("amount", human::msat(route.amount_msat))
+        .add("fee", human::msat(route.fee_msat))
+        .add("parts", human::grouped(parts))
+        .add("arrives at once", chance(route.success_millionths))
+        .add("locked for", blocks(route.time_lock_blocks))
+        .lines();
+    for (number, one) in (1..).zip(&route.parts) {
+        shown.push('\n');
+        shown.push_str(&part(number, one, look));
+    }
+    shown
+}
+
+fn part(number: usize, part: &RoutePart, look: Look) -> String {
+    let title = format!(
+        "Part {number}: {}, fee {}, arrives with {}\n",
+        human::msat(part.amount_msat),
+        human::msat(part.fee_msat),
+        chance(part.success_millionths)
+    );
+    let columns = [
+        Column::Right("hop"),
+        Column::Left("channel"),
+        Column::Left("to node"),
+        Column::Right("carries (sat)"),
+        Column::Right("fee (sat)"),
+        Column::Right("blocks"),
+    ];
+    let rows = (1..).zip(&part.hops).map(|(number, hop): (u32, _)| {
+        [
+            text(number.to_string()),
+            text(human::scid(hop.short_channel_id)),
+            id(&hop.node_id),
+            text(human::msat_bare(hop.amount_msat)),
+            text(human::msat_bare(hop.fee_msat)),
+            text(hop.time_lock_blocks.to_string()),
+        ]
+    });
+    title + &table(look, columns, rows.collect())
+}
+
+/// What a payment may cost.
+pub fn estimate(found: &EstimateFeeResponse, look: Look) -> String {
+    let columns = [
+        Column::Left(""),
+        Column::Right("fee (sat)"),
+        Column::Right("arrives at once"),
+        Column::Right("locked for"),
+        Column::Right("parts"),
+    ];
+    let row = |name: &str, estimate: Option<&FeeEstimate>| -> [Cell; 5] {
+        let estimate = estimate.copied().unwrap_or_default();
+        [
+            text(name),
+            text(human::msat_bare(estimate.fee_msat)),
+            text(chance(estimate.success_millionths)),
+            text(blocks(estimate.time_lock_blocks)),
+            text(estimate.parts.to_string()),
+        ]
+    };
+    let rows = vec![
+        row("cheapest", found.cheapest.as_ref()),
+        row("usual", found.usual.as_ref()),
+        row("surest", found.surest.as_ref()),
+    ];
+    table(look, columns, rows)
+}
+
+/// What is heard of a probe, a line each; the fee is that of the last route.
+pub fn probed(update: &ProbeUpdate, fee_msat: u64) -> String {
+    let route = update.route.clone().unwrap_or_default();
+    match update.state() {
+        ProbeState::Unspecified => String::new(),
+        ProbeState::Sent => {
+            let parts = u64::try_from(route.parts.len()).unwrap_or(u64::MAX);
+            let parts = human::count(parts, "part", "parts");
+            let likely = chance(route.success_millionths);
+            format!("sent {parts} for {}, arrives with {likely}", human::msat(fee_msat))
+        }
+        ProbeState::PartReached => format!("  part {} came through", update.part),
+        ProbeState::PartStuck => {
+            let at = match (update.stuck_at_hop, update.stuck_short_channel_id) {
+                (_, 0) => "somewhere".to_owned(),
+                (0, scid) => format!("at {}", human::scid(scid)),
+                (hop, scid) => format!("at hop {hop} ({})", human::scid(scid)),
+            };
+            format!("  part {} got stuck {at}", update.part)
+        }
+        ProbeState::WouldArrive => format!("would arrive for {}", human::msat(fee_msat)),
+        ProbeState::Stuck => "stuck".to_owned(),
+        ProbeState::NoAnswer => "no answer".to_owned(),
+    }
+}
+
+/// A chance in percent.
+pub fn chance(millionths: u32) -> String {
+    match millionths {
+        1_000_000.. => "100 %".to_owned(),
+        1..1_000 => "under 0.1 %".to_owned(),
+        some => format!("{}.{} %", some / 10_000, some / 1_000 % 10),
+    }
+}
+
+fn blocks(blocks: u32) -> String {
+    human::count(blocks.into(), "block", "blocks")
+}
+
+#[cfg(test)]
+mod tests {
+    use fulmen_proto::v1::RouteHop;
+
+    use super::*;
+
+    #[test]
+    fn a_route_shows_parts_hops_and_chances() {
+        let hop = |scid, amount_msat, fee_msat| RouteHop {
+            node_id: vec![2; 33],
+            short_channel_id: scid,
+            amount_msat,
+            fee_msat,
+            time_lock_blocks: 40,
+        };
+        let part = RoutePart {
+            hops: vec![hop(539 << 40, 5_010, 10), hop(540 << 40, 5_000, 0)],
+            amount_msat: 5_000,
+            fee_msat: 10,
+            time_lock_blocks: 112,
+            success_millionths: 987_654,
+        };
+        let whole = Route {
+            parts: vec![part],
+            amount_msat: 5_000,
+            fee_msat: 10,
+            time_lock_blocks: 112,
+            success_millionths: 987_654,
+        };
+        let shown = route(&whole, Look::default());
+        for part in ["5 sat", "0.010", "98.7 %", "112 blocks", "539x0x0", "5.010", "Part 1"] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+    }
+
+    #[test]
+    fn a_probe_tells_where_it_got_stuck() {
+        let stuck = ProbeUpdate {
+            state: ProbeState::PartStuck.into(),
+            part: 1,
+            stuck_at_hop: 2,
+            stuck_short_channel_id: 539 << 40,
+            ..ProbeUpdate::default()
+        };
+        assert_eq!(probed(&stuck, 0), "  part 1 got stuck at hop 2 (539x0x0)");
+        let arrives =
+            ProbeUpdate { state: ProbeState::WouldArrive.into(), ..ProbeUpdate::default() };
+        assert_eq!(probed(&arrives, 6_000), "would arrive for 6 sat");
+    }
+
+    #[test]
+    fn chances_are_told_in_percent() {
+        let table = [
+            (0, "0.0 %"),
+            (999, "under 0.1 %"),
+            (1_000, "0.1 %"),
+            (500_000, "50.0 %"),
+            (999_999, "99.9 %"),
+            (1_000_000, "100 %"),
+        ];
+        for (millionths, words) in table {
+            assert_eq!(chance(millionths), words);
+        }
+        let cheap = FeeEstimate { fee_msat: 1_500, parts: 2, ..FeeEstimate::default() };
+        let found = EstimateFeeResponse { cheapest: Some(cheap), ..Default::default() };
+        assert!(estimate(&found, Look::default()).contains("1.500"));
+    }
+}
