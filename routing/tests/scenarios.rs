@@ -91,6 +91,23 @@ fn earlier_parts_are_rerouted_for_later_ones() {
 }
 
 #[test]
+fn few_parts_take_the_widest_ways() {
+    // Ways of very different width: no three equal parts carry 2M, the three widest do.
+    let wide = [(10, 1_500_000), (11, 500_000), (12, 300_000), (13, 90_000), (14, 90_000)];
+    let mut channels = vec![(1, 1, 2, 5_000_000, 0)];
+    for (middle, capacity) in wide {
+        channels.push((u64::from(middle), 2, middle, 9_000_000, 0));
+        channels.push((u64::from(middle) + 20, middle, 9, capacity, 0));
+    }
+    let view = graph(&channels);
+    let query = Query { max_parts: 3, ..Query::new(key(1), key(9), 2_000_000_000) };
+    let plan = ask(&view, &own(&[(1, 2, 4_000_000)]), &query).expect("three ways");
+    let mut last: Vec<u64> = plan.parts.iter().map(|part| part.hops[2].scid).collect();
+    last.sort_unstable();
+    assert_eq!(last, [30, 31, 32]);
+}
+
+#[test]
 fn circular_payments_leave_by_one_channel_and_return_by_another() {
     let view = graph(&[(1, 1, 2, 100_000, 0), (2, 2, 3, 100_000, 0), (3, 3, 1, 100_000, 0)]);
     let overlay = own(&[(1, 2, 90_000), (3, 3, 90_000)]);

@@ -3,8 +3,9 @@
 use fulmen_routing::View;
 use fulmen_routing::fixture::synthetic::generate;
 use fulmen_routing::simulator::balances::{Balances, Model};
+use fulmen_routing::simulator::ceiling::{cheapest, in_parts};
 use fulmen_routing::simulator::ours::Ours;
-use fulmen_routing::simulator::payments::{pairs, payments};
+use fulmen_routing::simulator::payments::{feasible, pairs, payments};
 use fulmen_routing::simulator::{MAX_ROUNDS, oracle, pay};
 
 /// Returns how many payments were feasible, and how many of those were delivered.
@@ -68,4 +69,28 @@ fn the_oracle_counts_every_way() {
         .sum();
     let most = oracle::deliverable_msat(&view, &balances, 1, 0, u64::MAX / 4);
     assert!(most > 0 && most <= payee_holds);
+}
+
+#[test]
+fn nothing_delivered_betters_the_ceiling() {
+    let view = generate(8, 600, 3_000);
+    let balances = Balances::draw(&view, Model::Uniform, 4);
+    let amount = 5_000_000_000;
+    let found = feasible(&view, &balances, (5, 0), amount, 25, 9);
+    assert!(found.pairs.len() == 25 && found.drawn >= 25);
+    let mut router = Ours::new(&view);
+    let mut delivered = 0;
+    for payment in payments(&found.pairs, amount, amount / 2_000, 6) {
+        let ends = (payment.payer, payment.payee);
+        let least = cheapest(&view, &balances, ends.0, ends.1, amount).expect("feasible");
+        // Each hop's fee is rounded down once in the bound and for every part in what is found.
+        assert!(least.bound_msat <= least.found_msat + 1_000);
+        let outcome = pay(&view, &balances, &payment, &mut router);
+        if outcome.delivered {
+            delivered += 1;
+            assert!(outcome.fee_msat + 1_000 >= least.bound_msat);
+            assert_ne!(in_parts(&view, &balances, ends, amount, outcome.parts), Some(false));
+        }
+    }
+    assert!(delivered > 5, "only {delivered} delivered");
 }

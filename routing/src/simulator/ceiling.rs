@@ -234,18 +234,25 @@ impl<'a> Flow<'a> {
         (fees, parts)
     }
 
-    /// Walks along what carries most; the flow has no circles worth their fee.
-    fn walk(&self) -> Option<Vec<u32>> {
-        let mut path = Vec::new();
+    /// Walks along what carries most, taking circles, which carry nothing to anyone, out of the flow.
+    fn walk(&mut self) -> Option<Vec<u32>> {
+        let (mut path, mut met): (Vec<u32>, Vec<u32>) = (Vec::new(), vec![self.payer]);
         let mut node = self.payer;
         while node != self.payee {
             let out = self.view.row(node).map(|place| self.view.slots[place as usize].link ^ 1);
             let link = out.max_by_key(|&link| self.flow[link as usize])?;
-            if self.flow[link as usize] == 0 || path.len() > self.view.node_count() {
+            if self.flow[link as usize] == 0 {
                 return None;
             }
             path.push(link);
             node = self.slot(link ^ 1).source;
+            if let Some(place) = met.iter().position(|&before| before == node) {
+                let circle = path.split_off(place);
+                let least = circle.iter().map(|&link| self.flow[link as usize]).min()?;
+                circle.iter().for_each(|&link| self.flow[link as usize] -= least);
+                met.truncate(place);
+            }
+            met.push(node);
         }
         Some(path)
     }
