@@ -157,6 +157,18 @@ fn what_is_avoided_or_in_flight_is_not_used() {
 }
 
 #[test]
+fn a_node_that_only_a_hint_knows_can_be_avoided() {
+    let view = graph(&[(1, 1, 2, 100_000, 0)]);
+    let mut overlay = own(&[(1, 2, 90_000)]);
+    overlay.hint(HintChannel { scid: 77, from: key(2), to: key(8), policy: policy(0, 0) });
+    overlay.hint(HintChannel { scid: 78, from: key(8), to: key(9), policy: policy(0, 0) });
+    let query = Query::new(key(1), key(9), 1_000_000);
+    assert_eq!(scids(&ask(&view, &overlay, &query).expect("two hints")), [[1, 77, 78]]);
+    let query = Query { avoid_nodes: vec![key(8)], ..query };
+    assert_eq!(ask(&view, &overlay, &query), Err(NoRoute::UnknownPayee), "no usable hint");
+}
+
+#[test]
 fn a_failure_bars_only_what_is_greater() {
     let view = graph(&[(1, 1, 2, 100_000, 0), (2, 2, 3, 100_000, 0)]);
     let mut beliefs = Beliefs::new();

@@ -217,7 +217,14 @@ fn lay_reservations(field: &mut Field<'_>, overlay: &Overlay) {
 
 fn lay_restrictions(field: &mut Field<'_>, query: &Query) {
     for key in &query.avoid_nodes {
-        if let Some(node) = field.view.node(key).filter(|&node| node != field.payee) {
+        // A node may be known by a hint or as our peer alone; the last of these is the payer itself.
+        let beyond = || {
+            let others = &field.keys[..field.keys.len().saturating_sub(1)];
+            let place = others.iter().position(|other| other == key)?;
+            Some((field.view.node_count() + place) as u32)
+        };
+        let node = field.view.node(key).or_else(beyond);
+        if let Some(node) = node.filter(|&node| node != field.payee) {
             field.scratch.flags[node as usize] |= CLOSED;
         }
     }
