@@ -62,6 +62,8 @@ fn a_payment_whose_cheapest_paths_clash_needs_a_flow() {
             }
         }
         network.wait_for_graph().await?;
+        // The hints of young channels would be ways of their own.
+        network.mine(8).await?;
         let invoice = pay::invoice(&network.nodes[erin], AMOUNT_MSAT).await?;
         let limits =
             PaymentLimits { max_fee_msat: Some(AMOUNT_MSAT / 20), ..PaymentLimits::default() };

@@ -216,6 +216,8 @@ fn a_payment_without_a_route_says_what_stopped_it_and_what_to_do() {
         let narrow = channel::open_request(&network.nodes[2], 500_000, 0);
         channel::open(network, 1, 2, narrow).await?;
         network.wait_for_graph().await?;
+        // The hints of young channels would be ways of their own, of which nobody knows what they hold.
+        network.mine(8).await?;
         // Dave has no channel: nobody can know him.
         network.add_nodes(1).await?;
         let [alice, bob, carol, dave] = &network.nodes[..] else { unreachable!("four") };
