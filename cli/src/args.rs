@@ -3,7 +3,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     channel, completions, create, events, forward, graph, invoice, node, payment, peer, probe,
-    wallet,
+    store, wallet,
 };
 use crate::locate::Place;
 
@@ -99,9 +99,14 @@ pub enum Command {
     /// Payments forwarded for others: list, summary
     #[command(subcommand)]
     Forward(forward::Group),
-    /// The network as gossip tells it: node, channel, summary, route, estimate
+    /// The network as gossip tells it: node, channel, summary, route, estimate, beliefs
     #[command(subcommand)]
     Graph(graph::Group),
+    /// The daemon's disk while it runs: check, stats, export
+    ///
+    /// Compacting and importing need the daemon stopped: `fulmend store compact`, `fulmend store import`.
+    #[command(subcommand)]
+    Store(store::Group),
     /// Make the seed of a new node, or restore one from its words
     ///
     /// Run it once, before the daemon first starts. The 24 words are shown once and never again: with
@@ -166,11 +171,15 @@ mod tests {
             &["graph", "channel", "539x1x0"],
             &["graph", "route", &node, "5sat", "--from", &node, "--max-fee", "0sat"],
             &["graph", "estimate", "lnbcrt1abc"],
+            &["graph", "beliefs", "import", "-"],
+            &["graph", "beliefs", "reset", "1x1x1", "-y"],
             &["probe", &node, "5sat", "--attempts", "3", "--avoid", "1x1x1"],
             &["pay", "lnbcrt1abc", "--out-through", "1x1x1", "--in-through", &node],
             &["keysend", &node, "5sat", "--avoid", "2x1x0", "--avoid", &node],
             &["events", "--after", "0", "--until-now"],
             &["completions", "bash"],
+            &["store", "check"],
+            &["store", "export", "/backup/today"],
             &["create", "--restore"],
             &["create", "--restore", "--birthday", "850000"],
         ];
@@ -199,6 +208,7 @@ mod tests {
             &["probe", &node, "5sat", "--attempts", "51"],
             &["graph", "route", &node, "0sat"],
             &["info", "--network", "mainnet"],
+            &["store", "compact"],
         ];
         for line in bad {
             let parsed = Args::try_parse_from(["fulmen"].iter().chain(*line));

@@ -7,21 +7,22 @@ use bitcoin::constants::ChainHash;
 use bitcoin::secp256k1::PublicKey;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
-use crate::chain::{self, Broadcaster, Listener, Source, Sync, Tip, UtxoCheck};
+use crate::chain::{self, Broadcaster, Listener, Source, Sync, UtxoCheck};
 use crate::channels::{self, Channels, FundingSpends, Sighting};
 use crate::config::{Config, Places};
 use crate::feerates::Feerates;
 use crate::forwards::Forwards;
 use crate::grpc::{self, serve};
 use crate::invoices::Invoices;
-use crate::journal::Journal;
+use crate::journal::{Entry, Journal};
 use crate::node::assemble::{self, Assembled, Materials};
+use crate::node::ready::Readiness;
 use crate::node::{Node, net, process, restore};
-use crate::payments::{self, NotReady, Payments};
+use crate::payments::{self, Payments};
 use crate::peers::Peers;
-use crate::storage::{self, Store};
+use crate::storage::{self, Batch, MirrorStatus, Store};
 use crate::tasks::{Stage, Stop, Tasks};
 use crate::wallet::{
     self, Announcer, BirthdayError, Onlooker, Outside, Seed, SeedError, Wallet, reserve,
@@ -30,9 +31,6 @@ use crate::{events, offline};
 
 /// How long each stage may take to end.
 const STAGE_DEADLINE: Duration = Duration::from_secs(20);
-/// bitcoind is asked for its tip every few seconds; without an answer for so long, time locks that we
-/// cannot see may be running out, so nothing new is taken on.
-const OLDEST_TIP: Duration = Duration::from_secs(120);
 /// Checks of announced channels that run at once; each is a call or two to bitcoind.
 const PARALLEL_UTXO_CHECKS: usize = 4;
 
@@ -72,6 +70,12 @@ pub enum Error {
     /// The operating system's signals.
     #[error("could not listen for signals: {0}")]
     Signals(#[source] std::io::Error),
+    /// Nothing more becomes durable.
+    #[error("{failure}; {remedy}", remedy = failure.remedy())]
+    StoreFailed {
+        /// What happened to the store.
+        failure: storage::Error,
+    },
     /// A part of the running daemon failed.
     #[error("{0}")]
     Failed(String),
@@ -98,23 +102,31 @@ pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
 
     let seed = Seed::load(&offline::seed_file(places))?;
     let store = Store::open(&places.data, &config.storage)?;
-    watch_store(&tasks, &store);
+    // A failed store is waited for here and not in a task, and nothing of LDK's is called from here: its
+    // threads wait for a disk that never answers.
     let started = tokio::select! {
-        started = start(&tasks, &store, &seed, places, config) => started,
-        _ = tasks.stopped() => Ok(()),
+        biased;
+        failure = failure_of(&store) => return Err(Error::StoreFailed { failure }),
+        started = starting(&tasks, &store, seed, places, config) => started,
     };
-    let stop = match started {
-        Ok(()) => tasks.stopped().await,
-        Err(error) => {
-            end(&tasks, &store).await;
-            return Err(error);
-        }
+    if let Err(error) = started {
+        end(&tasks, &store).await;
+        return Err(error);
+    }
+    let stop = tokio::select! {
+        biased;
+        failure = failure_of(&store) => return Err(Error::StoreFailed { failure }),
+        stop = tasks.stopped() => stop,
     };
     match &stop {
         Stop::Asked(why) => tracing::info!(why, "stopping"),
         Stop::Failed(why) => tracing::error!(why, "stopping"),
     }
-    end(&tasks, &store).await;
+    tokio::select! {
+        biased;
+        failure = failure_of(&store) => return Err(Error::StoreFailed { failure }),
+        () = end(&tasks, &store) => (),
+    }
     tracing::info!("stopped");
     match stop {
         Stop::Asked(_) => Ok(()),
@@ -128,6 +140,35 @@ async fn end(tasks: &Tasks, store: &Store) {
         tracing::warn!(task = name, "did not end in time");
     }
     tokio::task::block_in_place(|| store.close());
+}
+
+/// Completes with what keeps the store from making anything more durable.
+async fn failure_of(store: &Store) -> storage::Error {
+    let mut failed = store.failed();
+    let failure = failed.wait_for(Option::is_some).await;
+    failure.ok().and_then(|failure| failure.clone()).unwrap_or(storage::Error::Closed)
+}
+
+/// [`start`] in a task of its own, given up when the daemon is to stop before it is done.
+async fn starting(
+    tasks: &Tasks,
+    store: &Store,
+    seed: Seed,
+    places: &Places,
+    config: Config,
+) -> Result<(), Error> {
+    let (tell, told) = oneshot::channel();
+    let (all, store, places) = (tasks.clone(), store.clone(), places.clone());
+    tasks.spawn_once(Stage::Work, "start", async move {
+        let started = tokio::select! {
+            started = start(&all, &store, &seed, &places, config) => started,
+            _ = all.stopped() => Ok(()),
+        };
+        // Whoever waited has given up, because the store failed.
+        let _ = tell.send(started);
+    });
+    // A panic in it has stopped the tasks.
+    told.await.unwrap_or(Ok(()))
 }
 
 /// Storage, restore, chain, events, and only then peers and users.
@@ -214,7 +255,8 @@ async fn start(
         forgetful.keep_forgetting(asked, more_tips, stopping)
     });
 
-    let synced = synced(tip.clone());
+    let readiness = Readiness::new(tip.clone(), store.clone());
+    watch_mirror(tasks, store, &journal);
     let parts = channels::Parts {
         config: config.channels.clone(),
         node: node.clone(),
@@ -222,7 +264,7 @@ async fn start(
         store: store.clone(),
         journal: journal.clone(),
         spends: spends.clone(),
-        gate: channel_gate(&synced, store),
+        gate: readiness.gate(),
     };
     let channels = Channels::new(parts);
     let payments = Payments::new(
@@ -231,7 +273,7 @@ async fn start(
         store.clone(),
         journal.clone(),
         tasks.clone(),
-        payment_gate(&synced, store),
+        readiness.gate(),
     );
     let invoices =
         Invoices::new(config.invoices.clone(), node.clone(), store.clone(), journal.clone());
@@ -269,6 +311,9 @@ async fn start(
         })
     });
 
+    let exploring = payments.clone();
+    tasks.spawn(Stage::Work, "probe in the background", |stopping| exploring.explore(stopping));
+
     let listening = addresses(&listeners);
     net::listen(&node, tasks, listeners);
     let reconnecting = peers.clone();
@@ -287,7 +332,8 @@ async fn start(
             channels: channels.clone(),
             feerates: Arc::new(feerates.clone()),
             tip,
-            synced,
+            readiness,
+            store: store.clone(),
             tasks: tasks.clone(),
             listening: listening.clone(),
             started_at,
@@ -305,7 +351,16 @@ async fn start(
             stopping: stopping.clone(),
         },
         forwards: grpc::forwards::ForwardsService { forwards: forwards.clone() },
-        graph: grpc::graph::GraphService { graph: node.graph.clone(), payments },
+        graph: grpc::graph::GraphService {
+            node: node.clone(),
+            payments,
+            stopping: stopping.clone(),
+        },
+        store: grpc::store::StoreService {
+            store: store.clone(),
+            directory: places.data.clone(),
+            stopping: stopping.clone(),
+        },
         events: grpc::events::EventsService { journal, forwards, stopping },
     };
     let address = bound.address();
@@ -362,56 +417,28 @@ fn anchor_reserve(node: &Arc<Node>) -> Arc<dyn Fn() -> u64 + Send + std::marker:
     })
 }
 
-type Synced = Arc<dyn Fn() -> bool + Send + std::marker::Sync>;
-
-fn synced(tip: watch::Receiver<Tip>) -> Synced {
-    Arc::new(move || {
-        let confirmed_at = tip.borrow().confirmed_at;
-        confirmed_at.elapsed().map_or(true, |age| age <= OLDEST_TIP)
-    })
-}
-
-/// Why nothing new may be taken on now, if anything.
-fn not_ready(synced: &Synced, store: &Store) -> Option<String> {
-    if let Some(failure) = store.failed().borrow().as_ref() {
-        return Some(failure.to_string());
-    }
-    if let Some(low) = store.low_space().borrow().as_ref() {
-        return Some(low.to_string());
-    }
-    match synced() {
-        true => None,
-        false => Some(format!(
-            "not synced: bitcoind has not confirmed the tip for {} s",
-            OLDEST_TIP.as_secs()
-        )),
-    }
-}
-
-fn channel_gate(synced: &Synced, store: &Store) -> channels::Gate {
-    let (synced, store) = (synced.clone(), store.clone());
-    Arc::new(move || not_ready(&synced, &store).map_or(Ok(()), Err))
-}
-
-fn payment_gate(synced: &Synced, store: &Store) -> payments::Gate {
-    let (synced, store) = (synced.clone(), store.clone());
-    Arc::new(move || match not_ready(&synced, &store) {
-        None => Ok(()),
-        Some(reason) => Err(NotReady { reason }),
-    })
-}
-
-/// A store that takes no more writes is the daemon's end: LDK may not go on without it.
-fn watch_store(tasks: &Tasks, store: &Store) {
-    let mut failed = store.failed();
-    tasks.spawn(Stage::Chain, "watch the store", move |stopping| async move {
-        let failure = tokio::select! {
-            failure = failed.wait_for(Option::is_some) => failure,
-            () = stopping.cancelled() => return Ok(()),
-        };
-        match failure.ok().and_then(|failure| failure.clone()) {
-            Some(failure) => Err(failure.into()),
-            None => Ok(()),
+/// The journal tells when the mirror fails, and when it has been brought in step again.
+fn watch_mirror(tasks: &Tasks, store: &Store, journal: &Journal) {
+    let (store, journal) = (store.clone(), journal.clone());
+    tasks.spawn(Stage::Work, "watch the mirror", |stopping| async move {
+        let mut status = store.mirror();
+        loop {
+            let entry = match &*status.borrow_and_update() {
+                MirrorStatus::Failed { why } => Some(Entry::MirrorFailed { why: why.clone() }),
+                MirrorStatus::InStep { caught_up_rows: 0 } | MirrorStatus::Off => None,
+                MirrorStatus::InStep { caught_up_rows } => {
+                    Some(Entry::MirrorCaughtUp { rows: *caught_up_rows })
+                }
+            };
+            if let Some(entry) = entry {
+                let mut batch = Batch::new();
+                journal.append(&mut batch, entry);
+                store.commit(batch).await?;
+            }
+            tokio::select! {
+                Ok(()) = status.changed() => (),
+                () = stopping.cancelled() => return Ok(()),
+            }
         }
     });
 }

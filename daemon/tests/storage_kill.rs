@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use fulmen_daemon::storage::{Batch, Config, History, KvStore, Store, Table, record};
+use fulmen_daemon::storage::{Batch, Config, History, KvStore, Store, Table, record, to_the_end};
 use lightning::impl_writeable_tlv_based;
 use lightning::io::ErrorKind;
 use lightning::util::persist::{KVStore, KVStoreSync};
@@ -146,7 +146,7 @@ fn audit(directory: &Path, acknowledged: Option<u64>, kill: u64) {
         last >= acknowledged,
         "kill {kill}: {acknowledged:?} was acknowledged, {last:?} is there"
     );
-    let report = store.check(&|_| Ok(())).expect("reads");
+    let report = store.check(&|_| Ok(()), &to_the_end).expect("reads");
     assert!(report.is_sound(), "kill {kill}: {:?}", report.problems);
     let Some(last) = last else { return };
     let page = PAID.page(&store, &[], 10, |_| true).expect("reads");

@@ -35,7 +35,6 @@ impl Verdict {
 /// Audits the network: starts daemons that do not run, looks into all books, stops and reopens every
 /// store, and leaves all daemons stopped.
 pub async fn run(network: &mut Network) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
     for node in &mut network.nodes {
         if !node.runs() {
             node.launch().await.with_context(|| format!("{} must open again", node.name()))?;
@@ -43,14 +42,7 @@ pub async fn run(network: &mut Network) -> Result<Verdict> {
     }
     network.wait_synced().await?;
 
-    books::nothing_pending(network).await?;
-    if !network.without_payment_books {
-        verdict.differences.extend(books::payments_agree(network).await?);
-    }
-    verdict.differences.extend(books::channels_agree(network).await?);
-    let (onchain, differences) = ledger::audit(network).await?;
-    verdict.onchain = onchain;
-    verdict.differences.extend(differences);
+    let mut verdict = money(network).await?;
     verdict.differences.extend(reopen(network).await?);
 
     network.stop_nodes().await?;
@@ -60,6 +52,20 @@ pub async fn run(network: &mut Network) -> Result<Verdict> {
             .differences
             .extend(problems.into_iter().map(|line| format!("{}'s log: {line}", node.name())));
     }
+    Ok(verdict)
+}
+
+/// Waits until nothing is pending, and compares all books of daemons that run, with each other and with the chain.
+pub async fn money(network: &Network) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    books::nothing_pending(network).await?;
+    if !network.without_payment_books {
+        verdict.differences.extend(books::payments_agree(network).await?);
+    }
+    verdict.differences.extend(books::channels_agree(network).await?);
+    let (onchain, differences) = ledger::audit(network).await?;
+    verdict.onchain = onchain;
+    verdict.differences.extend(differences);
     Ok(verdict)
 }
 

@@ -31,11 +31,23 @@ impl Process {
         arguments: impl IntoIterator<Item = A>,
         log: &Path,
     ) -> Result<Self> {
+        Self::spawn_with(name, program, arguments, &[], log)
+    }
+
+    /// [`Process::spawn`] with more in the environment.
+    pub fn spawn_with<A: AsRef<OsStr>>(
+        name: &str,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        environment: &[(String, String)],
+        log: &Path,
+    ) -> Result<Self> {
         let output = append_to(log)?;
         let errors = output.try_clone().context("sharing a log file")?;
         let child = Command::new(program)
             .args(arguments)
             .env("RUST_BACKTRACE", "1")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)

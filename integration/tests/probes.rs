@@ -1,14 +1,18 @@
 //! Probes that tell whether a payment would arrive, and what is believed because of them.
 use anyhow::{Context as _, Result, ensure};
 use fulmen_integration::cli::hex;
-use fulmen_integration::daemon::Node;
-use fulmen_integration::network::Topology;
+use fulmen_integration::daemon::{Node, Settings};
 use fulmen_integration::network::funding::Plan;
+use fulmen_integration::network::{Network, Topology};
+use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{bounded, channel, pay, refused};
 use fulmen_proto::v1::probe_update::State;
 use fulmen_proto::v1::route_target::By;
-use fulmen_proto::v1::{PaymentLimits, ProbeRequest, ProbeUpdate, RouteConstraints, RouteTarget};
+use fulmen_proto::v1::{
+    Belief, ExportBeliefsRequest, ImportBeliefsRequest, LiquidityBounds, ListPaymentsRequest,
+    PaymentLimits, ProbeRequest, ProbeUpdate, ResetBeliefsRequest, RouteConstraints, RouteTarget,
+};
 use tonic::Code;
 
 const SOME_MSAT: u64 = 600_000_000;
@@ -85,6 +89,118 @@ fn a_probe_tells_where_the_money_is_missing_and_finds_the_way_around() {
         ensure!(said.contains("deliver"), "{said}");
         Ok(())
     });
+}
+
+#[test]
+fn what_probes_taught_is_exported_merged_and_forgotten() {
+    scenario::run("beliefs", async |network| {
+        network.build(&Plan::balanced(Topology::Line(4))).await?;
+        let [alice, bob, carol, dave] = &network.nodes[..] else { unreachable!("a line of four") };
+        let bob_carol = channel::between(bob, carol).await?.short_channel_id;
+        let alice_bob = channel::between(alice, bob).await?.short_channel_id;
+        ensure!(believed(alice).await?.is_empty(), "nothing is known before");
+        probed(alice, request(carol, SOME_MSAT)).await?;
+        let known = believed(alice).await?;
+        let [one] = &known[..] else { anyhow::bail!("bob and carol's channel only: {known:?}") };
+        ensure!(one.short_channel_id == bob_carol, "{one:?}");
+        let least = [one.one_to_two, one.two_to_one].map(|it| it.unwrap_or_default().least_msat);
+        ensure!(least.contains(&SOME_MSAT), "it carried that much: {one:?}");
+
+        // Carol's own channel is no news to her; dave takes it over, and keeps it over a restart.
+        let import = |beliefs| ImportBeliefsRequest { beliefs };
+        let taken = carol.graph().import_beliefs(import(known.clone())).await?.into_inner();
+        ensure!((taken.taken, taken.ignored) == (0, 1), "{taken:?}");
+        let taken = dave.graph().import_beliefs(import(known.clone())).await?.into_inner();
+        ensure!((taken.taken, taken.ignored) == (1, 0), "{taken:?}");
+        ensure!(believed(dave).await? == known);
+
+        let turned = |change: fn(&mut LiquidityBounds)| {
+            let mut bad = known[0];
+            change(bad.one_to_two.get_or_insert_default());
+            vec![bad]
+        };
+        for bad in [
+            vec![Belief { short_channel_id: 0, ..known[0] }],
+            vec![known[0], known[0]],
+            vec![known[0]; 20_001],
+            turned(|bounds| bounds.most_learnt_at = u64::MAX),
+            turned(|bounds| (bounds.least_msat, bounds.most_msat) = (2, Some(1))),
+            turned(|bounds| bounds.most_msat = Some(u64::MAX)),
+        ] {
+            let outcome = dave.graph().import_beliefs(import(bad)).await;
+            refused(outcome, Code::InvalidArgument, "")?;
+        }
+        let zero = ResetBeliefsRequest { short_channel_ids: vec![0] };
+        refused(dave.graph().reset_beliefs(zero).await, Code::InvalidArgument, "short_channel")?;
+
+        let cli = alice.cli()?;
+        let exported = cli.ok(&["graph", "beliefs", "export"]).await?;
+        ensure!(exported.lines().count() == 1, "{exported}");
+        let file = network.folder("exported")?.join("beliefs.json");
+        std::fs::write(&file, &exported)?;
+        let only_ours = ResetBeliefsRequest { short_channel_ids: vec![alice_bob] };
+        let reset = alice.graph().reset_beliefs(only_ours).await?.into_inner();
+        ensure!(reset.forgotten == 0);
+        ensure!(cli.ok(&["graph", "beliefs", "reset"]).await?.contains("1 channel"));
+        ensure!(believed(alice).await?.is_empty());
+        let file = file.display().to_string();
+        ensure!(cli.ok(&["graph", "beliefs", "import", &file]).await?.contains("1 channel"));
+        ensure!(believed(alice).await? == known);
+        cli.fails(2, &["graph", "beliefs", "import", "Cargo.toml"]).await?;
+
+        let dave = &mut network.nodes[3];
+        dave.stop().await?;
+        dave.spawn()?;
+        dave.reach().await?;
+        ensure!(believed(dave).await? == known, "kept over a restart");
+        network.wait_usable().await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn probes_in_the_background_teach_without_leaving_a_trace() {
+    scenario::run("explore", async |network| {
+        network.build(&Plan::balanced(Topology::Line(4))).await?;
+        let busy = network
+            .settings()
+            .clone()
+            .with("payments", "background_probes_per_hour", 3_600)
+            .with("payments", "background_probe_sat", 50_000)
+            .with("payments", "background_probe_max_htlcs", 1);
+        start_again(network, &busy).await?;
+        let alice = &network.nodes[0];
+        poll::eventually("the background has taught something", async || {
+            let known = believed(alice).await?;
+            let most = channel::all(alice).await?.iter().map(|it| it.htlcs.len()).max();
+            ensure!(most <= Some(1), "more HTLCs than allowed: {most:?}");
+            Ok(if known.len() >= 2 { Look::Done(()) } else { Look::NotYet(format!("{known:?}")) })
+        })
+        .await?;
+        let payments = alice.payments().list(ListPaymentsRequest::default()).await?.into_inner();
+        ensure!(payments.payments.is_empty(), "probes are no payments: {payments:?}");
+        let calm = network.settings().clone();
+        start_again(network, &calm).await
+    });
+}
+
+/// Starts alice again with other settings.
+async fn start_again(network: &mut Network, settings: &Settings) -> Result<()> {
+    network.nodes[0].stop().await?;
+    network.nodes[0].configure(&network.bitcoind, settings)?;
+    network.nodes[0].spawn()?;
+    network.nodes[0].reach().await?;
+    network.wait_synced().await?;
+    network.wait_usable().await
+}
+
+async fn believed(node: &Node) -> Result<Vec<Belief>> {
+    let mut stream = node.graph().export_beliefs(ExportBeliefsRequest {}).await?.into_inner();
+    let mut beliefs = Vec::new();
+    while let Some(piece) = stream.message().await? {
+        beliefs.extend(piece.beliefs);
+    }
+    Ok(beliefs)
 }
 
 #[test]

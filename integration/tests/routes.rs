@@ -186,6 +186,7 @@ fn what_stands_in_the_way_of_a_route_is_told() {
         for (request, word) in [
             (with(across, to(dave, SOME_MSAT)), "lead to the payee"),
             (limits(Some(5_999), 0), "the limit is 5.999 sat"),
+            (limits(Some(0), 0), "the limit is 0 sat"),
             (limits(None, 60), "the limit is 60"),
             (to(dave, 12_000_000_000), "12,000,000 sat are needed"),
             (to(dave, 2_100_000_000_000_000_000), "2,100,000,000,000,000 sat are needed"),
@@ -209,6 +210,7 @@ fn a_payment_without_a_route_says_what_stopped_it_and_what_to_do() {
         network.add_nodes(4).await?;
         network.give_node(0, 11_000_000, 2).await?;
         network.give_node(1, 1_000_000, 2).await?;
+        network.give_node(2, 1_000_000, 1).await?;
         let wide = channel::open_request(&network.nodes[1], 10_000_000, 0);
         channel::open(network, 0, 1, wide).await?;
         let narrow = channel::open_request(&network.nodes[2], 500_000, 0);

@@ -2,8 +2,8 @@
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{GetGraphChannelRequest, GetGraphNodeRequest, SummarizeGraphRequest};
 
-use super::Session;
 use super::route::{Estimate, Route};
+use super::{Session, beliefs};
 use crate::failure::Failure;
 use crate::names::{NodeId, ShortChannelId};
 use crate::render::{graph, now};
@@ -21,6 +21,9 @@ pub enum Group {
     Route(Route),
     /// What a payment may cost, how long it may lock the money, and how likely it arrives at once
     Estimate(Estimate),
+    /// What payments have taught about other nodes' channels: export, import, reset
+    #[command(subcommand)]
+    Beliefs(beliefs::Group),
 }
 
 impl Group {
@@ -31,6 +34,7 @@ impl Group {
             Self::Summary(command) => command.run(session).await,
             Self::Route(command) => command.run(session).await,
             Self::Estimate(command) => command.run(session).await,
+            Self::Beliefs(group) => group.run(session).await,
         }
     }
 }

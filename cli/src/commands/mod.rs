@@ -1,4 +1,5 @@
 //! One file per group of commands: read the arguments, ask the daemon, hand the answer to the screen.
+pub mod beliefs;
 pub mod channel;
 pub mod completions;
 pub mod create;
@@ -14,6 +15,7 @@ pub mod peer;
 pub mod probe;
 pub mod rebalance;
 pub mod route;
+pub mod store;
 pub mod wallet;
 pub mod ways;
 
@@ -26,6 +28,7 @@ use fulmen_proto::v1::invoices_client::InvoicesClient;
 use fulmen_proto::v1::node_client::NodeClient;
 use fulmen_proto::v1::payments_client::PaymentsClient;
 use fulmen_proto::v1::peers_client::PeersClient;
+use fulmen_proto::v1::store_client::StoreClient;
 use fulmen_proto::v1::wallet_client::WalletClient;
 use tonic::Streaming;
 
@@ -70,6 +73,7 @@ impl Session {
         forwards: ForwardsClient,
         graph: GraphClient,
         events: EventsClient,
+        store: StoreClient,
     }
 }
 
@@ -107,6 +111,7 @@ pub async fn run(args: Args, screen: Screen) -> Result<(), Failure> {
         Command::Payment(group) => group.run(&session).await,
         Command::Forward(group) => group.run(&session).await,
         Command::Graph(group) => group.run(&session).await,
+        Command::Store(group) => group.run(&session).await,
     }
 }
 
@@ -140,8 +145,16 @@ mod tests {
                 ),
             ),
             ("Forwards", include_str!("forward.rs")),
-            ("Graph", concat!(include_str!("graph.rs"), include_str!("route.rs"))),
+            (
+                "Graph",
+                concat!(
+                    include_str!("graph.rs"),
+                    include_str!("route.rs"),
+                    include_str!("beliefs.rs")
+                ),
+            ),
             ("Events", include_str!("events.rs")),
+            ("Store", include_str!("store.rs")),
         ];
         let pool = DescriptorPool::decode(fulmen_proto::v1::FILE_DESCRIPTOR_SET).expect("compiled");
         for service in pool.services() {

@@ -86,6 +86,13 @@ fn sentence(what: &What) -> (String, Tone) {
             let amount = human::sat(it.amount_sat);
             (format!("received {amount} on chain (tx {})", human::txid(&it.txid)), Tone::Good)
         }
+        What::MirrorFailed(it) => {
+            (format!("the mirror has failed, there is one copy now: {}", it.why), Tone::Bad)
+        }
+        What::MirrorCaughtUp(it) => {
+            let rows = human::count(it.rows, "row", "rows");
+            (format!("the mirror is in step again: it lacked {rows}"), Tone::Good)
+        }
     }
 }
 

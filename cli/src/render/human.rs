@@ -146,6 +146,20 @@ pub fn ago(now: u64, then: u64) -> String {
     }
 }
 
+/// `512 bytes`, `1.5 KiB`, `20.0 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1_024 {
+        return count(bytes, "byte", "bytes");
+    }
+    let (mut tenths, mut unit) = (bytes.saturating_mul(10) / 1_024, 0);
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1_024;
+        unit += 1;
+    }
+    format!("{}.{} {}", grouped(tenths / 10), tenths % 10, UNITS[unit])
+}
+
 /// `yes` or `no`.
 pub fn yes_no(value: bool) -> &'static str {
     if value { "yes" } else { "no" }
@@ -228,6 +242,23 @@ mod tests {
         assert_eq!(ago(100, 7_300), "in 2 h");
         assert_eq!(ago(100, 0), "-");
         assert_eq!((duration(999), duration(1_250)), ("999 ms".to_owned(), "1.2 s".to_owned()));
+    }
+
+    #[test]
+    fn sizes() {
+        let table = [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (1_023, "1,023 bytes"),
+            (1_024, "1.0 KiB"),
+            (1_536, "1.5 KiB"),
+            ((1 << 20) - 1, "1,023.9 KiB"),
+            (20 << 20, "20.0 MiB"),
+            (3 << 40, "3.0 TiB"),
+        ];
+        for (bytes, text) in table {
+            assert_eq!(size(bytes), text);
+        }
     }
 
     #[test]

@@ -83,7 +83,8 @@ fn of_enum(field: &FieldDescriptor, number: i32) -> Json {
 }
 
 fn is_short_channel_id(name: &str) -> bool {
-    name.ends_with("short_channel_id") || name.ends_with("scid_alias")
+    const MORE: [&str; 3] = ["out_through", "in_through", "avoid_channels"];
+    name.ends_with("short_channel_id") || name.ends_with("scid_alias") || MORE.contains(&name)
 }
 
 fn is_block_or_transaction(name: &str) -> bool {

@@ -11,6 +11,7 @@ pub mod openings;
 pub mod payments;
 pub mod peers;
 pub mod routes;
+pub mod store;
 pub mod table;
 pub mod wallet;
 

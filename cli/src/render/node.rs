@@ -39,6 +39,9 @@ pub fn info(info: &GetInfoResponse, now: u64, look: Look) -> String {
     for uri in uris {
         facts = facts.add("announces", uri);
     }
+    for warning in &info.warnings {
+        facts = facts.add_toned("warning", &human::one_line(warning), Tone::Bad);
+    }
     facts
         .add("version", info.version.as_str())
         .add("started", human::ago(now, info.started_at))
@@ -141,6 +144,7 @@ mod tests {
             channels_ready: 3,
             channels_usable: 2,
             announced_addresses: vec!["1.2.3.4:9735".to_owned()],
+            warnings: vec!["the disk is nearly full".to_owned()],
             ..Default::default()
         };
         let shown = info(&sample, 100, Look::default());
@@ -151,6 +155,7 @@ mod tests {
             "synced (seen 5 s ago)",
             "2 usable, 1 offline",
             "@1.2.3.4:9735",
+            "warning    the disk is nearly full",
         ] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }

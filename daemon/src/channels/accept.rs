@@ -1,6 +1,7 @@
 //! Whether a peer may open a channel to us.
 
 use super::config::Config;
+use crate::node::ready::NotReady;
 
 /// What is known when a peer asks.
 #[derive(Clone, Debug)]
@@ -20,7 +21,7 @@ pub struct Request {
     /// What the wallet must hold for bumping anchors with this channel, in satoshis.
     pub needed_reserve_sat: u64,
     /// Why nothing new may be taken on now, if so.
-    pub not_ready: Option<String>,
+    pub not_ready: Option<NotReady>,
 }
 
 /// Why a channel is not accepted; the peer is told.
@@ -29,9 +30,9 @@ pub enum Rejection {
     /// The configuration says so.
     #[error("this node accepts no channels")]
     Closed,
-    /// We are behind the chain, or stopping.
-    #[error("this node cannot take new channels now: {0}")]
-    NotReady(String),
+    /// We are behind the chain, or out of space; a stranger is not told of our disks.
+    #[error("no new channels now: {}", .0.for_strangers())]
+    NotReady(NotReady),
     /// Capacity out of bounds.
     #[error("a channel of {0} sat is too small, the least is {1} sat")]
     TooSmall(u64, u64),
@@ -123,8 +124,8 @@ mod tests {
             (Request { pending_with_peer: 2, ..good() }, Err(Rejection::TooManyPending(2, 2))),
             (Request { wallet_sat: 24_999, ..good() }, Err(Rejection::NoReserve)),
             (
-                Request { not_ready: Some("behind".to_owned()), ..good() },
-                Err(Rejection::NotReady("behind".to_owned())),
+                Request { not_ready: Some(NotReady::NotSynced), ..good() },
+                Err(Rejection::NotReady(NotReady::NotSynced)),
             ),
         ];
         for (request, expected) in table {

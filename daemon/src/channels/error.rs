@@ -4,6 +4,7 @@ use bitcoin::secp256k1::PublicKey;
 use lightning::util::errors::APIError;
 
 use super::record::ClosedChannel;
+use crate::node::ready::NotReady;
 use crate::{storage, wallet};
 
 /// Why something cannot be done with a channel.
@@ -31,8 +32,8 @@ pub enum Error {
     #[error("the peer {0} is not connected")]
     NotConnected(PublicKey),
     /// Nothing new is taken on now.
-    #[error("{0}")]
-    NotReady(String),
+    #[error(transparent)]
+    NotReady(NotReady),
     /// The peer has enough on its hands.
     #[error("{pending} channels with this peer are pending already, at most {most} may be")]
     TooManyPending {

@@ -40,11 +40,9 @@ pub use spends::{ClosingTx, FundingSpends, Sighting};
 use crate::feerates::Feerates;
 use crate::journal::Journal;
 use crate::node::Node;
+use crate::node::ready::Gate;
 use crate::storage::{self, Page, Store};
 use crate::wallet::reserve::reserve_sat;
-
-/// Asks whether new channels may be taken on now; the error tells why not.
-pub type Gate = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// How a caller names a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

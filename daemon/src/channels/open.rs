@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::policy::{self, Policy};
 use super::record::{self, CHANNELS, ChannelRecord, OPENS_BY_KEY, OpenKey, Stage};
 use super::{Channels, Config, Error, unix_now};
+use crate::node::ready::NotReady;
 use crate::storage::{self, Batch};
 
 /// How large a channel is to be.
@@ -44,7 +45,7 @@ struct Facts {
     ourselves: bool,
     connected: bool,
     pending_with_peer: usize,
-    not_ready: Option<String>,
+    not_ready: Option<NotReady>,
 }
 
 impl Channels {
@@ -318,7 +319,7 @@ mod tests {
         ));
         assert!(matches!(refusal(Facts { connected: false, ..facts() }), Error::NotConnected(_)));
         assert!(matches!(
-            refusal(Facts { not_ready: Some("behind".to_owned()), ..facts() }),
+            refusal(Facts { not_ready: Some(NotReady::NotSynced), ..facts() }),
             Error::NotReady(_)
         ));
         assert!(matches!(

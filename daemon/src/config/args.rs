@@ -62,14 +62,14 @@ pub enum StoreVerb {
     Stats,
     /// Rewrites the store without what is no longer needed
     Compact,
-    /// Writes a consistent copy into a new directory
+    /// Writes the whole store into one file
     Export {
-        /// The directory to make
+        /// The file to make; only an older export is overwritten
         to: PathBuf,
     },
-    /// Makes the store from an exported copy or from a mirror; there must be none yet
+    /// Makes the store from an export or from a mirror; there must be none yet
     Import {
-        /// The copy
+        /// The file of an export, or the directory of a mirror
         from: PathBuf,
     },
 }

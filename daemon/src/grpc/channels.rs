@@ -189,7 +189,7 @@ fn refusal(error: Error) -> Status {
         Error::Unknown => unknown("CHANNEL_UNKNOWN", words.clone()),
         Error::AlreadyClosed { .. } => precondition("CHANNEL_CLOSED"),
         Error::NotConnected(_) => precondition("PEER_NOT_CONNECTED"),
-        Error::NotReady(_) => precondition("NOT_SYNCED"),
+        Error::NotReady(not) => precondition(not.word()),
         Error::TooManyPending { .. } => {
             refuse(Code::ResourceExhausted, "TOO_MANY_PENDING_CHANNELS", words.clone())
         }

@@ -204,6 +204,8 @@ fn what(
         Entry::WalletReceived { txid, amount_sat } => {
             What::WalletReceived(v1::WalletReceived { txid: txid_bytes(&txid), amount_sat })
         }
+        Entry::MirrorFailed { why } => What::MirrorFailed(v1::MirrorFailed { why }),
+        Entry::MirrorCaughtUp { rows } => What::MirrorCaughtUp(v1::MirrorCaughtUp { rows }),
     };
     Ok(Some(what))
 }

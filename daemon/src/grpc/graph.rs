@@ -4,30 +4,36 @@ use std::sync::Arc;
 
 use fulmen_proto::v1;
 use lightning::routing::gossip::{ChannelInfo, ChannelUpdateInfo, NodeId, NodeInfo};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::payments::{limits, refusal};
 use super::status::{malformed, unknown};
-use super::{convert, routes};
-use crate::node::types::Graph;
+use super::stream::{Answers, stream};
+use super::{beliefs, convert, routes};
+use crate::node::Node;
 use crate::payments::{AskedLimits, Inquiry, Payments};
 
 /// Serves `fulmen.v1.Graph`.
 #[derive(Clone)]
 pub struct GraphService {
-    /// The network as gossip tells it.
-    pub graph: Arc<Graph>,
+    /// Who knows the network, and what is believed of it.
+    pub node: Arc<Node>,
     /// Who knows what a payment would do.
     pub payments: Payments,
+    /// Cancelled when calls are to end.
+    pub stopping: CancellationToken,
 }
 
 #[tonic::async_trait]
 impl v1::graph_server::Graph for GraphService {
+    type ExportBeliefsStream = Answers<v1::ExportBeliefsResponse>;
+
     async fn summarize(
         &self,
         _: Request<v1::SummarizeGraphRequest>,
     ) -> Result<Response<v1::SummarizeGraphResponse>, Status> {
-        let graph = self.graph.read_only();
+        let graph = self.node.graph.read_only();
         let mut summary = v1::SummarizeGraphResponse {
             nodes: graph.nodes().len() as u64,
             channels: graph.channels().len() as u64,
@@ -48,7 +54,7 @@ impl v1::graph_server::Graph for GraphService {
     ) -> Result<Response<v1::GetGraphNodeResponse>, Status> {
         let key = convert::node_id("node_id", &request.into_inner().node_id)?;
         let node_id = NodeId::from_pubkey(&key);
-        let graph = self.graph.read_only();
+        let graph = self.node.graph.read_only();
         let info = graph
             .node(&node_id)
             .ok_or_else(|| unknown("NODE_UNKNOWN", format!("{key} is not in our graph")))?;
@@ -68,7 +74,7 @@ impl v1::graph_server::Graph for GraphService {
         if short == 0 {
             return Err(malformed("short_channel_id", "is 0"));
         }
-        let graph = self.graph.read_only();
+        let graph = self.node.graph.read_only();
         let info = graph
             .channel(short)
             .ok_or_else(|| unknown("CHANNEL_UNKNOWN", "this channel is not in our graph"))?;
@@ -91,6 +97,28 @@ impl v1::graph_server::Graph for GraphService {
         };
         let plan = self.payments.find_route(inquiry).map_err(|error| refusal(argument, error))?;
         Ok(Response::new(v1::FindRouteResponse { route: Some(routes::route(&plan)) }))
+    }
+
+    async fn export_beliefs(
+        &self,
+        _: Request<v1::ExportBeliefsRequest>,
+    ) -> Result<Response<Self::ExportBeliefsStream>, Status> {
+        let export = beliefs::Export::of(&self.node);
+        Ok(Response::new(stream(export, self.stopping.clone())))
+    }
+
+    async fn import_beliefs(
+        &self,
+        request: Request<v1::ImportBeliefsRequest>,
+    ) -> Result<Response<v1::ImportBeliefsResponse>, Status> {
+        beliefs::import(&self.node, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn reset_beliefs(
+        &self,
+        request: Request<v1::ResetBeliefsRequest>,
+    ) -> Result<Response<v1::ResetBeliefsResponse>, Status> {
+        beliefs::reset(&self.node, request.into_inner()).await.map(Response::new)
     }
 
     async fn estimate_fee(

@@ -1,6 +1,7 @@
 //! The way in: gRPC services over TLS with macaroons.
 
 pub mod auth;
+mod beliefs;
 mod channel_view;
 pub mod channels;
 mod closing;
@@ -19,6 +20,7 @@ mod rebalance;
 mod routes;
 pub mod serve;
 pub mod status;
+pub mod store;
 pub mod stream;
 pub mod tls;
 pub mod wallet;

@@ -19,6 +19,8 @@ use crate::chain::Tip;
 use crate::channels::{Channels, balance};
 use crate::feerates::Feerates;
 use crate::node::Node;
+use crate::node::ready::Readiness;
+use crate::storage::{MirrorStatus, Store};
 use crate::tasks::Tasks;
 
 /// The longest text that is signed.
@@ -35,8 +37,10 @@ pub struct NodeService {
     pub feerates: Arc<Feerates>,
     /// The last block that all listeners have seen.
     pub tip: watch::Receiver<Tip>,
-    /// Whether the tip is fresh enough to pay and to open channels.
-    pub synced: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Whether anything new may be taken on.
+    pub readiness: Readiness,
+    /// Where all is kept.
+    pub store: Store,
     /// Where the daemon is asked to stop.
     pub tasks: Tasks,
     /// Where the node listens for peers.
@@ -71,7 +75,7 @@ impl v1::node_server::Node for NodeService {
             block_height: tip.height,
             block_hash: tip.hash.to_byte_array().to_vec(),
             tip_confirmed_at: unix_secs(tip.confirmed_at),
-            synced_to_chain: (self.synced)(),
+            synced_to_chain: self.readiness.is_synced(),
             peers: u32::try_from(node.peer_manager.list_peers().len()).unwrap_or(u32::MAX),
             channels_ready: count(|channel| channel.is_channel_ready),
             channels_usable: count(|channel| channel.is_usable),
@@ -81,6 +85,7 @@ impl v1::node_server::Node for NodeService {
             graph_nodes,
             graph_channels,
             started_at: self.started_at,
+            warnings: warnings(&self.store),
         }))
     }
 
@@ -186,6 +191,19 @@ const TARGETS: &[(ConfirmationTarget, &str)] = &[
     (ConfirmationTarget::ChannelCloseMinimum, "channel_close_minimum"),
     (ConfirmationTarget::OutputSpendingFee, "output_spending_fee"),
 ];
+
+/// What an operator should see to, in words.
+fn warnings(store: &Store) -> Vec<String> {
+    let low_space = store.low_space().borrow().as_ref().map(ToString::to_string);
+    let mirror = match &*store.mirror().borrow() {
+        MirrorStatus::Failed { why } => Some(format!(
+            "the mirror has failed and is not written to any more; there is one copy of the store: see to its \
+             disk, then start fulmend again ({why})"
+        )),
+        MirrorStatus::InStep { .. } | MirrorStatus::Off => None,
+    };
+    low_space.into_iter().chain(mirror).collect()
+}
 
 fn bounded(message: Vec<u8>) -> Result<Vec<u8>, Status> {
     match message.len() {

@@ -228,7 +228,7 @@ pub(super) fn refusal(argument: &'static str, error: Error) -> Status {
         Error::TooManyWaiting(_) => {
             refuse(Code::ResourceExhausted, "TOO_MANY_PAYMENTS_WAITING", words)
         }
-        Error::NotReady(_) => refuse(Code::FailedPrecondition, "NOT_SYNCED", words),
+        Error::NotReady(not) => refuse(Code::FailedPrecondition, not.word(), words),
         Error::Unknown => unknown("PAYMENT_NOT_FOUND", named),
         Error::Ended(_) => refuse(Code::FailedPrecondition, "PAYMENT_ENDED", named),
         Error::Store(storage::Error::BadToken) => malformed("page_token", storage::Error::BadToken),
@@ -307,7 +307,7 @@ fn hop(hop: Hop) -> v1::Hop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payments::NotReady;
+    use crate::node::ready::NotReady;
 
     #[test]
     fn refusals_have_the_code_of_their_kind_and_name_the_argument() {
@@ -327,9 +327,9 @@ mod tests {
             ),
             (Error::TooManyWaiting(7), Code::ResourceExhausted, "7 "),
             (
-                Error::NotReady(NotReady { reason: "the tip is old".to_owned() }),
+                Error::NotReady(NotReady::LowSpace("the disk is full".to_owned())),
                 Code::FailedPrecondition,
-                "the tip is old",
+                "the disk is full",
             ),
             (Error::Unknown, Code::NotFound, "bolt11: "),
         ] {

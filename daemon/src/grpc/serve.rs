@@ -22,6 +22,7 @@ use super::invoices::InvoicesService;
 use super::node::NodeService;
 use super::payments::PaymentsService;
 use super::peers::PeersService;
+use super::store::StoreService;
 use super::wallet::WalletService;
 use super::{Config, private_file, tls};
 use crate::tasks::Outcome;
@@ -88,6 +89,8 @@ pub struct Services {
     pub graph: GraphService,
     /// `fulmen.v1.Events`.
     pub events: EventsService,
+    /// `fulmen.v1.Store`.
+    pub store: StoreService,
 }
 
 /// The bound port, with certificate and macaroons in the data directory.
@@ -181,7 +184,7 @@ impl Services {
             channels_server::ChannelsServer, events_server::EventsServer,
             forwards_server::ForwardsServer, graph_server::GraphServer,
             invoices_server::InvoicesServer, node_server::NodeServer,
-            payments_server::PaymentsServer, peers_server::PeersServer,
+            payments_server::PaymentsServer, peers_server::PeersServer, store_server::StoreServer,
             wallet_server::WalletServer,
         };
         let mut routes = Routes::builder();
@@ -194,7 +197,8 @@ impl Services {
             .add_service(PaymentsServer::new(self.payments).max_decoding_message_size(limit))
             .add_service(ForwardsServer::new(self.forwards).max_decoding_message_size(limit))
             .add_service(GraphServer::new(self.graph).max_decoding_message_size(limit))
-            .add_service(EventsServer::new(self.events).max_decoding_message_size(limit));
+            .add_service(EventsServer::new(self.events).max_decoding_message_size(limit))
+            .add_service(StoreServer::new(self.store).max_decoding_message_size(limit));
         routes
     }
 }

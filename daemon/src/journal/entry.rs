@@ -73,6 +73,14 @@ pub enum Entry {
         txid: Txid,
         amount_sat: u64,
     },
+    MirrorFailed {
+        /// What happened, with its directory.
+        why: String,
+    },
+    MirrorCaughtUp {
+        /// Rows that it lacked or had otherwise.
+        rows: u64,
+    },
 }
 
 /// What was paid.
@@ -123,4 +131,6 @@ impl_writeable_tlv_based_enum!(Entry,
     (9, OutputSwept) => { (0, txid, required), (1, channel_id, option), (2, amount_sat, required), },
     (10, WalletSent) => { (0, txid, required), (2, amount_sat, required), (4, fee_sat, required), },
     (11, WalletReceived) => { (0, txid, required), (2, amount_sat, required), },
+    (12, MirrorFailed) => { (0, why, required), },
+    (13, MirrorCaughtUp) => { (0, rows, required), },
 );

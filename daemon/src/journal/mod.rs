@@ -161,6 +161,8 @@ mod tests {
             Entry::OutputSwept { channel_id: None, txid, amount_sat: 11 },
             Entry::WalletSent { txid, amount_sat: 12, fee_sat: 13 },
             Entry::WalletReceived { txid, amount_sat: 14 },
+            Entry::MirrorFailed { why: text("/mirror: gone") },
+            Entry::MirrorCaughtUp { rows: 15 },
         ];
         for (entry, stored) in entries.into_iter().zip(include_str!("stored.hex").lines()) {
             let stamped = Stamped { happened_at: 1_790_000_000, entry };
@@ -168,7 +170,7 @@ mod tests {
             assert_eq!(Stamped::decode(1, &bytes), Ok(stamped.clone()));
             assert_eq!(Record::encode(&stamped).to_lower_hex_string(), stored);
         }
-        assert_eq!(include_str!("stored.hex").lines().count(), 12);
+        assert_eq!(include_str!("stored.hex").lines().count(), 14);
     }
 
     fn append(journal: &Journal, number: u8) -> storage::Commit {

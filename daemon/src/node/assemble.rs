@@ -24,6 +24,7 @@ use super::types::{
     HeldPersister, MessageRouter, MonitorPersister, OnionMessenger, PeerManager, RestoredMonitor,
     Sweeper,
 };
+use super::unfailing::Unfailing;
 use super::{Config, Node, restore};
 use crate::chain::{Listener, UtxoCheck};
 use crate::feerates::Feerates;
@@ -101,7 +102,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
     let monitors = restore::monitors(&persister)?;
     let held = async_persistence.then(|| Arc::new(HeldStore::new(kv.clone())));
     let persister: Arc<dyn Persist<InMemorySigner> + Send + Sync> = match &held {
-        None => persister,
+        None => Arc::new(Unfailing(persister)),
         Some(held) => {
             let persister = HeldPersister::new(
                 held.clone(),

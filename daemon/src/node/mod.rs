@@ -9,12 +9,14 @@ pub mod logger;
 pub mod net;
 pub mod planner;
 pub mod process;
+pub mod ready;
 pub mod restore;
 pub mod router;
 pub mod scorer;
 pub mod sweep;
 pub mod together;
 pub mod types;
+mod unfailing;
 
 use std::sync::Arc;
 
@@ -90,6 +92,12 @@ impl Node {
         let closed = self.chain_monitor.list_monitors().into_iter();
         let closed = closed.filter(|id| open.iter().all(|channel| channel.channel_id != *id));
         open.len() + closed.filter(is_contested).count()
+    }
+
+    /// Enqueues all that is believed of other nodes' channels, as the timer does now and then.
+    pub fn keep_beliefs(&self) -> crate::storage::Commit {
+        let rows = self.router.planner().believed().export().collect();
+        restore::BELIEFS.write(&self.kv, &restore::StoredBeliefs(rows))
     }
 
     /// Makes the processing loop run now, after a call that left LDK something to send or to tell.

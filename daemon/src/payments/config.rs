@@ -20,6 +20,15 @@ pub struct Config {
     pub max_in_flight: u32,
     /// Payments that may wait for their turn; more are refused.
     pub max_waiting: u32,
+    /// Probes that are sent in the background in an hour, to learn which channels are good before a payment
+    /// needs them; 0 sends none.
+    pub background_probes_per_hour: u32,
+    /// What such a probe sends at most, in satoshis.
+    pub background_probe_sat: u64,
+    /// Such probes that are under way at once at most.
+    pub background_probe_max_htlcs: u32,
+    /// What they hold together at most, in percent of what all channels can send.
+    pub background_probe_max_percent: u32,
 }
 
 impl Default for Config {
@@ -32,6 +41,10 @@ impl Default for Config {
             max_total_cltv_delta: 2_016,
             max_in_flight: 400,
             max_waiting: 10_000,
+            background_probes_per_hour: 0,
+            background_probe_sat: 100_000,
+            background_probe_max_htlcs: 2,
+            background_probe_max_percent: 5,
         }
     }
 }
@@ -55,6 +68,12 @@ impl Config {
         }
         if self.max_total_cltv_delta > 2_016 {
             problems.push("max_total_cltv_delta: must be at most 2016".to_owned());
+        }
+        if self.background_probes_per_hour > 3_600 {
+            problems.push("background_probes_per_hour: must be at most 3600".to_owned());
+        }
+        if self.background_probe_max_percent > 100 {
+            problems.push("background_probe_max_percent: must be at most 100".to_owned());
         }
         problems
     }

@@ -5,18 +5,8 @@ use bitcoin::secp256k1::PublicKey;
 
 use super::record::State;
 use crate::node::planner::NoWay;
+use crate::node::ready::NotReady;
 use crate::storage;
-
-/// Asks whether new payments may be made now; handed in, since other rooms know.
-pub type Gate = std::sync::Arc<dyn Fn() -> Result<(), NotReady> + Send + Sync>;
-
-/// Why new payments have to wait, for instance for the chain.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct NotReady {
-    /// In words for people.
-    pub reason: String,
-}
 
 /// A short channel id as people write it (BOLT 7).
 fn short(scid: u64) -> String {

@@ -8,6 +8,7 @@ mod carry;
 mod check;
 mod config;
 mod error;
+mod explore;
 mod ledger;
 mod outcome;
 mod probe;
@@ -29,7 +30,7 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use check::AskedLimits;
 pub use config::Config;
-pub use error::{Error, Gate, NotReady};
+pub use error::Error;
 pub use probe::{ProbeEnd, Probed, Probing, probed_path};
 pub use rebalance::Rebalance;
 pub use record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
@@ -38,6 +39,7 @@ pub use send::{Keysend, Pay};
 
 use crate::journal::Journal;
 use crate::node::Node;
+use crate::node::ready::Gate;
 use crate::storage::{self, Page, Store, Watch};
 use crate::tasks::Tasks;
 use carry::UnderWay;

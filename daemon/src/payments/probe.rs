@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::carry::blocking;
 use super::check;
+use super::explore::{Explored, Held};
 use super::route::{Inquiry, no_way};
 use super::{Error, Payments};
 use crate::node::planner::{NoWay, Wanted};
@@ -36,19 +37,62 @@ pub enum ProbeEnd {
 /// The ends of probes, between LDK's events and those who wait for them.
 #[derive(Default)]
 pub(super) struct Probes {
-    ends: Mutex<HashMap<PaymentId, ProbeEnd>>,
+    known: Mutex<Known>,
     told: Notify,
+}
+
+#[derive(Default)]
+struct Known {
+    ends: HashMap<PaymentId, ProbeEnd>,
+    /// Probes in the background, for which nobody waits, with what they hold.
+    background: HashMap<PaymentId, u64>,
+    explored: Explored,
+}
+
+impl Known {
+    fn explored(&mut self, end: ProbeEnd) {
+        match end {
+            ProbeEnd::Reached => self.explored.reached += 1,
+            ProbeEnd::Stuck(_) => self.explored.stuck += 1,
+        }
+    }
 }
 
 impl Probes {
     fn tell(&self, payment_id: PaymentId, end: ProbeEnd) {
-        let mut ends = self.ends.lock().expect("no panic while held");
-        if ends.len() >= ENDS_KEPT {
-            ends.clear();
+        let mut known = self.known.lock().expect("no panic while held");
+        if known.background.remove(&payment_id).is_some() {
+            known.explored(end);
+            return;
         }
-        ends.insert(payment_id, end);
-        drop(ends);
+        if known.ends.len() >= ENDS_KEPT {
+            known.ends.clear();
+        }
+        known.ends.insert(payment_id, end);
+        drop(known);
         self.told.notify_waiters();
+    }
+
+    /// Takes note of a probe in the background, which may have ended already.
+    pub(super) fn begin(&self, payment_id: PaymentId, msat: u64) {
+        let mut known = self.known.lock().expect("no panic while held");
+        known.explored.sent += 1;
+        match known.ends.remove(&payment_id) {
+            Some(end) => known.explored(end),
+            None => drop(known.background.insert(payment_id, msat)),
+        }
+    }
+
+    /// What probes in the background hold now.
+    pub(super) fn held(&self) -> Held {
+        let known = self.known.lock().expect("no panic while held");
+        let msat = known.background.values().fold(0u64, |sum, msat| sum.saturating_add(*msat));
+        Held { htlcs: known.background.len().try_into().unwrap_or(u32::MAX), msat }
+    }
+
+    /// Takes what probes in the background have done since this was last asked.
+    pub(super) fn explored(&self) -> Explored {
+        std::mem::take(&mut self.known.lock().expect("no panic while held").explored)
     }
 
     /// Takes the end of one of the probes, as soon as there is one.
@@ -59,7 +103,8 @@ impl Probes {
             // From here on nothing that is told is missed.
             told.as_mut().enable();
             {
-                let mut ends = self.ends.lock().expect("no panic while held");
+                let mut known = self.known.lock().expect("no panic while held");
+                let ends = &mut known.ends;
                 if let Some(found) = ids.iter().find_map(|id| Some((*id, ends.remove(id)?))) {
                     return found;
                 }
@@ -316,5 +361,20 @@ mod tests {
             probes.tell(one, ProbeEnd::Stuck(Some(7)));
         });
         assert_eq!(heard, (one, ProbeEnd::Stuck(Some(7))));
+    }
+
+    #[test]
+    fn probes_in_the_background_hold_until_they_end() {
+        let probes = Probes::default();
+        let id = |byte| PaymentId([byte; 32]);
+        probes.begin(id(1), 500);
+        // This one was told before anybody could take note of it.
+        probes.tell(id(2), ProbeEnd::Reached);
+        probes.begin(id(2), 700);
+        assert_eq!(probes.held(), Held { htlcs: 1, msat: 500 });
+        probes.tell(id(1), ProbeEnd::Stuck(None));
+        assert_eq!(probes.held(), Held::default());
+        assert_eq!(probes.explored(), Explored { sent: 2, reached: 1, stuck: 1 });
+        assert_eq!(probes.explored(), Explored::default());
     }
 }

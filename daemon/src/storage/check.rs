@@ -3,14 +3,19 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
+use std::sync::Mutex;
 
 use super::backend::{Backend, Direction, Span};
 use super::chunks::Manifest;
 use super::codec::{self, BYTES_KIND, JOURNAL_KIND};
-use super::{Error, keys};
+use super::seal::Seal;
+use super::{Error, GoOn, Step, keys};
 
 /// At most so many problems are told in full.
 const TOLD_PROBLEMS: usize = 100;
+
+/// After so many rows the asker is asked whether to go on.
+const STEP_ROWS: u64 = 1_000;
 
 /// How often a row must look wrong to be told.
 const LOOKS_AT_A_DOUBT: u32 = 5;
@@ -66,6 +71,9 @@ pub(super) struct Check<'a> {
     pub(super) decode: &'a Decode<'a>,
     /// Waits until what is being written is there; a doubt that remains after it is a problem.
     pub(super) settle: &'a dyn Fn(),
+    /// What the committer knows of LDK's rows, while it runs.
+    pub(super) seal: Option<&'a Mutex<Seal>>,
+    pub(super) go_on: &'a GoOn<'a>,
     pub(super) report: CheckReport,
 }
 
@@ -86,6 +94,11 @@ impl Check<'_> {
         }
         for name in self.histories()? {
             self.unindexed(&name, &indexed, &mut doubts)?;
+        }
+        for key in self.seal.map(|seal| lock(seal).keys()).unwrap_or_default() {
+            if self.backend.get(&key)?.is_none() {
+                doubts.push(Doubt { key, why: "it is gone, and nobody removed it".to_owned() });
+            }
         }
         for Doubt { key, why } in doubts {
             if self.remains_wrong(&key)? {
@@ -118,6 +131,13 @@ impl Check<'_> {
         backend.scan(&Span::prefix(&[class]), Direction::Forward, &mut |key, value| {
             self.report.rows += 1;
             self.report.bytes += (key.len() + value.len()) as u64;
+            if self.report.rows.is_multiple_of(STEP_ROWS) {
+                let step = Step { rows: self.report.rows, bytes: self.report.bytes };
+                if (self.go_on)(step).is_break() {
+                    failed = Err(Error::GivenUp);
+                    return ControlFlow::Break(());
+                }
+            }
             let why = match self.row(key, value, before.as_deref()) {
                 Ok(why) => why,
                 Err(error) => {
@@ -143,6 +163,9 @@ impl Check<'_> {
         value: &[u8],
         before: Option<&[u8]>,
     ) -> Result<Option<String>, Error> {
+        if !self.is_newest(key, Some(value)) {
+            return Ok(Some("it is not what was last written there".to_owned()));
+        }
         if key.first() == Some(&keys::CHUNK) {
             return self.chunk(key);
         }
@@ -181,6 +204,11 @@ impl Check<'_> {
         }
     }
 
+    /// Whether a row of LDK's is the one that was last committed, as far as anybody knows.
+    fn is_newest(&self, key: &[u8], value: Option<&[u8]>) -> bool {
+        self.seal.is_none_or(|seal| lock(seal).knows(key, value))
+    }
+
     fn chunk(&self, key: &[u8]) -> Result<Option<String>, Error> {
         let Some((whole, index)) = keys::parse_chunk(key) else {
             return Ok(Some("its key is not that of a chunk".to_owned()));
@@ -193,7 +221,7 @@ impl Check<'_> {
 
     /// Looks again at a row that was in doubt; one that has gone is not wrong.
     fn still_wrong(&mut self, key: &[u8]) -> Result<bool, Error> {
-        let Some(value) = self.backend.get(key)? else { return Ok(false) };
+        let Some(value) = self.backend.get(key)? else { return Ok(!self.is_newest(key, None)) };
         if key.first() != Some(&keys::TABLE) {
             return Ok(self.row(key, &value, None)?.is_some());
         }
@@ -243,6 +271,10 @@ impl Check<'_> {
             ControlFlow::Continue(())
         })
     }
+}
+
+fn lock(seal: &Mutex<Seal>) -> std::sync::MutexGuard<'_, Seal> {
+    seal.lock().expect("nobody panics while holding it")
 }
 
 /// The records that an index leads to, by a hash of their keys: a million ids in 16 MB.

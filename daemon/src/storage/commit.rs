@@ -39,7 +39,16 @@ pub(super) struct Queue {
     failed: watch::Sender<Option<Error>>,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) taps: Taps,
+    /// Of all rows of LDK's, as of the commit under way.
+    pub(super) seal: Mutex<Seal>,
     growth: Mutex<Growth>,
+    opened: Opened,
+}
+
+/// What the store was when it was opened.
+struct Opened {
+    at: Instant,
+    disk_bytes: u64,
 }
 
 #[derive(Default)]
@@ -61,15 +70,18 @@ struct LogState {
 }
 
 impl Queue {
-    pub(super) fn new(backend: Arc<dyn Backend>) -> Self {
-        Self {
+    pub(super) fn new(backend: Arc<dyn Backend>, seal: Seal) -> Result<Self, Error> {
+        let opened = Opened { at: Instant::now(), disk_bytes: backend.disk_bytes()? };
+        Ok(Self {
             state: Mutex::default(),
             work: Condvar::new(),
             failed: watch::Sender::new(None),
             backend,
             taps: Taps::default(),
+            seal: Mutex::new(seal),
             growth: Mutex::default(),
-        }
+            opened,
+        })
     }
 
     /// Enqueues a batch; its place in the order is that of this call.
@@ -141,8 +153,14 @@ impl Queue {
     }
 
     /// What was committed since the start.
-    pub(super) fn growth(&self) -> Growth {
-        *self.growth.lock().expect("nobody panics while holding it")
+    pub(super) fn growth(&self) -> Result<Growth, Error> {
+        let written = *self.growth.lock().expect("nobody panics while holding it");
+        let disk_bytes = self.backend.disk_bytes()?;
+        Ok(Growth {
+            secs: self.opened.at.elapsed().as_secs(),
+            disk_bytes: disk_bytes.cast_signed() - self.opened.disk_bytes.cast_signed(),
+            ..written
+        })
     }
 
     pub(super) fn failed(&self) -> watch::Receiver<Option<Error>> {
@@ -230,7 +248,6 @@ fn last_in_log(backend: &dyn Backend, log: &[u8]) -> Result<u64, Error> {
 pub(super) struct Committer {
     pub(super) queue: Arc<Queue>,
     pub(super) chunked: Chunked,
-    pub(super) seal: Seal,
     pub(super) space: Arc<SpaceWatch>,
     pub(super) witness: Option<Witness>,
     /// The number of the last commit in the backend.
@@ -310,7 +327,7 @@ impl Committer {
         }
         let mut split = self.chunked.split(&writes);
         let commit = self.last_commit + 1;
-        let sum = self.seal.apply(&split);
+        let sum = self.queue.seal.lock().expect("nobody panics while holding it").apply(&split);
         split.push(sum);
         split.push(number(keys::meta(COMMIT_SEQ), commit));
         let written = self.queue.backend.commit(&split);

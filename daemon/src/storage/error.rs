@@ -129,6 +129,9 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// Whoever asked for a long read is gone.
+    #[error("nobody waits for it any more")]
+    GivenUp,
     /// The store was closed before.
     #[error("the store is closed")]
     Closed,
@@ -138,6 +141,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// What an operator can do when the store has failed while the daemon ran.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            // Its own words say it.
+            Error::DiskFull { .. } | Error::Mirror { .. } => {
+                "nothing that was acknowledged is lost"
+            }
+            _ => {
+                "nothing that was acknowledged is lost: see to the disk, then start again; if the disk is failing, \
+                 restore the mirror or an export on another one"
+            }
+        }
+    }
+
     /// Wraps an operating-system error with what was tried on which path.
     pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
         if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {

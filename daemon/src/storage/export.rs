@@ -8,11 +8,11 @@ use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::aside::Step;
 use super::backend::{Backend, Span, Write};
 use super::commit::COMMIT_SEQ;
 use super::transfer::page;
-use super::{codec, keys};
+use super::{Error, codec, keys};
 
 const MAGIC: [u8; 8] = *b"fulmexp1";
 const PUT: u8 = 1;
@@ -43,7 +43,15 @@ pub(super) struct Exporter {
 impl Exporter {
     /// Begins a file, readable by its owner alone: channel states are secrets. An older export under its name stays
     /// until the new one is whole.
+    ///
+    /// # Errors
+    ///
+    /// Refuses the name of a file that is no export: it may be anybody's.
     pub(super) fn create(path: &Path) -> Result<Self, Error> {
+        if path.exists() && !begins_as_export(path) {
+            let why = "it is there already and no export, so it is not overwritten".to_owned();
+            return Err(Error::BadExport { path: path.to_owned(), why });
+        }
         let partial = partial(path);
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(&partial);
@@ -73,6 +81,11 @@ impl Exporter {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// How far it has come.
+    pub(super) fn step(&self) -> Step {
+        Step { rows: self.report.writes, bytes: self.report.bytes }
     }
 
     /// Adds one write.
@@ -109,6 +122,13 @@ impl Exporter {
         self.sum = crc32c::crc32c_append(self.sum, bytes);
         let written = self.file.write_all(bytes);
         written.map_err(|error| Error::io("write", &partial(&self.path), error))
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        // There is none any more when it has taken its name.
+        let _ = fs::remove_file(partial(&self.path));
     }
 }
 
@@ -196,6 +216,11 @@ impl<R: Read> Summed<R> {
         self.sum = crc32c::crc32c_append(self.sum, &bytes);
         Ok(bytes)
     }
+}
+
+fn begins_as_export(path: &Path) -> bool {
+    let mut begin = [0; MAGIC.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut begin)).is_ok() && begin == MAGIC
 }
 
 fn partial(path: &Path) -> PathBuf {

@@ -223,6 +223,7 @@ fn position(key: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::storage::codec::tests::Note;
+    use crate::storage::to_the_end;
 
     const NOTES: History<Note> = History::new("notes");
 
@@ -295,7 +296,7 @@ mod tests {
         assert_eq!(NOTES.retain(&store, 100, |note| note.done, beside).unwrap(), 600);
         assert_eq!(NOTES.retain(&store, 100, |note| note.done, beside).unwrap(), 0);
         assert_eq!(BESIDE.all(&store).unwrap().len(), 1);
-        assert!(store.check(&|_| Ok(())).unwrap().is_sound());
+        assert!(store.check(&|_| Ok(()), &to_the_end).unwrap().is_sound());
     }
 
     #[test]

@@ -19,7 +19,10 @@ pub enum MirrorStatus {
     /// None is configured.
     Off,
     /// It holds all that is acknowledged.
-    InStep,
+    InStep {
+        /// Rows that it lacked or had otherwise when it was opened; it was brought in step then.
+        caught_up_rows: u64,
+    },
     /// It is not written to any more; it is brought in step at the next start that finds it sound.
     Failed {
         /// What happened, with its directory.
@@ -52,10 +55,13 @@ impl<Main: Backend, Copy: Backend> Mirrored<Main, Copy> {
             copy: Mutex::new(None),
             directory: directory.to_owned(),
             required: config.stop_without_mirror,
-            status: watch::Sender::new(MirrorStatus::InStep),
+            status: watch::Sender::new(MirrorStatus::InStep { caught_up_rows: 0 }),
         };
-        match copy.and_then(|copy| joined.bring_in_step(&copy).map(|()| copy)) {
-            Ok(copy) => *joined.lock() = Some(copy),
+        match copy.and_then(|copy| joined.bring_in_step(&copy).map(|rows| (copy, rows))) {
+            Ok((copy, caught_up_rows)) => {
+                *joined.lock() = Some(copy);
+                joined.status.send_replace(MirrorStatus::InStep { caught_up_rows });
+            }
             // The store itself is at fault.
             Err(error @ Error::Behind { .. }) => return Err(error),
             Err(error) => joined.lose(error)?,
@@ -67,7 +73,7 @@ impl<Main: Backend, Copy: Backend> Mirrored<Main, Copy> {
         self.status.subscribe()
     }
 
-    fn bring_in_step(&self, copy: &Copy) -> Result<(), Error> {
+    fn bring_in_step(&self, copy: &Copy) -> Result<u64, Error> {
         let (here, there) = (last_commit(&self.main)?, last_commit(copy)?);
         let (id_here, id_there) = (store_id(&self.main)?, store_id(copy)?);
         if id_there.is_some() && id_here.is_some() && id_there != id_here {
@@ -87,8 +93,9 @@ impl<Main: Backend, Copy: Backend> Mirrored<Main, Copy> {
             tracing::warn!(%mirror, commits = here - there, "the mirror lags; bringing it in step");
             let rows = bring_in_step(&self.main, copy)?;
             tracing::info!(%mirror, rows, "the mirror is in step");
+            return Ok(rows);
         }
-        Ok(())
+        Ok(0)
     }
 
     fn lose(&self, error: Error) -> Result<(), Error> {

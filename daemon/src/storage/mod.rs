@@ -3,6 +3,7 @@
 //! A write is enqueued at once, in call order, and becomes durable in that order: whoever has seen a later
 //! write durable may rely on all earlier ones. Reads see enqueued writes, so read-modify-write needs no wait.
 
+mod aside;
 mod backend;
 mod batch;
 mod check;
@@ -38,6 +39,7 @@ mod watch;
 mod witness;
 
 pub use crate::record;
+pub use aside::{GoOn, Step, Told, to_the_end};
 pub use backend::Direction;
 pub use batch::Batch;
 pub use check::{CheckReport, Decode, LdkValue};

@@ -14,7 +14,7 @@ use super::seal::Seal;
 use super::sled::Sled;
 use super::stats::{self, StatsReport};
 use super::transfer::bring_in_step;
-use super::{Error, schema};
+use super::{Error, schema, to_the_end};
 
 const CACHE_MIB: u64 = 64;
 
@@ -45,7 +45,9 @@ pub fn check(directory: &Path, decode: &Decode<'_>) -> Result<CheckReport, Error
     if let Err(error) = schema::version(&backend) {
         report.add(directory.display(), error);
     }
-    Check { backend: &backend, decode, settle: &|| (), report }.run()
+    let check =
+        Check { backend: &backend, decode, settle: &|| (), seal: None, go_on: &to_the_end, report };
+    check.run()
 }
 
 /// Measures the store.

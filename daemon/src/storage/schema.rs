@@ -35,7 +35,11 @@ pub(super) fn version(backend: &dyn Backend) -> Result<u64, Error> {
 }
 
 /// A step's writes and its new version go in one batch, so that a kill between steps resumes at the next.
-fn migrate_by(backend: &dyn Backend, directory: &Path, steps: &[Step]) -> Result<(), Error> {
+pub(super) fn migrate_by(
+    backend: &dyn Backend,
+    directory: &Path,
+    steps: &[Step],
+) -> Result<(), Error> {
     let known = steps.len() as u64 + 1;
     let found = version(backend)?;
     if found > known || found == 0 {

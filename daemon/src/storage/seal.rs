@@ -22,6 +22,8 @@ const SEAL: &str = "seal";
 pub(super) struct Seal {
     rows: HashMap<Vec<u8>, u64>,
     sum: u64,
+    /// The digests that the last commit replaced, 0 for none: until it is written, the rows are still those.
+    before: HashMap<Vec<u8>, u64>,
 }
 
 impl Seal {
@@ -61,18 +63,37 @@ impl Seal {
 
     /// Takes in what a commit writes; returns the write of the new sum.
     pub(super) fn apply(&mut self, writes: &[Write<'_>]) -> Write<'static> {
+        self.before.clear();
         for Write { key, value } in writes {
-            match value {
+            let replaced = match value {
                 Some(value) => self.put(key, value),
                 None => self.delete(key),
+            };
+            if let Some(replaced) = replaced {
+                self.before.entry(key.to_vec()).or_insert(replaced);
             }
         }
         Write { key: keys::meta(SEAL).into(), value: Some(codec::encode_number(self.sum).into()) }
     }
 
-    fn put(&mut self, key: &[u8], value: &[u8]) {
+    /// Whether a row, as it was just read, is the one of the last commit, or of the one before while that is written.
+    pub(super) fn knows(&self, key: &[u8], value: Option<&[u8]>) -> bool {
         if !is_sealed(key) {
-            return;
+            return true;
+        }
+        let found = value.map_or(0, |value| digest(key, value));
+        found == self.rows.get(key).copied().unwrap_or(0) || self.before.get(key) == Some(&found)
+    }
+
+    /// The keys of all sealed rows.
+    pub(super) fn keys(&self) -> Vec<Vec<u8>> {
+        self.rows.keys().cloned().collect()
+    }
+
+    /// Returns the digest that it replaces, 0 for none; nothing for a row that is not sealed.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Option<u64> {
+        if !is_sealed(key) {
+            return None;
         }
         let digest = digest(key, value);
         let before = match self.rows.get_mut(key) {
@@ -83,12 +104,13 @@ impl Seal {
             }
         };
         self.sum = self.sum.wrapping_add(digest).wrapping_sub(before);
+        Some(before)
     }
 
-    fn delete(&mut self, key: &[u8]) {
-        if let Some(before) = self.rows.remove(key) {
-            self.sum = self.sum.wrapping_sub(before);
-        }
+    fn delete(&mut self, key: &[u8]) -> Option<u64> {
+        let before = self.rows.remove(key)?;
+        self.sum = self.sum.wrapping_sub(before);
+        Some(before)
     }
 }
 
@@ -136,6 +158,7 @@ mod tests {
             &mut seal,
             vec![write(b"k2", None), write(b"k2", None), write(b"t", Some(b"1"))],
         );
+        seal.before.clear();
         assert_eq!(Seal::verified(&backend, directory).unwrap(), seal);
 
         let fallen_back = [
@@ -154,5 +177,28 @@ mod tests {
         }
         backend.commit(&[write(b"t", Some(b"not sealed"))]).unwrap();
         assert_eq!(Seal::verified(&backend, directory).unwrap(), seal);
+    }
+
+    #[test]
+    fn while_a_commit_is_written_both_states_are_known() {
+        let (backend, mut seal) = (Memory::default(), Seal::default());
+        commit(&backend, &mut seal, vec![write(b"k1", Some(b"a")), write(b"k2", Some(b"b"))]);
+        seal.apply(&[write(b"k1", Some(b"c")), write(b"k1", Some(b"d")), write(b"k2", None)]);
+        for (key, value, known) in [
+            (&b"k1"[..], Some(&b"a"[..]), true),
+            (b"k1", Some(b"c"), false),
+            (b"k1", Some(b"d"), true),
+            (b"k1", None, false),
+            (b"k2", Some(b"b"), true),
+            (b"k2", None, true),
+            (b"k3", Some(b"never"), false),
+            (b"k3", None, true),
+            (b"t", Some(b"not sealed"), true),
+        ] {
+            assert_eq!(seal.knows(key, value), known, "{key:?} {value:?}");
+        }
+        seal.apply(&[]);
+        assert!(!seal.knows(b"k1", Some(b"a")) && !seal.knows(b"k2", Some(b"b")));
+        assert_eq!(seal.keys(), [b"k1".to_vec()]);
     }
 }

@@ -44,6 +44,10 @@ pub struct TableStats {
 /// What was written since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Growth {
+    /// For how long the store has been open.
+    pub secs: u64,
+    /// How much more space the database takes on disk; negative where it has shrunk.
+    pub disk_bytes: i64,
     /// Group commits, each with one fsync.
     pub commits: u64,
     /// Writes in them.

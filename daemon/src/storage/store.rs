@@ -24,7 +24,7 @@ use super::open::{self, Sound};
 use super::seal::Seal;
 use super::space::{LowSpace, SpaceWatch};
 use super::stats::{self, StatsReport};
-use super::{Config, Error, keys};
+use super::{Config, Error, GoOn, keys, schema};
 
 /// All that the daemon keeps on disk, but for the seed; a handle.
 #[derive(Clone)]
@@ -71,15 +71,20 @@ impl Store {
         Self::start(sound, SpaceWatch::new(Vec::new(), 0), directory)
     }
 
+    /// What is under the committer, for tests that damage it.
+    #[cfg(test)]
+    pub(super) fn backend_for_tests(&self) -> Arc<dyn Backend> {
+        self.0.queue.backend.clone()
+    }
+
     fn start(sound: Sound, space: SpaceWatch, directory: &Path) -> Result<Self, Error> {
         let Sound { backend, seal, last_commit, witness, mirror, held } = sound;
         let chunked = Chunked::load(&*backend)?;
-        let queue = Arc::new(Queue::new(backend));
+        let queue = Arc::new(Queue::new(backend, seal)?);
         let space = Arc::new(space);
         space.look();
         let low_space = space.low();
-        let committer =
-            Committer { queue: queue.clone(), chunked, seal, space, witness, last_commit };
+        let committer = Committer { queue: queue.clone(), chunked, space, witness, last_commit };
         let thread = crate::tasks::thread("committer", move || committer.run());
         let thread =
             thread.map_err(|error| Error::io("start the committer of", directory, error))?;
@@ -116,19 +121,32 @@ impl Store {
     /// Measures all tables; it reads everything, so call it off the runtime's workers.
     pub fn stats(&self) -> Result<StatsReport, Error> {
         let queue = &self.0.queue;
-        stats::measure(&*queue.backend, Some(queue.growth()))
+        stats::measure(&*queue.backend, Some(queue.growth()?))
     }
 
     /// Reads and verifies every record while the daemon works; it takes long, so call it off the runtime's workers.
-    pub fn check(&self, decode: &Decode<'_>) -> Result<CheckReport, Error> {
-        let backend = &*self.0.queue.backend;
+    ///
+    /// # Errors
+    ///
+    /// What makes reading impossible, and [`Error::GivenUp`] when `go_on` breaks off; all else is in the report.
+    pub fn check(&self, decode: &Decode<'_>, go_on: &GoOn<'_>) -> Result<CheckReport, Error> {
+        let queue = &self.0.queue;
         let settle = || drop(self.sync().wait());
-        Check { backend, decode, settle: &settle, report: CheckReport::default() }.run()
+        let mut report = CheckReport::default();
+        if let Err(error) = schema::version(&*queue.backend) {
+            report.add("the schema", error);
+        }
+        let (backend, seal) = (&*queue.backend, Some(&queue.seal));
+        Check { backend, decode, settle: &settle, seal, go_on, report }.run()
     }
 
     /// Writes a consistent snapshot into one file while the daemon works: the state of some instant after the call.
     /// It reads everything, so call it off the runtime's workers.
-    pub fn export(&self, file: &Path) -> Result<ExportReport, Error> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::check`], and what keeps the file from being written.
+    pub fn export(&self, file: &Path, go_on: &GoOn<'_>) -> Result<ExportReport, Error> {
         let queue = &self.0.queue;
         let tap = queue.taps.open();
         // What was being written when the tap opened was not shown; after this it is among the rows.
@@ -137,7 +155,10 @@ impl Store {
         let shown = |export: &mut Exporter| {
             tap.try_iter().flatten().try_for_each(|write| export.write(&write))
         };
-        export.rows(&*queue.backend, shown)?;
+        export.rows(&*queue.backend, |export| {
+            shown(export)?;
+            if go_on(export.step()).is_break() { Err(Error::GivenUp) } else { Ok(()) }
+        })?;
         self.sync().wait()?;
         shown(&mut export)?;
         export.finish()

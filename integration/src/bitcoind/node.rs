@@ -1,5 +1,6 @@
 //! One bitcoind on regtest: started, asked, reorganised, stopped, killed, started again.
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use bitcoincore_rpc::bitcoin::{Address, BlockHash, Transaction, Txid};
@@ -32,13 +33,20 @@ pub struct Bitcoind {
     rpc: Port,
     options: Options,
     process: Option<Process>,
+    /// The best chain as it was last read, from height 1: long chains are not read twice.
+    read: Mutex<Vec<(BlockHash, Vec<Transaction>)>>,
 }
 
 impl Bitcoind {
     /// Starts one in `dir` and waits until it answers.
     pub async fn start(dir: &Path, options: Options) -> Result<Self> {
-        let mut bitcoind =
-            Self { dir: dir.to_owned(), rpc: Port::reserve()?, options, process: None };
+        let mut bitcoind = Self {
+            dir: dir.to_owned(),
+            rpc: Port::reserve()?,
+            options,
+            process: None,
+            read: Mutex::default(),
+        };
         bitcoind.launch().await?;
         Ok(bitcoind)
     }
@@ -176,15 +184,25 @@ impl Bitcoind {
     /// All transactions of the best chain, block by block from height 1, and then of the mempool.
     pub fn transactions(&self) -> Result<Vec<Mined>> {
         let client = self.client()?;
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.truncate(usize::try_from(client.get_block_count()?)?);
+        while let Some((hash, _)) = read.last() {
+            if client.get_block_hash(u64::try_from(read.len())?)? == *hash {
+                break;
+            }
+            read.pop();
+        }
+        for height in u64::try_from(read.len())? + 1..=client.get_block_count()? {
+            let hash = client.get_block_hash(height)?;
+            read.push((hash, client.get_block(&hash)?.txdata));
+        }
         let mut all = Vec::new();
-        for height in 1..=client.get_block_count()? {
-            let block = client.get_block(&client.get_block_hash(height)?)?;
-            all.extend(
-                block
-                    .txdata
-                    .into_iter()
-                    .map(|transaction| Mined { height: Some(height), transaction }),
-            );
+        for (height, (_, transactions)) in (1..).zip(read.iter()) {
+            let mined = |transaction: &Transaction| Mined {
+                height: Some(height),
+                transaction: transaction.clone(),
+            };
+            all.extend(transactions.iter().map(mined));
         }
         // Parents before children, as the entries' ancestor counts tell.
         let mut waiting: Vec<_> = client.get_raw_mempool_verbose()?.into_iter().collect();

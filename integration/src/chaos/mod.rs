@@ -1,6 +1,8 @@
-//! What goes wrong in the field, on purpose: chance with a seed, kills, deafness, copies of old stores.
+//! What goes wrong in the field, on purpose: chance with a seed, kills, disks that fail, copies of old stores.
 
 pub mod chance;
+pub mod disks;
+pub mod kills;
 pub mod stores;
 
 pub use chance::Chance;

@@ -21,6 +21,27 @@ pub fn restore(node: &Node, copy: &Path) -> Result<()> {
     copy_folder(copy, &state)
 }
 
+/// Copies the database alone, as an operator's nightly copy has it.
+pub fn save_store(node: &Node, name: &str) -> Result<PathBuf> {
+    ensure!(!node.runs(), "{} still runs", node.name());
+    let copy = node.dir().with_extension(name);
+    copy_folder(&database(node), &copy)?;
+    Ok(copy)
+}
+
+/// Puts a copied database in place of the one that a stopped daemon has.
+pub fn put_store(node: &Node, copy: &Path) -> Result<()> {
+    ensure!(!node.runs(), "{} still runs", node.name());
+    let database = database(node);
+    std::fs::remove_dir_all(&database)
+        .with_context(|| format!("removing {}", database.display()))?;
+    copy_folder(copy, &database)
+}
+
+fn database(node: &Node) -> PathBuf {
+    node.state_dir().join("sled")
+}
+
 /// Copies a folder with all that is in it; nobody may write to it meanwhile.
 pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).with_context(|| format!("creating {}", to.display()))?;

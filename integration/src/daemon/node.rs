@@ -12,6 +12,7 @@ use fulmen_proto::v1::invoices_client::InvoicesClient;
 use fulmen_proto::v1::node_client::NodeClient;
 use fulmen_proto::v1::payments_client::PaymentsClient;
 use fulmen_proto::v1::peers_client::PeersClient;
+use fulmen_proto::v1::store_client::StoreClient;
 use fulmen_proto::v1::wallet_client::WalletClient;
 use fulmen_proto::v1::{GetInfoRequest, GetInfoResponse};
 
@@ -31,6 +32,7 @@ pub struct Node {
     listen: Port,
     words: String,
     id: Vec<u8>,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
     connection: Option<Connection>,
 }
@@ -61,6 +63,7 @@ impl Node {
             listen: Port::reserve()?,
             words: String::new(),
             id: Vec::new(),
+            environment: Vec::new(),
             process: None,
             connection: None,
         };
@@ -113,8 +116,15 @@ impl Node {
         // What an earlier run left would lead us to a dead port.
         let _ = std::fs::remove_file(self.state_dir().join("grpc.address"));
         let program = &binaries::get()?.fulmend;
-        self.process = Some(Process::spawn(&self.name, program, self.place(), &self.log())?);
+        let (place, log) = (self.place(), self.log());
+        let process = Process::spawn_with(&self.name, program, place, &self.environment, &log)?;
+        self.process = Some(process);
         Ok(())
+    }
+
+    /// What the process finds in its environment from the next start on.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.environment = environment;
     }
 
     /// Waits until a spawned process answers.
@@ -296,6 +306,11 @@ impl Node {
     /// `fulmen.v1.Events`.
     pub fn events(&self) -> EventsClient<Connection> {
         EventsClient::new(self.connection())
+    }
+
+    /// `fulmen.v1.Store`.
+    pub fn store(&self) -> StoreClient<Connection> {
+        StoreClient::new(self.connection())
     }
 
     /// `Node.GetInfo`.

@@ -10,6 +10,7 @@ use bitcoincore_rpc::bitcoin::hashes::Hash as _;
 
 use crate::bitcoind::{self, Bitcoind, Faucet};
 use crate::chaos::Chance;
+use crate::chaos::disks::Disk;
 use crate::daemon::{Node, Settings};
 use crate::poll::{self, Look};
 use crate::scratch::Scratch;
@@ -35,6 +36,8 @@ pub struct Network {
     pub abandoned_at_most_sat: u64,
     /// A store was rolled back or a forward was claimed on chain: payments' books cannot agree.
     pub without_payment_books: bool,
+    /// Disks under directories of the scenario; they go after the daemons, before the directory.
+    pub disks: Vec<Disk>,
     settings: Settings,
     scratch: Scratch,
 }
@@ -62,6 +65,7 @@ impl Network {
             allowed_errors: Vec::new(),
             abandoned_at_most_sat: 0,
             without_payment_books: false,
+            disks: Vec::new(),
             settings,
             scratch,
         })

@@ -59,7 +59,7 @@ const fn write(entity: &'static str) -> Access {
 /// Every entity that a permission can be about.
 pub const ENTITIES: &[&str] = &[
     "info", "node", "message", "wallet", "peers", "channels", "invoices", "payments", "forwards",
-    "graph", "events",
+    "graph", "events", "store",
 ];
 
 /// The table.
@@ -105,7 +105,14 @@ pub const METHODS: &[(&str, Access)] = &[
     // They tell what our channels can send, roughly.
     ("/fulmen.v1.Graph/FindRoute", read("payments")),
     ("/fulmen.v1.Graph/EstimateFee", read("payments")),
+    // They tell where payments went, and decide where payments go.
+    ("/fulmen.v1.Graph/ExportBeliefs", read("payments")),
+    ("/fulmen.v1.Graph/ImportBeliefs", write("payments")),
+    ("/fulmen.v1.Graph/ResetBeliefs", write("payments")),
     ("/fulmen.v1.Events/Subscribe", read("events")),
+    ("/fulmen.v1.Store/Check", read("store")),
+    ("/fulmen.v1.Store/Stats", read("store")),
+    ("/fulmen.v1.Store/Export", write("store")),
     ("/grpc.health.v1.Health/Check", Access::Public),
     ("/grpc.health.v1.Health/Watch", Access::Public),
     ("/grpc.health.v1.Health/List", Access::Public),

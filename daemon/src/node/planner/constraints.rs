@@ -7,7 +7,7 @@ use fulmen_routing::Query;
 use lightning::impl_writeable_tlv_based;
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::routing::gossip::NodeId;
-use lightning::routing::router::{Payee, RouteParameters};
+use lightning::routing::router::{Payee, RouteHint, RouteParameters};
 
 use super::super::types::Graph;
 
@@ -93,7 +93,13 @@ impl Constraints {
     }
 
     /// Puts the constraints into a query of ours; `own` are the payer's channels, where they are known.
-    pub(super) fn narrow(&self, query: &mut Query, own: Option<&[&ChannelDetails]>) {
+    pub(super) fn narrow(
+        &self,
+        query: &mut Query,
+        graph: &Graph,
+        own: Option<&[&ChannelDetails]>,
+        hints: &[RouteHint],
+    ) {
         let own = own.unwrap_or_default();
         query.out_through =
             spelled(&self.out_through, own, ChannelDetails::get_outbound_payment_scid);
@@ -105,10 +111,36 @@ impl Constraints {
         query.last_hop = self.last_hop.map(|node| node.serialize());
         query.avoid_nodes = self.avoid_nodes.iter().map(PublicKey::serialize).collect();
         query.avoid_channels.extend(&self.avoid_channels);
+        query.avoid_channels.extend(self.avoided_hints(graph, hints, &query.payee));
         let avoided = own
             .iter()
             .filter(|channel| self.avoid_channels.iter().any(|&scid| is_named(channel, scid)));
         query.avoid_channels.extend(avoided.filter_map(|it| it.get_outbound_payment_scid()));
+    }
+
+    /// Returns the channels of hints that may be channels to avoid under another name: invoices name young
+    /// channels by an alias, which leads from and to the same nodes.
+    fn avoided_hints(&self, graph: &Graph, hints: &[RouteHint], payee: &[u8; 33]) -> Vec<u64> {
+        let graph = graph.read_only();
+        let known = self.avoid_channels.iter().filter_map(|&scid| graph.channel(scid));
+        let ends: Vec<[NodeId; 2]> = known.map(|it| [it.node_one, it.node_two]).collect();
+        let mut avoided = Vec::new();
+        for hint in hints {
+            let last = NodeId::from_slice(payee).ok();
+            let nexts =
+                hint.0.iter().skip(1).map(|hop| Some(NodeId::from_pubkey(&hop.src_node_id)));
+            for (hop, next) in hint.0.iter().zip(nexts.chain([last])) {
+                let from = NodeId::from_pubkey(&hop.src_node_id);
+                let leads = |ends: &[NodeId; 2]| {
+                    next.is_some_and(|next| ends.contains(&from) && ends.contains(&next))
+                };
+                let alias = graph.channel(hop.short_channel_id).is_none();
+                if alias && ends.iter().any(leads) {
+                    avoided.push(hop.short_channel_id);
+                }
+            }
+        }
+        avoided
     }
 
     /// Returns the request for LDK's router, which knows only channels that have failed before: what the
@@ -132,6 +164,9 @@ impl Constraints {
             if !out || named(&self.avoid_channels) {
                 barred.extend(channel.get_outbound_payment_scid());
             }
+        }
+        if let Payee::Clear { node_id, route_hints, .. } = &asked.payment_params.payee {
+            barred.extend(self.avoided_hints(graph, route_hints, &node_id.serialize()));
         }
         let graph = graph.read_only();
         for node in &self.avoid_nodes {
@@ -175,11 +210,11 @@ impl Constraints {
 
 /// The route hints of a payee that is named openly.
 trait Hints {
-    fn payee_hints(&self) -> &[lightning::routing::router::RouteHint];
+    fn payee_hints(&self) -> &[RouteHint];
 }
 
 impl Hints for lightning::routing::router::PaymentParameters {
-    fn payee_hints(&self) -> &[lightning::routing::router::RouteHint] {
+    fn payee_hints(&self) -> &[RouteHint] {
         match &self.payee {
             Payee::Clear { route_hints, .. } => route_hints,
             Payee::Blinded { .. } => &[],

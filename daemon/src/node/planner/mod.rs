@@ -4,6 +4,7 @@ mod beliefs;
 mod constraints;
 mod query;
 mod route;
+mod share;
 mod view;
 mod words;
 
@@ -21,6 +22,7 @@ use view::Views;
 pub use beliefs::{Fate, Lesson};
 pub use constraints::{Constraints, is_named};
 pub use query::Wanted;
+pub use share::BadBelief;
 pub use words::{Cause, NoWay};
 
 /// Plans payments over the gossiped graph.
@@ -78,7 +80,8 @@ impl Planner {
         wanted: &Wanted,
         own: Option<(&[&ChannelDetails], &InFlightHtlcs)>,
     ) -> Result<Plan, NoRoute> {
-        let (query, mut overlay) = query::of_wanted(wanted, own.map(|(channels, _)| channels));
+        let (query, mut overlay) =
+            query::of_wanted(&self.graph, wanted, own.map(|(channels, _)| channels));
         if own.is_some() && overlay.own_channels().is_empty() {
             return Err(NoRoute::NoOwnChannel);
         }
@@ -110,10 +113,36 @@ impl Planner {
     /// [`NoRoute`] says why there is none.
     pub fn plan(&self, query: &Query, overlay: &fulmen_routing::Overlay) -> Result<Plan, NoRoute> {
         let (view, fresh) = self.views.current();
-        match self.plan_over(&view, query, overlay) {
-            Err(_) if !fresh => self.plan_over(&self.views.rebuild(), query, overlay),
-            done => done,
-        }
+        let (view, why) = match self.plan_over(&view, query, overlay) {
+            Ok(plan) => return Ok(plan),
+            Err(why) if fresh => (view, why),
+            Err(_) => {
+                let view = self.views.rebuild();
+                match self.plan_over(&view, query, overlay) {
+                    Ok(plan) => return Ok(plan),
+                    Err(why) => (view, why),
+                }
+            }
+        };
+        Err(match why {
+            NoRoute::Liquidity { .. } => self.for_any_fee(&view, query, overlay).unwrap_or(why),
+            why => why,
+        })
+    }
+
+    /// Where the limit on fees cut the search off before it found anything, only a search without it can
+    /// tell that the limit was what stood in the way.
+    fn for_any_fee(
+        &self,
+        view: &View,
+        query: &Query,
+        overlay: &fulmen_routing::Overlay,
+    ) -> Option<NoRoute> {
+        let max_fee_msat = query.max_fee_msat;
+        let free = Query { max_fee_msat: fulmen_routing::amount::MAX_MSAT, ..query.clone() };
+        let plan = self.plan_over(view, &free, overlay).ok()?;
+        let fee_msat = plan.fee_msat;
+        (fee_msat > max_fee_msat).then_some(NoRoute::FeeLimit { fee_msat, max_fee_msat })
     }
 
     /// Learns from what became of an HTLC.

@@ -36,7 +36,11 @@ pub struct Wanted {
 }
 
 /// Returns the query for a route that somebody asks for; `own` are the payer's channels where it is we.
-pub(super) fn of_wanted(wanted: &Wanted, own: Option<&[&ChannelDetails]>) -> (Query, Overlay) {
+pub(super) fn of_wanted(
+    graph: &Graph,
+    wanted: &Wanted,
+    own: Option<&[&ChannelDetails]>,
+) -> (Query, Overlay) {
     let (payer, payee) = (wanted.payer.serialize(), wanted.payee.serialize());
     let mut query = Query::new(payer, payee, wanted.amount_msat);
     query.max_fee_msat = wanted.max_fee_msat;
@@ -44,7 +48,7 @@ pub(super) fn of_wanted(wanted: &Wanted, own: Option<&[&ChannelDetails]>) -> (Qu
     query.final_cltv = wanted.final_cltv_delta;
     query.max_parts = usize::from(wanted.max_parts.max(1));
     query.round = wanted.round;
-    wanted.constraints.narrow(&mut query, own);
+    wanted.constraints.narrow(&mut query, graph, own, &wanted.hints);
     (query, overlay(&wanted.payer, &wanted.payee, own, &wanted.hints))
 }
 
@@ -78,7 +82,7 @@ pub(super) fn of_ldk(
         .copied()
         .filter(|scid| !has_learnt(beliefs, *scid))
         .collect();
-    constraints.narrow(&mut query, first_hops);
+    constraints.narrow(&mut query, graph, first_hops, route_hints);
     Some((query, overlay(payer, node_id, first_hops, route_hints)))
 }
 

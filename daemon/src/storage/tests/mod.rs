@@ -12,7 +12,7 @@ use std::path::Path;
 use lightning::util::persist::KVStoreSync;
 
 use super::codec::tests::Note;
-use super::{Batch, Commit, Config, History, KvStore, Store, Table};
+use super::{Batch, Commit, Config, History, KvStore, Store, Table, to_the_end};
 
 const NOTES: Table<Note> = Table::new("notes");
 const PAID: History<Note> = History::new("paid");

@@ -33,7 +33,9 @@ fn an_export_taken_while_writing_is_one_instant_of_the_store() {
                 round += 1;
             }
         });
-        let seen = (0..5).map(|_| (store.export(&file), store.check(&decodes))).collect::<Vec<_>>();
+        let seen = (0..5)
+            .map(|_| (store.export(&file, &to_the_end), store.check(&decodes, &to_the_end)))
+            .collect::<Vec<_>>();
         stop.store(true, Ordering::SeqCst);
         for (exported, checked) in seen {
             exported.unwrap();
@@ -41,7 +43,7 @@ fn an_export_taken_while_writing_is_one_instant_of_the_store() {
             assert!(report.is_sound(), "{report:?}");
         }
     });
-    let exported = store.export(&file).unwrap();
+    let exported = store.export(&file, &to_the_end).unwrap();
     let expected = contents(&store);
     drop(store);
 
@@ -153,4 +155,47 @@ fn a_check_names_what_does_not_hold() {
         );
     }
     assert_eq!(report.problem_count, 5, "{report:#?}");
+}
+
+#[test]
+fn a_check_of_a_running_store_knows_what_was_last_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    fill(&store, 0..20);
+    assert!(store.check(&decodes, &to_the_end).unwrap().is_sound());
+    // Behind the committer's back: an update that falls back to an older state, and one that goes.
+    let backend = store.backend_for_tests();
+    let update = |round: u32| {
+        keys::namespace("monitor_updates", &format!("channel{}", round % 5))
+            .into_iter()
+            .chain(round.to_string().into_bytes())
+            .collect::<Vec<u8>>()
+    };
+    let older = codec::frame(1, codec::BYTES_KIND, b"older");
+    backend
+        .commit(&[
+            Write { key: update(11).into(), value: Some(older.into()) },
+            Write { key: update(12).into(), value: None },
+        ])
+        .unwrap();
+    let report = store.check(&decodes, &to_the_end).unwrap();
+    for place in [
+        "monitor_updates/channel1/11: it is not what was last written",
+        "monitor_updates/channel2/12: it is gone",
+    ] {
+        assert!(report.problems.iter().any(|problem| problem.contains(place)), "{report:#?}");
+    }
+    assert_eq!(report.problem_count, 2, "{report:#?}");
+}
+
+#[test]
+fn a_file_that_is_no_export_is_not_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("main"));
+    let file = directory.path().join("seed");
+    std::fs::write(&file, "24 words").unwrap();
+    let refused = store.export(&file, &to_the_end).unwrap_err();
+    assert!(matches!(refused, Error::BadExport { .. }), "{refused}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"24 words");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
 }

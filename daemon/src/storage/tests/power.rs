@@ -127,7 +127,7 @@ fn survives(commits: u32, seed: u64) {
                 "{what} of the last sectors kept: channel {channel} fell back"
             );
         }
-        assert!(store.check(&|_| Ok(())).unwrap().is_sound());
+        assert!(store.check(&|_| Ok(()), &to_the_end).unwrap().is_sound());
     }
 }
 

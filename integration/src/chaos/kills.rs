@@ -1,0 +1,169 @@
+//! `kill -9` of daemons under payment load, again and again, each followed by a restart and an audit of the money.
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::task::JoinSet;
+
+use crate::audit;
+use crate::network::funding::Plan;
+use crate::network::{Network, Topology};
+use crate::poll;
+use crate::steps::traffic::{self, End, Load, Outcome, Until};
+use crate::steps::{chain, channel};
+
+/// Payments of one round, all under way at once.
+const PAYMENTS: usize = 12;
+/// Above dust, and worth a claim on chain at any feerate that the daemons use.
+const AMOUNT_MSAT: u64 = 50_000_000;
+/// The kill falls into the first moments of the round, in which most payments live.
+const MOMENTS_MS: usize = 400;
+/// A start takes about so long until it answers.
+const OPENING_MS: usize = 800;
+/// One kill in so many is followed by another one while the daemon opens its store.
+const OPENING_EVERY: usize = 4;
+/// Money on chain for channels that have to be opened again: outputs of so much for each node.
+const OUTPUT_SAT: u64 = 50_000_000;
+const OUTPUTS: usize = 30;
+
+/// What the kills did.
+#[derive(Debug, Default)]
+pub struct Toll {
+    /// Daemons killed.
+    pub kills: usize,
+    /// Of these, how many while they started.
+    pub in_opening: usize,
+    /// Payments of which the payer's stream told the success.
+    pub succeeded: usize,
+    /// Payments of which it told the failure.
+    pub failed: usize,
+    /// Payments whose payer or payee was killed before it told anything.
+    pub untold: usize,
+    /// Channels that LDK closed by force and that were opened again.
+    pub reopened: usize,
+    /// Kill, restart, settling and audit of all rounds.
+    pub elapsed: Duration,
+}
+
+/// Builds the topology and kills one of its daemons `kills` times under load.
+///
+/// After each kill the money is audited to the satoshi. Channels that were closed by force are swept and
+/// opened again.
+pub async fn run(network: &mut Network, topology: Topology, kills: usize) -> Result<Toll> {
+    network.build(&Plan::balanced(topology)).await?;
+    for node in 0..network.nodes.len() {
+        network.give_node(node, OUTPUT_SAT, OUTPUTS).await?;
+    }
+    let began = Instant::now();
+    let mut toll = Toll::default();
+    while toll.kills < kills {
+        round(network, topology, &mut toll)
+            .await
+            .with_context(|| format!("kill {} of {kills}", toll.kills))?;
+        toll.elapsed = began.elapsed();
+        if toll.kills % 25 == 0 || toll.kills >= kills {
+            // Progress for whoever waits for hundreds; without anybody there, nothing is lost.
+            let _ = writeln!(std::io::stderr(), "{toll:?}");
+        }
+    }
+    Ok(toll)
+}
+
+async fn round(network: &mut Network, topology: Topology, toll: &mut Toll) -> Result<()> {
+    let victim = network.chance.below(network.nodes.len());
+    let mut paying = JoinSet::new();
+    paying.spawn(traffic::run(load(network, topology).await?, |_| ()));
+    pass(network, MOMENTS_MS).await;
+    network.nodes[victim].kill()?;
+    toll.kills += 1;
+    while network.chance.below(OPENING_EVERY) == 0 {
+        network.nodes[victim].spawn()?;
+        pass(network, OPENING_MS).await;
+        network.nodes[victim].kill()?;
+        toll.kills += 1;
+        toll.in_opening += 1;
+    }
+    network.nodes[victim].launch().await?;
+    network.wait_synced().await?;
+    settle(network, topology, toll).await?;
+    let outcome = paying.join_next().await.context("the load was spawned")???;
+    count(&outcome, toll);
+    audit::money(network).await?.into_result()
+}
+
+/// Lets up to so many milliseconds pass.
+async fn pass(network: &mut Network, most_ms: usize) {
+    let moment = network.chance.below(most_ms);
+    poll::pass(Duration::from_millis(u64::try_from(moment).unwrap_or_default())).await;
+}
+
+/// Everybody pays as far as possible, at once.
+async fn load(network: &Network, topology: Topology) -> Result<Load> {
+    let mut ends = Vec::new();
+    for (number, node) in network.nodes.iter().enumerate() {
+        ends.push(End::of(number, node).await?);
+    }
+    let pairs = traffic::farthest_pairs(topology)
+        .into_iter()
+        .map(|(payer, payee)| (ends[payer].clone(), ends[payee].clone()))
+        .collect();
+    Ok(Load {
+        pairs,
+        amount_msat: AMOUNT_MSAT,
+        in_flight: PAYMENTS,
+        keysend_every: 4,
+        until: Until::Payments(PAYMENTS),
+    })
+}
+
+/// Waits until all channels work again; those that were closed are swept and opened again.
+async fn settle(network: &mut Network, topology: Topology, toll: &mut Toll) -> Result<()> {
+    network.wait_usable().await?;
+    let mut gone = Vec::new();
+    for (one, other) in topology.edges() {
+        let (here, there) = (&network.nodes[one], &network.nodes[other]);
+        let known = [channel::between(here, there).await, channel::between(there, here).await];
+        if known.iter().any(Result::is_err) {
+            gone.push((one, other));
+        }
+    }
+    if gone.is_empty() {
+        return Ok(());
+    }
+    chain::sweep_everything(network).await?;
+    network.wait_usable().await?;
+    for (one, other) in gone {
+        // In turns, so that the money stays where it was.
+        let (opener, accepter) =
+            if toll.reopened.is_multiple_of(2) { (one, other) } else { (other, one) };
+        let plan = Plan::balanced(topology);
+        let request = channel::open_request(
+            &network.nodes[accepter],
+            plan.capacity_sat,
+            plan.push_sat * 1_000,
+        );
+        channel::open(network, opener, accepter, request).await?;
+        toll.reopened += 1;
+    }
+    network.wait_for_graph().await
+}
+
+fn count(outcome: &Outcome, toll: &mut Toll) {
+    for sample in &outcome.samples {
+        match &sample.outcome {
+            Ok(_) if sample.succeeded() => toll.succeeded += 1,
+            Ok(_) => toll.failed += 1,
+            Err(_) => toll.untold += 1,
+        }
+    }
+}
+
+/// How many kills a test is to make: `FULMEN_KILLS`, else a few.
+pub fn wanted() -> Result<usize> {
+    let kills = match std::env::var("FULMEN_KILLS") {
+        Ok(text) => text.parse().context("FULMEN_KILLS is not a number")?,
+        Err(_) => 5,
+    };
+    ensure!(kills > 0, "FULMEN_KILLS is 0");
+    Ok(kills)
+}
