@@ -38,20 +38,28 @@ pub(crate) mod tune {
         pub spread: bool,
     }
 
-    /// Attempts until a plan is complete and cheap enough; the last one forgets caution.
-    pub(crate) const ATTEMPTS: [Attempt; 5] = [
+    /// Attempts until a plan is complete and cheap enough. The last two forget caution: one for what the
+    /// network hardly holds, one for what the budget hardly pays.
+    pub(crate) const ATTEMPTS: [Attempt; 6] = [
         Attempt { lambda: 1.0, caution: 0.05, budget: 0.7, spread: true },
-        Attempt { lambda: 0.2, caution: 0.05, budget: 0.7, spread: false },
-        Attempt { lambda: 0.04, caution: 0.05, budget: 0.85, spread: false },
-        Attempt { lambda: 0.0, caution: 0.05, budget: 1.0, spread: false },
+        Attempt { lambda: 0.1, caution: 0.05, budget: 0.7, spread: false },
+        Attempt { lambda: 0.01, caution: 0.05, budget: 0.8, spread: true },
+        Attempt { lambda: 0.002, caution: 0.05, budget: 1.0, spread: false },
         Attempt { lambda: 0.04, caution: 0.0, budget: 1.0, spread: false },
+        Attempt { lambda: 0.0, caution: 0.0, budget: 1.0, spread: false },
     ];
     /// Parts are only split while so many would be left for later rounds, as a share.
     pub(crate) const SPLIT_PARTS: f32 = 0.4;
     /// Share of the parts left that a plan begins with.
     pub(crate) const FIRST_PARTS: f32 = 0.5;
-    /// With fewer parts left than this the flow is not spread.
-    pub(crate) const SPREAD_PARTS: usize = 24;
+    /// With fewer parts left than this each has to be large.
+    pub(crate) const FEW_PARTS: usize = 24;
+    /// Flows of so many quanta are tried then, as shares of the parts left.
+    pub(crate) const FEW_SHARES: [f32; 3] = [0.5, 0.75, 1.0];
+    /// Share of an unsure balance that wide paths keep away from, tried in turn.
+    pub(crate) const FEW_CAUTIONS: [f32; 4] = [0.5, 0.3, 0.15, 0.05];
+    /// Price of using all parts that are left, in nats.
+    pub(crate) const FEW_NATS: f32 = 5.0;
     /// Quanta that the amount is cut into.
     pub(crate) const QUANTA: u64 = 16;
     /// How often quanta that found no way are cut finer.
@@ -100,9 +108,10 @@ impl Weights {
         }
     }
 
-    /// Returns the cost of a whole plan.
-    pub(crate) fn sum(&self, fee_msat: u64, nats: f32, parts: usize) -> f32 {
-        fee_msat as f32 + self.lambda * nats + self.part * parts as f32
+    /// Returns the cost of a whole plan that takes `parts` of the `most` that are left.
+    pub(crate) fn sum(&self, fee_msat: u64, nats: f32, parts: usize, most: usize) -> f32 {
+        let few = if most < tune::FEW_PARTS { tune::FEW_NATS / most.max(1) as f32 } else { 0.0 };
+        fee_msat as f32 + self.lambda * nats + (self.part + self.lambda * few) * parts as f32
     }
 
     /// Returns the cost of a hop.

@@ -182,7 +182,7 @@ fn search(
                 }
                 continue;
             }
-            let cost = task.weights.sum(fee, nats, draft.routes.len());
+            let cost = task.weights.sum(fee, nats, draft.routes.len(), query.max_parts);
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
                 best = Some((cost, draft));
             }

@@ -39,7 +39,7 @@ fn end() -> impl Strategy<Value = NodeKey> {
 type Drawn = (u64, NodeKey, NodeKey, u64, Option<Policy>, Option<Policy>);
 
 fn channel() -> impl Strategy<Value = Drawn> {
-    let capacity = prop_oneof![4 => 1..200_000u64, 1 => any::<u64>()];
+    let capacity = prop_oneof![8 => 1..200_000u64, 2 => any::<u64>(), 1 => Just(0)];
     let policies = (proptest::option::of(policy()), proptest::option::of(policy()));
     (0..40u64, end(), end(), capacity, policies).prop_map(|(s, a, b, c, (p, q))| (s, a, b, c, p, q))
 }
@@ -73,7 +73,8 @@ fn overlay() -> impl Strategy<Value = Overlay> {
 
 fn query() -> impl Strategy<Value = Query> {
     let cltv = prop_oneof![Just(2_016u32), any::<u32>()];
-    let limits = (msat(), cltv, 0..200u32, 0..20usize, 0..=25u8);
+    let parts = prop_oneof![0..20usize, 20..120usize];
+    let limits = (msat(), cltv, 0..200u32, parts, 0..=25u8);
     let some = |range| proptest::collection::vec(range, 0..3);
     let constraints = (
         prop_oneof![3 => Just(vec![]), 1 => some(30..60u64)],

@@ -1,11 +1,13 @@
 //! Our planner beside LDK's router: the same graph, payments, hidden balances and rules, in one run.
 //!
 //! `cargo bench -p fulmen-routing --bench versus_ldk -- --seed N --payments M [--fee-ppm P] [--max-parts K]
-//! [--amounts SAT,SAT] [--graph DIR] [--plot FILE.svg] [--scale S] [--alone]`
+//! [--amounts SAT,SAT] [--graph DIR] [--plot FILE.svg] [--scale S] [--ends-hold K]
+//! [--ceiling] [--alone]`
 //!
 //! Prints tables for people; the last line is one JSON object for machines.
 #![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
+mod ceiling;
 mod clock;
 mod data;
 mod ldk;
@@ -16,7 +18,7 @@ mod sets;
 mod single;
 
 use fulmen_routing::simulator::balances::{Balances, Model};
-use fulmen_routing::simulator::payments::{pairs, payments};
+use fulmen_routing::simulator::payments::{feasible, payments};
 use ldk::Ldk;
 use options::Options;
 use report::Report;
@@ -77,11 +79,16 @@ fn main() -> std::process::ExitCode {
         for &amount_sat in &options.amounts_sat {
             let amount = amount_sat * 1_000;
             let seed = options.seed ^ amount_sat;
-            let pairs = pairs(&view, 5, options.ends_hold * amount, options.payments, seed);
+            let ends = (5, options.ends_hold * amount);
+            let found = feasible(&view, &balances, ends, amount, options.payments, seed);
             let max_fee = amount / 1_000_000 * options.fee_ppm + 50_000;
-            let set = payments(&pairs, amount, max_fee, options.max_parts);
-            let row = sets::run(&view, graph.as_ref(), &balances, &set);
+            let set = payments(&found.pairs, amount, max_fee, options.max_parts);
+            let mut row = sets::run(&view, graph.as_ref(), &balances, &set);
+            row.drawn = found.drawn;
             println!("{}", report::row(&row));
+            if options.ceiling {
+                println!("{}", ceiling::tell(&view, &balances, &set));
+            }
             rows.push(row);
         }
         report.models.push((name, rows));

@@ -14,8 +14,10 @@ pub struct Options {
     pub scale: f64,
     /// Leave LDK out (for tuning; ratios are then 0).
     pub alone: bool,
-    /// Least capacity of either end's channels together, in payments.
+    /// Least capacity of either end's channels together, in payments; 0 for no such rule.
     pub ends_hold: u64,
+    /// Tell what could be delivered if all balances were known.
+    pub ceiling: bool,
 }
 
 impl Options {
@@ -31,7 +33,8 @@ impl Options {
             plot: None,
             scale: 0.1,
             alone: false,
-            ends_hold: 3,
+            ends_hold: 0,
+            ceiling: false,
         };
         while let Some(name) = args.next() {
             if name == "--bench" {
@@ -39,6 +42,10 @@ impl Options {
             }
             if name == "--alone" {
                 options.alone = true;
+                continue;
+            }
+            if name == "--ceiling" {
+                options.ceiling = true;
                 continue;
             }
             let value = args.next().ok_or(format!("{name} needs a value"))?;

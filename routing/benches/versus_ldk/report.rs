@@ -18,7 +18,7 @@ pub fn head() -> String {
     format!(
         "{:>9} {:>6} {:>13} {:>13} {:>13} {:>10} {:>10} {:>6} {:>11} {:>6} {:>13} {:>6}",
         "sat",
-        "feas %",
+        "drawn",
         "delivered %",
         "3 rounds %",
         "1 round %",
@@ -36,9 +36,9 @@ pub fn head() -> String {
 pub fn row(row: &Row) -> String {
     let (o, l) = (&row.ours, &row.ldk);
     format!(
-        "{:>9} {:>6.1} {:>6.1}/{:>6.1} {:>6.1}/{:>6.1} {:>6.1}/{:>6.1} {:>5.2}/{:>4.2} {:>5.1}/{:>4.1} {:>6.1} {:>5.0}/{:>5.0} {:>6.2} {:>6.2}/{:>6.1} {:>6.1}",
+        "{:>9} {:>6} {:>6.1}/{:>6.1} {:>6.1}/{:>6.1} {:>6.1}/{:>6.1} {:>5.2}/{:>4.2} {:>5.1}/{:>4.1} {:>6.1} {:>5.0}/{:>5.0} {:>6.2} {:>6.2}/{:>6.1} {:>6.1}",
         row.amount_sat,
-        row.feasible_pct,
+        row.drawn,
         o.delivered_pct,
         l.delivered_pct,
         o.in_3_rounds_pct,
@@ -80,7 +80,7 @@ pub fn json(report: &Report) -> String {
 
 fn amount_json(row: &Row) -> String {
     format!(
-        "\"{}\":{{\"delivered_pct\":{:.2},\"ldk_delivered_pct\":{:.2},\"in_3_rounds_pct\":{:.2},\"rounds\":{:.3},\"parts\":{:.2},\"fee_ratio\":{:.3},\"cpu_ms\":{:.3},\"cpu_ratio\":{:.2},\"feasible_pct\":{:.2},\"ldk_in_3_rounds_pct\":{:.2}}}",
+        "\"{}\":{{\"delivered_pct\":{:.2},\"ldk_delivered_pct\":{:.2},\"in_3_rounds_pct\":{:.2},\"rounds\":{:.3},\"parts\":{:.2},\"fee_ratio\":{:.3},\"cpu_ms\":{:.3},\"cpu_ratio\":{:.2},\"payments\":{},\"drawn\":{},\"ldk_in_3_rounds_pct\":{:.2}}}",
         row.amount_sat,
         row.ours.delivered_pct,
         row.ldk.delivered_pct,
@@ -90,7 +90,8 @@ fn amount_json(row: &Row) -> String {
         row.fee_ratio,
         row.ours.cpu_ms,
         row.cpu_ratio,
-        row.feasible_pct,
+        row.payments,
+        row.drawn,
         row.ldk.in_3_rounds_pct
     )
 }

@@ -2,6 +2,7 @@
 
 use crate::path::dijkstra::{Limits, Workbench, cheapest};
 use crate::path::field::Field;
+use crate::path::widest::widest;
 
 use super::propose::Task;
 use super::refine::{Route, fit};
@@ -93,6 +94,46 @@ impl Draft {
             }
         }
         rest_msat
+    }
+
+    /// Finds ways for what is missing, the widest first; where no more parts are allowed, puts the narrowest
+    /// route elsewhere. Returns what still is missing.
+    pub(crate) fn widen(
+        &mut self,
+        field: &mut Field<'_>,
+        task: &Task<'_>,
+        mut rest_msat: u64,
+        bench: &mut Workbench,
+    ) -> u64 {
+        let limits = task.limits;
+        for _ in 0..task.query.max_parts + REPAIRS {
+            rest_msat = self.top_up(field, rest_msat, limits);
+            if rest_msat == 0 || bench.visits >= task.query.max_visits {
+                break;
+            }
+            let full = self.routes.len() >= task.query.max_parts;
+            let narrowest = (0..self.routes.len()).min_by_key(|&r| self.routes[r].delivered());
+            let removed = narrowest.filter(|_| full).map(|place| self.routes.swap_remove(place));
+            if let Some(route) = &removed {
+                route.vacate(field);
+                rest_msat += route.delivered();
+            }
+            let found = widest(field, rest_msat, limits, bench);
+            let added = found.map_or(0, |edges| self.add(field, &edges, rest_msat, limits));
+            rest_msat -= added;
+            if added <= removed.as_ref().map_or(0, Route::delivered) {
+                // Nothing wider is to be had.
+                if added == 0
+                    && let Some(route) = removed
+                {
+                    route.occupy(field);
+                    rest_msat -= route.delivered();
+                    self.routes.push(route);
+                }
+                break;
+            }
+        }
+        self.top_up(field, rest_msat, limits)
     }
 
     /// Joins routes along the same path into one where one HTLC can carry both.

@@ -1,6 +1,7 @@
 //! Payments in parts: a flow of least cost, cut into paths and made exact.
 
 pub(crate) mod draft;
+pub(crate) mod few;
 pub(crate) mod linear;
 pub(crate) mod propose;
 pub(crate) mod quanta;

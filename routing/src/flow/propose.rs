@@ -7,6 +7,7 @@ use crate::path::potentials;
 use crate::query::Query;
 
 use super::draft::Draft;
+use super::few::few;
 use super::quanta::Quanta;
 use super::solve::{Sent, Terms, send};
 
@@ -18,8 +19,8 @@ pub(crate) struct Task<'q> {
     pub weights: Weights,
     /// Whether the flow is first spread over many channels.
     pub spread: bool,
-    /// Bounds kept for the whole amount, if there are any.
-    pub kept: Option<&'q [f32]>,
+    /// Bounds kept for the whole amount and their scale, if there are any.
+    pub kept: Option<(&'q [f32], f32)>,
 }
 
 /// Returns drafts to choose from, none of them on the field; or a proof that no more than so many msat can
@@ -31,9 +32,9 @@ pub(crate) fn propose(
     quanta: &mut Quanta,
 ) -> Result<Vec<Draft>, u64> {
     let query = task.query;
-    if let Some(kept) = task.kept
+    if let Some((kept, scale)) = task.kept
         && let Some(edges) =
-            cheapest(field, &task.weights, query.amount_msat, task.limits, kept, 1.0, bench)
+            cheapest(field, &task.weights, query.amount_msat, task.limits, kept, scale, bench)
         && let Some(draft) = whole(field, task, &edges)
     {
         return Ok(vec![draft]);
@@ -56,10 +57,16 @@ pub(crate) fn propose(
         draft.lift(field);
         drafts.push(draft);
     }
+    if query.max_parts < tune::FEW_PARTS {
+        drafts.extend(few(field, task, bench, quanta)?);
+        if drafts.iter().any(|draft| draft.delivered() >= query.amount_msat) {
+            return Ok(drafts);
+        }
+    }
     // First spread over many channels, so that one round tries many; then as it has to be.
     let mut spread = false;
     if let Some(mut bounds) =
-        bounds.clone().filter(|_| task.spread && query.max_parts >= tune::SPREAD_PARTS)
+        bounds.clone().filter(|_| task.spread && query.max_parts >= tune::FEW_PARTS)
     {
         begin(field, query, quantum, quanta);
         quanta.spread = tune::SPREAD;
@@ -97,7 +104,7 @@ fn begin(field: &Field<'_>, query: &Query, quantum: u64, quanta: &mut Quanta) {
     }
 }
 
-fn terms<'t>(task: &'t Task<'_>) -> Terms<'t> {
+pub(super) fn terms<'t>(task: &'t Task<'_>) -> Terms<'t> {
     Terms {
         weights: &task.weights,
         limits: task.limits,
@@ -160,7 +167,7 @@ fn refined(
 }
 
 /// Plans in parts: the paths of a flow, made exact, repaired, and split where they are risky.
-fn parts(
+pub(super) fn parts(
     field: &mut Field<'_>,
     task: &Task<'_>,
     bench: &mut Workbench,

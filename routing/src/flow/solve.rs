@@ -107,13 +107,7 @@ fn augment(
     quanta: &mut Quanta,
     bench: &Workbench,
 ) -> u64 {
-    let mut path = Vec::new();
-    let mut node = field.payer;
-    while node != field.payee {
-        let Some(label) = bench.labels.get(node).filter(|label| label.via != ROOT) else { break };
-        path.push(label.via);
-        node = label.next;
-    }
+    let path = bench.labels.trace(field.payer, field.payee);
     let straight = path.iter().all(|via| via & BACKWARD == 0);
     let first = if straight { next_cost(field, terms.weights, quanta, &path) } else { None };
     let mut pushed = 0;

@@ -54,7 +54,7 @@ pub(crate) fn cheapest(
             continue;
         }
         if node == field.payer {
-            return Some(trace(field, labels));
+            return Some(labels.trace(field.payer, field.payee));
         }
         labels.settle(node);
         *visits += 1;
@@ -148,15 +148,4 @@ struct Terms {
     link: u32,
     /// `None` for a channel of the graph.
     capacity_msat: Option<u64>,
-}
-
-fn trace(field: &Field<'_>, labels: &Labels) -> Vec<u32> {
-    let mut edges = Vec::new();
-    let mut node = field.payer;
-    while node != field.payee {
-        let Some(label) = labels.get(node).filter(|label| label.via != ROOT) else { break };
-        edges.push(label.via);
-        node = label.next;
-    }
-    edges
 }

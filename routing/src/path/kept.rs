@@ -2,7 +2,9 @@
 //!
 //! Kept for a class of amounts (an eighth of an octave), at the least cost any amount of the class
 //! can have and for all nodes, they are lower bounds for every payment of the class as long as costs only
-//! rise. What lowers a cost since then (an HTLC that passed, a channel of our own that opened) is repaired
+//! rise. Times the amount over the least one they are sharper: proportional fees and locked time grow as
+//! the amount does, risk faster; only base fees and the price of a hop do not, and the path found can
+//! be dearer than the cheapest by a ninth of those at most. What lowers a cost since then (an HTLC that passed, a channel of our own that opened) is repaired
 //! before use; what raises one leaves them valid, only less sharp.
 
 use crate::amount::fee_msat;
@@ -32,7 +34,7 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    /// Returns bounds for the field, an amount and prices, if they are worth keeping.
+    /// Returns bounds for the field, an amount and prices, and what to scale them by, if they are worth keeping.
     pub(crate) fn bounds(
         &mut self,
         field: &Field<'_>,
@@ -41,7 +43,7 @@ impl Shelf {
         amount_msat: u64,
         heap: &mut Heap,
         visits: &mut u64,
-    ) -> Option<&[f32]> {
+    ) -> Option<(&[f32], f32)> {
         if amount_msat < 8 {
             return None;
         }
@@ -49,6 +51,7 @@ impl Shelf {
         let octave = 1u64 << amount_msat.ilog2();
         let eighth = octave / 8;
         let least_msat = octave + eighth * ((amount_msat - octave) / eighth);
+        let scale = amount_msat as f32 / least_msat as f32;
         let class = Class { fingerprint: field.view.fingerprint(), payer: *payer, least_msat };
         let scope = Scope { least_msat, most_msat: least_msat + eighth, keep: true };
         // The price of risk follows the amount.
@@ -63,7 +66,7 @@ impl Shelf {
             if !again {
                 return None;
             }
-            let floor = Weights { lambda: weights.lambda * share * share, ..*weights };
+            let floor = Weights { lambda: weights.lambda * share, ..*weights };
             let mut bounds = vec![f32::INFINITY; field.nodes];
             begin(field, &floor, &scope, &mut bounds, heap);
             spread(field, &floor, &scope, &mut bounds, heap, visits);
@@ -71,13 +74,13 @@ impl Shelf {
                 self.kept.remove(0);
             }
             self.kept.push((class, floor, bounds));
-            return self.kept.last().map(|(_, _, bounds)| bounds.as_slice());
+            return self.kept.last().map(|(_, _, bounds)| (bounds.as_slice(), scale));
         };
         let (_, floor, bounds) = &mut self.kept[place];
         begin(field, floor, &scope, bounds, heap);
         lower(field, floor, &scope, bounds, heap);
         spread(field, floor, &scope, bounds, heap, visits);
-        Some(bounds)
+        Some((bounds, scale))
     }
 }
 

@@ -58,6 +58,17 @@ impl Labels {
         }
     }
 
+    /// Returns the edges by which a node leads to where the search began, `end`.
+    pub(crate) fn trace(&self, mut node: u32, end: u32) -> Vec<u32> {
+        let mut edges = Vec::new();
+        while node != end {
+            let Some(label) = self.get(node).filter(|label| label.via != ROOT) else { break };
+            edges.push(label.via);
+            node = label.next;
+        }
+        edges
+    }
+
     #[inline]
     pub(crate) fn set(&mut self, node: u32, label: Label) {
         self.all[node as usize] = Label { stamp: self.stamp, ..label };

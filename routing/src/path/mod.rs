@@ -7,3 +7,4 @@ pub(crate) mod kept;
 pub(crate) mod labels;
 pub(crate) mod lay;
 pub(crate) mod potentials;
+pub(crate) mod widest;

@@ -7,6 +7,7 @@
 //! what was locked is free again. What is feasible at all is the oracle's word ([`oracle`]).
 
 pub mod balances;
+pub mod ceiling;
 pub mod oracle;
 pub mod ours;
 pub mod payments;

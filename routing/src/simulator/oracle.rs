@@ -6,6 +6,30 @@ use crate::graph::view::View;
 
 use super::balances::Balances;
 
+/// Returns whether all of `amount_msat` can flow from payer to payee.
+pub fn feasible(
+    view: &View,
+    balances: &Balances,
+    payer: u32,
+    payee: u32,
+    amount_msat: u64,
+) -> bool {
+    // What cannot leave the one or enter the other is seen without a search.
+    let sum = |node: u32, inward: u32| -> u64 {
+        let links = view.row(node).map(|place| view.slots[place as usize].link ^ inward ^ 1);
+        links.map(|link| room_of(view, balances, link)).sum()
+    };
+    sum(payer, 0) >= amount_msat
+        && sum(payee, 1) >= amount_msat
+        && deliverable_msat(view, balances, payer, payee, amount_msat) >= amount_msat
+}
+
+/// Returns what an enabled direction holds; 0 for a disabled one.
+pub(super) fn room_of(view: &View, balances: &Balances, link: u32) -> u64 {
+    let enabled = view.slots[view.slot_of_link(link) as usize].htlc_max_msat > 0;
+    if enabled { balances.of_link(view, link) } else { 0 }
+}
+
 /// Returns how much of `want_msat` can flow from payer to payee over enabled directions, each with its
 /// hidden balance as capacity, whatever the fees.
 ///
@@ -17,12 +41,8 @@ pub fn deliverable_msat(
     payee: u32,
     want_msat: u64,
 ) -> u64 {
-    let mut room: Vec<u64> = (0..view.slots.len() as u32)
-        .map(|link| {
-            let enabled = view.slots[view.slot_of_link(link) as usize].htlc_max_msat > 0;
-            if enabled { balances.of_link(view, link) } else { 0 }
-        })
-        .collect();
+    let links = 0..view.slots.len() as u32;
+    let mut room: Vec<u64> = links.map(|link| room_of(view, balances, link)).collect();
     let mut flow = 0;
     let mut step = want_msat.max(1);
     while flow < want_msat && step > 0 {
@@ -46,7 +66,13 @@ pub fn deliverable_msat(
 }
 
 /// Returns the links of a shortest path on which every link has room for `step`.
-fn augment(view: &View, room: &[u64], payer: u32, payee: u32, step: u64) -> Option<Vec<u32>> {
+pub(super) fn augment(
+    view: &View,
+    room: &[u64],
+    payer: u32,
+    payee: u32,
+    step: u64,
+) -> Option<Vec<u32>> {
     let mut by: Vec<u32> = vec![u32::MAX; view.node_count()];
     let mut queue = VecDeque::from([payer]);
     while let Some(node) = queue.pop_front() {

@@ -142,7 +142,7 @@ impl BaseMessageHandler for OrderedGossip {
         self.gossip.peer_connected(their_node_id, msg, inbound)?;
         if msg.features.supports_gossip_queries() {
             lock(&self.asker).connected(their_node_id);
-            lock(&self.survey).connected(their_node_id);
+            lock(&self.survey).connected(their_node_id, Instant::now());
         }
         Ok(())
     }

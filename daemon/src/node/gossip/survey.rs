@@ -16,6 +16,8 @@ use super::ask::{Lacking, Worth};
 
 /// Between two questions.
 const PAUSE: Duration = Duration::from_secs(30);
+/// After a peer has come: it may tell by itself what it knows, or know what nobody else did.
+const PAUSE_FOR_A_NEWCOMER: Duration = Duration::from_secs(5);
 /// Unheard-of channels that one peer may tell of: what it makes up takes no place from others.
 const MOST_OF_A_PEER: usize = 200;
 /// Unheard-of channels of all peers.
@@ -43,10 +45,12 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// A peer that understands gossip queries is there.
-    pub fn connected(&mut self, peer: PublicKey) {
+    /// A peer that understands gossip queries is there; it is the next one.
+    pub fn connected(&mut self, peer: PublicKey, now: Instant) {
         self.disconnected(&peer);
-        self.turns.push_back(peer);
+        self.turns.push_front(peer);
+        let soon = now + PAUSE_FOR_A_NEWCOMER;
+        self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
     }
 
     /// A peer is gone.
@@ -129,8 +133,8 @@ mod tests {
         let mut survey = Survey::default();
         let began = Instant::now();
         assert_eq!(survey.decide(800, began), None, "nobody is there");
-        for peer in [1, 2, 3] {
-            survey.connected(key(peer));
+        for peer in [3, 2, 1] {
+            survey.connected(key(peer), began);
         }
         let mut asked = Vec::new();
         for second in 0..200 {
@@ -143,8 +147,13 @@ mod tests {
                 asked.push((second, question.peer));
             }
         }
-        let expected = [(0, 1), (30, 2), (60, 3), (90, 1), (120, 3), (150, 1), (180, 3)];
+        let expected = [(5, 1), (35, 2), (65, 3), (95, 1), (125, 3), (155, 1), (185, 3)];
         assert_eq!(asked, expected.map(|(second, peer)| (second, key(peer))));
+        let now = began + Duration::from_secs(200);
+        survey.connected(key(2), now);
+        assert_eq!(survey.decide(800, now), None);
+        let soon = survey.decide(800, now + PAUSE_FOR_A_NEWCOMER);
+        assert_eq!(soon.map(|question| question.peer), Some(key(2)));
         let early = Survey { turns: [key(1)].into(), ..Survey::default() }.decide(10, began);
         assert_eq!(early, Some(Question { peer: key(1), first_block: 0, blocks: 11 }));
     }
@@ -152,10 +161,11 @@ mod tests {
     #[test]
     fn what_a_peer_tells_of_is_lacking_until_it_is_known_or_old() {
         let mut survey = Survey::default();
-        survey.connected(key(1));
+        let began = Instant::now();
+        survey.connected(key(1), began);
         survey.told(&key(1), [at(790, 1)], true);
         assert_eq!(survey.told_of(800).len(), 0, "nobody asked");
-        survey.decide(800, Instant::now());
+        survey.decide(800, began + PAUSE);
         survey.told(&key(1), [at(790, 1), at(795, 1), at(3, 1)], false);
         survey.told(&key(1), [at(799, 1)], true);
         let ids = |survey: &mut Survey, height| -> Vec<u64> {
@@ -172,12 +182,12 @@ mod tests {
     #[test]
     fn one_peer_cannot_fill_the_list() {
         let mut survey = Survey::default();
-        for peer in 1..=12 {
-            survey.connected(key(peer));
-        }
         let began = Instant::now();
+        for peer in 1..=12 {
+            survey.connected(key(peer), began);
+        }
         for turn in 0..12 {
-            let question = survey.decide(800, began + PAUSE * turn).expect("somebody's turn");
+            let question = survey.decide(800, began + PAUSE * (turn + 1)).expect("somebody's turn");
             let made_up = (0..1_000).map(|number| at(700 + u64::from(turn), number));
             survey.told(&question.peer, made_up, true);
             let expected = MOST_OF_ALL.min(MOST_OF_A_PEER * (turn as usize + 1));

@@ -28,16 +28,19 @@ pub struct Lesson {
 }
 
 /// Learns hop by hop; our own channels, at the start and at the end of a way back to us, teach nothing
-/// that we do not know exactly.
-pub(super) fn learn(beliefs: &mut Beliefs, lesson: &Lesson, now: u64) {
+/// that we do not know exactly. `hints` are the channels of the way that gossip does not know.
+pub(super) fn learn(beliefs: &mut Beliefs, lesson: &Lesson, hints: &[u64], now: u64) {
     let amounts = amounts_msat(&lesson.path);
     let sources =
         std::iter::once(&lesson.payer).chain(lesson.path.hops.iter().map(|hop| &hop.pubkey));
     for (index, ((source, hop), amount_msat)) in
         sources.zip(&lesson.path.hops).zip(amounts).enumerate()
     {
-        let from = NodeId::from_pubkey(source);
-        let direction = u8::from(from > NodeId::from_pubkey(&hop.pubkey));
+        let direction = match hints.contains(&hop.short_channel_id) {
+            // The planner reads what is known of a hint there, whichever of its ends has the lesser key.
+            true => 0,
+            false => u8::from(NodeId::from_pubkey(source) > NodeId::from_pubkey(&hop.pubkey)),
+        };
         let ours = index == 0 || hop.pubkey == lesson.payer;
         if lesson.fate == Fate::FailedAt(hop.short_channel_id) {
             if !ours {
@@ -70,4 +73,62 @@ fn amounts_msat(path: &Path) -> Vec<u64> {
         .collect();
     amounts.reverse();
     amounts
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::secp256k1::{Secp256k1, SecretKey};
+    use lightning::routing::router::RouteHop;
+    use lightning::types::features::{ChannelFeatures, NodeFeatures};
+
+    use super::*;
+
+    const ANNOUNCED: u64 = 7;
+    const HINT: u64 = 8;
+    const CAPACITY_MSAT: u64 = 10_000;
+
+    fn key(byte: u8) -> PublicKey {
+        let secret = SecretKey::from_slice(&[byte; 32]).expect("a key");
+        PublicKey::from_secret_key(&Secp256k1::new(), &secret)
+    }
+
+    fn hop(pubkey: PublicKey, short_channel_id: u64, fee_msat: u64) -> RouteHop {
+        RouteHop {
+            pubkey,
+            node_features: NodeFeatures::empty(),
+            short_channel_id,
+            channel_features: ChannelFeatures::empty(),
+            fee_msat,
+            cltv_expiry_delta: 40,
+            maybe_announced_channel: short_channel_id == ANNOUNCED,
+        }
+    }
+
+    /// What is known of a direction after a payment of 500 over two nodes failed at `scid`.
+    fn most_after_a_failure(nodes: [PublicKey; 2], scid: u64, direction: u8) -> u64 {
+        let hops = vec![hop(nodes[0], 1, 10), hop(nodes[1], scid, 500)];
+        let path = Path { hops, blinded_tail: None };
+        let lesson = Lesson { payer: key(9), path, fate: Fate::FailedAt(scid) };
+        let mut beliefs = Beliefs::new();
+        learn(&mut beliefs, &lesson, &[HINT], 5);
+        beliefs.range(scid, direction, CAPACITY_MSAT, 5).most_msat
+    }
+
+    #[test]
+    fn an_announced_channel_learns_by_the_order_of_its_keys_and_a_hint_always_as_direction_0() {
+        let (mut lesser, mut greater) = (key(1), key(2));
+        if NodeId::from_pubkey(&lesser) > NodeId::from_pubkey(&greater) {
+            (lesser, greater) = (greater, lesser);
+        }
+        for (nodes, scid, direction) in [
+            ([lesser, greater], ANNOUNCED, 0),
+            ([greater, lesser], ANNOUNCED, 1),
+            ([lesser, greater], HINT, 0),
+            ([greater, lesser], HINT, 0),
+        ] {
+            assert_eq!(most_after_a_failure(nodes, scid, direction), 499, "{scid} {direction}");
+            let other = most_after_a_failure(nodes, scid, 1 - direction);
+            assert_eq!(other, CAPACITY_MSAT, "{scid} {direction}");
+        }
+    }
 }

@@ -147,7 +147,16 @@ impl Planner {
 
     /// Learns from what became of an HTLC.
     pub fn learn(&self, lesson: &Lesson) {
-        beliefs::learn(&mut self.beliefs(), lesson, now_secs());
+        let hints = self.unannounced(&lesson.path);
+        beliefs::learn(&mut self.beliefs(), lesson, &hints, now_secs());
+    }
+
+    /// The channels of a way that gossip does not know. The graph is read before the beliefs are locked:
+    /// those who plan read it while they hold them.
+    fn unannounced(&self, path: &Path) -> Vec<u64> {
+        let graph = self.graph.read_only();
+        let channels = path.hops.iter().map(|hop| hop.short_channel_id);
+        channels.filter(|scid| graph.channel(*scid).is_none()).collect()
     }
 
     /// Returns a copy of all that is believed.

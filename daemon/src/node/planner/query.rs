@@ -80,7 +80,7 @@ pub(super) fn of_ldk(
         .previously_failed_channels
         .iter()
         .copied()
-        .filter(|scid| !has_learnt(beliefs, *scid))
+        .filter(|scid| !has_learnt(graph, beliefs, *scid))
         .collect();
     constraints.narrow(&mut query, graph, first_hops, route_hints);
     Some((query, overlay(payer, node_id, first_hops, route_hints)))
@@ -161,9 +161,10 @@ fn in_flight_rows(in_flight: &InFlightHtlcs) -> Vec<(u64, bool, u64)> {
 }
 
 /// A failure that taught a bound bars greater amounts by itself; barring the channel altogether would
-/// give up what it can still carry.
-fn has_learnt(beliefs: &Beliefs, scid: u64) -> bool {
-    beliefs.knows(scid)
+/// give up what it can still carry. Of a hint the capacity is unknown, so that a bound says next to nothing
+/// a second later, and the same hint would be tried again and again.
+fn has_learnt(graph: &Graph, beliefs: &Beliefs, scid: u64) -> bool {
+    beliefs.knows(scid) && graph.read_only().channel(scid).is_some()
 }
 
 fn payee_takes_parts(graph: &Graph, payee: &PublicKey) -> bool {

@@ -1,0 +1,78 @@
+//! Proposes plans for when few parts are left, so that each of them has to be large.
+//!
+//! Parts that arrive count for good: one that is smaller than its share leaves more to the others. Two kinds
+//! of plans keep parts large. A flow of `n` quanta is cut into `n` parts at most, so flows of few quanta
+//! are tried, the coarsest first. Where the channels differ much in width no such flow is complete, and
+//! the widest paths are taken one by one, first as wide as they are likely to be, then as they may be.
+
+use crate::cost::tune;
+use crate::path::dijkstra::Workbench;
+use crate::path::field::Field;
+use crate::path::potentials;
+
+use super::draft::Draft;
+use super::propose::{Task, parts, terms};
+use super::quanta::Quanta;
+use super::solve::{Sent, send};
+
+/// Flows are sought for this share more than is needed, which leaves room for fees on the way.
+const MARGIN: u64 = 256;
+
+/// Returns drafts, none of them on the field; or a proof that no more than so many msat can be delivered.
+pub(super) fn few(
+    field: &mut Field<'_>,
+    task: &Task<'_>,
+    bench: &mut Workbench,
+    quanta: &mut Quanta,
+) -> Result<Vec<Draft>, u64> {
+    if let Some(draft) = coarse(field, task, bench, quanta)? {
+        return Ok(vec![draft]);
+    }
+    let usual = field.caution;
+    let mut drafts = Vec::new();
+    for caution in tune::FEW_CAUTIONS {
+        field.caution =
+            if usual > 0.0 { caution.max(usual) } else { caution - tune::FEW_CAUTIONS[3] };
+        let mut draft = Draft::default();
+        let rest = draft.widen(field, task, task.query.amount_msat, bench);
+        draft.join(field, task.limits);
+        draft.lift(field);
+        drafts.push(draft);
+        if rest == 0 {
+            break;
+        }
+    }
+    field.caution = usual;
+    Ok(drafts)
+}
+
+/// Plans by the coarsest flow that is complete.
+fn coarse(
+    field: &mut Field<'_>,
+    task: &Task<'_>,
+    bench: &mut Workbench,
+    quanta: &mut Quanta,
+) -> Result<Option<Draft>, u64> {
+    let query = task.query;
+    let mut last = 0;
+    for share in tune::FEW_SHARES {
+        let count = ((query.max_parts as f32 * share).ceil() as u64).max(1);
+        if count == last {
+            continue;
+        }
+        last = count;
+        let quantum = (query.amount_msat + query.amount_msat / MARGIN).div_ceil(count);
+        let bounds =
+            potentials::build(field, &task.weights, quantum, &mut bench.heap, &mut bench.visits);
+        let Some(mut bounds) = bounds else { continue };
+        quanta.begin(field.edges(), quantum);
+        let sent = send(field, &terms(task), count, &mut bounds, quanta, bench);
+        let paths = quanta.cut(field);
+        match sent {
+            Sent::All => return Ok(Some(parts(field, task, bench, paths, quantum))),
+            Sent::Part(_) => {}
+            Sent::Cut(most) => return Err(most),
+        }
+    }
+    Ok(None)
+}
