@@ -44,7 +44,11 @@ async fn idle(network: &mut Network, closer: usize) -> Result<()> {
     ensure!(early.closing_txid == update.closing_txid && early.closing_height == 0, "{early:?}");
     let other = &network.nodes[1 - closer];
     poll::eventually("the other side sees the close", async || {
-        let seen = channel::by_id(other, &channel.channel_id).await?.closing_txid;
+        // The closer has told it, so that it may have given the channel up already.
+        let seen = match channel::by_id(other, &channel.channel_id).await {
+            Ok(open) => open.closing_txid,
+            Err(_) => channel::closed(other, &channel.channel_id).await?.closing_txid,
+        };
         Ok(if seen == update.closing_txid { Look::Done(()) } else { Look::NotYet(hex(&seen)) })
     })
     .await?;

@@ -6,13 +6,16 @@ use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{channel, pay};
 use fulmen_proto::v1::set_policy_request::Which;
-use fulmen_proto::v1::{GetGraphChannelRequest, PayRequest, PaymentLimits, SetPolicyRequest};
+use fulmen_proto::v1::{
+    DirectedPolicy, GetGraphChannelRequest, PayRequest, PaymentLimits, SetPolicyRequest,
+};
 
 const CAPACITY_SAT: u64 = 1_000_000;
 /// More than one way carries, and less than both together.
 const AMOUNT_MSAT: u64 = 1_600_000_000;
 /// What the ways apart ask for, in millionths; what they share is free.
 const DEAR_PPM: u32 = 10_000;
+const BACKWARDS_PPM: u32 = 1_000_000;
 
 /// Two ways lead from alice to erin, over bob and over dave and carol. A shortcut from bob to carol is the
 /// cheapest way of all, and blocks both:
@@ -40,22 +43,27 @@ fn a_payment_whose_cheapest_paths_clash_needs_a_flow() {
             (carol, erin, 0),
             (dave, carol, DEAR_PPM),
         ];
-        for opener in [alice, bob, carol, dave] {
+        for opener in [alice, bob, carol, dave, erin] {
             let opens = channels.iter().filter(|(one, _, _)| *one == opener).count();
             network.give_node(opener, CAPACITY_SAT + 100_000, opens + 1).await?;
         }
         for (opener, accepter, ppm) in channels {
             let request = channel::open_request(&network.nodes[accepter], CAPACITY_SAT, 0);
             let opened = channel::open(network, opener, accepter, request).await?;
-            let price = SetPolicyRequest {
-                which: Some(Which::Channel(channel::reference(&opened.channel_id))),
-                base_fee_msat: Some(0),
-                proportional_millionths: Some(ppm),
-                cltv_expiry_delta: None,
-            };
-            network.nodes[opener].channels().set_policy(price).await?;
+            // Backwards the channels hold nothing, which nobody can see: there they are too dear to try.
+            for (node, ppm) in [(opener, ppm), (accepter, BACKWARDS_PPM)] {
+                let price = SetPolicyRequest {
+                    which: Some(Which::Channel(channel::reference(&opened.channel_id))),
+                    base_fee_msat: Some(0),
+                    proportional_millionths: Some(ppm),
+                    cltv_expiry_delta: None,
+                };
+                network.nodes[node].channels().set_policy(price).await?;
+            }
         }
         network.wait_for_graph().await?;
+        // The hints of young channels would be ways of their own.
+        network.mine(8).await?;
         let invoice = pay::invoice(&network.nodes[erin], AMOUNT_MSAT).await?;
         let limits =
             PaymentLimits { max_fee_msat: Some(AMOUNT_MSAT / 20), ..PaymentLimits::default() };
@@ -92,7 +100,7 @@ async fn route_with(network: &mut Network, router: &str) -> Result<()> {
     network.wait_usable().await
 }
 
-/// Waits until alice knows what each opener charges.
+/// Waits until alice knows what both sides of each channel charge.
 async fn prices_are_known(network: &Network, channels: &[(usize, usize, u32)]) -> Result<()> {
     for &(opener, accepter, ppm) in channels {
         let (opener, accepter) = (&network.nodes[opener], &network.nodes[accepter]);
@@ -101,13 +109,20 @@ async fn prices_are_known(network: &Network, channels: &[(usize, usize, u32)]) -
             let request = GetGraphChannelRequest { short_channel_id };
             let found = network.nodes[0].graph().get_channel(request).await?.into_inner();
             let found = found.channel.context("a channel in the answer")?;
-            let directed = match found.node_one == opener.id() {
-                true => found.one_to_two,
-                false => found.two_to_one,
+            let (there, back) = match found.node_one == opener.id() {
+                true => (found.one_to_two, found.two_to_one),
+                false => (found.two_to_one, found.one_to_two),
             };
-            let policy = directed.and_then(|it| it.policy).unwrap_or_default();
-            let known = policy.proportional_millionths == ppm && policy.base_fee_msat == 0;
-            Ok(if known { Look::Done(()) } else { Look::NotYet(format!("{policy:?}")) })
+            let asks = |directed: Option<DirectedPolicy>| {
+                let policy = directed.and_then(|it| it.policy).unwrap_or_default();
+                (policy.base_fee_msat, policy.proportional_millionths)
+            };
+            let known = (asks(there), asks(back));
+            Ok(if known == ((0, ppm), (0, BACKWARDS_PPM)) {
+                Look::Done(())
+            } else {
+                Look::NotYet(format!("{known:?}"))
+            })
         })
         .await?;
     }
