@@ -155,7 +155,11 @@ fn what_cannot_go_around_is_refused_or_comes_back() {
         ensure!(!payment.parts.is_empty(), "it was tried: {payment:?}");
         let by = Some(get_invoice_request::By::PaymentHash(payment.payment_hash.clone()));
         let asked = alice.invoices().get(GetInvoiceRequest { by }).await?.into_inner().invoice;
-        ensure!(asked.context("the invoice")?.received_msat == 0);
+        let asked = asked.context("the invoice")?;
+        ensure!(
+            asked.received_msat == 0 && asked.state() == invoice::State::Cancelled,
+            "{asked:?}"
+        );
         Ok(())
     });
 }

@@ -7,7 +7,8 @@ use fulmen_integration::scenario;
 use fulmen_integration::steps::{channel, pay};
 use fulmen_proto::v1::set_policy_request::Which;
 use fulmen_proto::v1::{
-    DirectedPolicy, GetGraphChannelRequest, PayRequest, PaymentLimits, SetPolicyRequest,
+    DirectedPolicy, GetGraphChannelRequest, PayRequest, PaymentLimits, RouteConstraints,
+    SetPolicyRequest,
 };
 
 const CAPACITY_SAT: u64 = 1_000_000;
@@ -76,6 +77,8 @@ fn a_payment_whose_cheapest_paths_clash_needs_a_flow() {
         ensure!(failed.parts.is_empty(), "LDK finds no route to begin with: {failed:?}");
         ensure!(failed.no_route_cause == "NO_ROUTE", "{failed:?}");
 
+        ldk_keeps_to_the_ways(network).await?;
+
         route_with(network, "fulmen").await?;
         let payer = &network.nodes[alice];
         pay::succeeds(payer, request).await?;
@@ -87,6 +90,39 @@ fn a_payment_whose_cheapest_paths_clash_needs_a_flow() {
         ensure!(over_bob > 0 && over_bob < paid.parts.len(), "both ways: {paid:?}");
         Ok(())
     });
+}
+
+/// LDK's router knows no constraints: what they rule out is barred before it is asked.
+async fn ldk_keeps_to_the_ways(network: &Network) -> Result<()> {
+    let [alice, bob, _, dave, erin] = &network.nodes[..] else { unreachable!("five") };
+    let over_bob = channel::between(alice, bob).await?.short_channel_id;
+    let over_dave = channel::between(alice, dave).await?.short_channel_id;
+    let bob_erin = channel::between(bob, erin).await?.short_channel_id;
+    let none = RouteConstraints::default;
+    // Over bob and carol it is free: whatever goes another way has been told to.
+    for (constraints, first, last) in [
+        (none(), over_bob, None),
+        (RouteConstraints { out_through: vec![over_dave], ..none() }, over_dave, None),
+        (RouteConstraints { avoid_nodes: vec![bob.id()], ..none() }, over_dave, None),
+        (RouteConstraints { avoid_channels: vec![over_bob], ..none() }, over_dave, None),
+        (RouteConstraints { in_through: vec![bob_erin], ..none() }, over_bob, Some(bob_erin)),
+        (RouteConstraints { last_hop: bob.id(), ..none() }, over_bob, Some(bob_erin)),
+    ] {
+        let invoice = pay::invoice(erin, 10_000_000).await?;
+        let limits = PaymentLimits { max_fee_msat: Some(1_000_000), ..Default::default() };
+        let request = PayRequest {
+            limits: Some(limits),
+            constraints: Some(constraints.clone()),
+            ..pay::request(&invoice.bolt11)
+        };
+        pay::succeeds(alice, request).await?;
+        let paid = pay::with_parts(alice, &invoice.payment_hash).await?;
+        let hops = &paid.parts.last().context("a part")?.hops;
+        ensure!(hops[0].short_channel_id == first, "{constraints:?}: {hops:?}");
+        let end = hops.last().map(|hop| hop.short_channel_id);
+        ensure!(last.is_none() || end == last, "{constraints:?}: {hops:?}");
+    }
+    Ok(())
 }
 
 /// Starts alice again with the router named.
