@@ -176,7 +176,8 @@ fn a_kill_in_the_middle_leaves_payment_and_invoice_in_agreement() {
         let channels = channel::all(alice).await?;
         let out = channels.iter().find(|it| it.short_channel_id == ends.from).context("from")?;
         let stream = alice.payments().rebalance(request(&ends, MOVED_MSAT, 1_000_000)).await?;
-        channel::carries_htlcs(alice, &out.channel_id, 1).await?;
+        // Bob has it only once it is durable at alice's.
+        channel::carries_htlcs(&network.nodes[1], &out.channel_id, 1).await?;
         drop(stream);
 
         let alice = &mut network.nodes[0];
