@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::chain::{self, Broadcaster, Listener, Source, Sync, UtxoCheck};
-use crate::channels::{self, Channels, FundingSpends};
+use crate::channels::{self, Channels, FundingSpends, Sighting};
 use crate::config::{Config, Places};
 use crate::feerates::Feerates;
 use crate::forwards::Forwards;
@@ -202,10 +202,9 @@ async fn start(
     let mut sync = Sync::catch_up(source.clone(), store, &config.bitcoind, &mut caught_up).await?;
     let tip = sync.tip();
     let spends = FundingSpends::load(store)?;
-    let watching = spends.clone();
-    let onlooker: Onlooker = Arc::new(move |transaction| watching.see(transaction));
     let to_network = Arc::new(broadcaster.clone());
-    let announcer = Arc::new(Announcer::new(wallet.clone(), to_network, onlooker.clone()));
+    let announced = onlooker(&spends, Sighting::Broadcast);
+    let announcer = Arc::new(Announcer::new(wallet.clone(), to_network, announced));
     let utxo_check = Arc::new(UtxoCheck::new(
         source.clone(),
         ChainHash::using_genesis_block(config.network),
@@ -242,9 +241,10 @@ async fn start(
     let waker = node.clone();
     utxo_check.attach(&node.gossip, node.resolving.clone(), move || waker.wake());
     let (watching, mempool) = (wallet.clone(), source.clone());
+    let in_mempool = onlooker(&spends, Sighting::Mempool);
     let interval = Duration::from_secs(config.bitcoind.mempool_interval_seconds);
     tasks.spawn(Stage::Work, "watch the mempool", |stopping| {
-        watching.keep_watching_mempool(mempool, interval, onlooker, stopping)
+        watching.keep_watching_mempool(mempool, interval, in_mempool, stopping)
     });
     let (rebroadcast, forgetful, asked) = (wallet.clone(), wallet.clone(), source.clone());
     let (tips, more_tips) = (tip.clone(), tip.clone());
@@ -381,6 +381,12 @@ async fn catch_up(
     sync.catch_up_more(&mut listeners).await?;
     drop(listeners);
     Ok(assembled.finish())
+}
+
+/// Looks out for transactions that close a channel.
+fn onlooker(spends: &Arc<FundingSpends>, sighting: Sighting) -> Onlooker {
+    let spends = spends.clone();
+    Arc::new(move |transaction| spends.see(transaction, sighting))
 }
 
 /// Everyone who is told of each block, in the order in which they are told.

@@ -87,9 +87,9 @@ async fn channels(network: &Network, alice: &Cli, bob: &Cli) -> Result<String> {
     alice
         .ok(&["channel", "open", &uri, "0.02btc", "--push", "500000sat", "-y", "--no-wait"])
         .await?;
+    chain::mempool_holds_some(network).await?;
     network.mine(6).await?;
-    network.wait_usable().await?;
-    network.wait_for_graph().await?;
+    network.wait_ready().await?;
     let listed = alice.json(&["channel", "list"]).await?;
     let id = text(&listed, "/channels/0/channel_id")?;
     ensure!(alice.ok(&["channels"]).await?.contains("ready"));

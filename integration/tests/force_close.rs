@@ -1,5 +1,5 @@
 //! Channels closed by force, by each side, idle and with HTLCs under way: all money comes back.
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use bitcoincore_rpc::bitcoin::Txid;
 use bitcoincore_rpc::bitcoin::hashes::Hash as _;
 use fulmen_integration::cli::hex;
@@ -37,22 +37,34 @@ async fn idle(network: &mut Network, closer: usize) -> Result<()> {
     // Both sides know the transaction before any block has it.
     let update = channel::force_close(&network.nodes[closer], &channel.channel_id).await?;
     ensure!(update.state() == CloseState::Closed, "{update:?}");
-    let closing = Txid::from_slice(&update.closing_txid).context("which transaction?")?;
-    chain::mempool_holds_some(network).await?;
-    ensure!(network.bitcoind.mempool()?.contains(&closing), "{closing} is not broadcast");
-    let early = channel::closed(&network.nodes[closer], &channel.channel_id).await?;
-    ensure!(early.closing_txid == update.closing_txid && early.closing_height == 0, "{early:?}");
-    let other = &network.nodes[1 - closer];
-    poll::eventually("the other side sees the close", async || {
-        let seen = channel::by_id(other, &channel.channel_id).await?.closing_txid;
-        Ok(if seen == update.closing_txid { Look::Done(()) } else { Look::NotYet(hex(&seen)) })
+    ensure!(!update.closing_txid.is_empty(), "{update:?}");
+    let nodes = &network.nodes;
+    let closing = poll::eventually("both sides know the transaction that waits", async || {
+        // Told of the close, the other side publishes its own commitment: only one of the two gets in.
+        let mut seen = Vec::new();
+        for node in nodes {
+            seen.push(match channel::by_id(node, &channel.channel_id).await {
+                Ok(open) => open.closing_txid,
+                Err(_) => channel::closed(node, &channel.channel_id).await?.closing_txid,
+            });
+        }
+        let waits = |txid: &[u8]| -> Result<bool> {
+            Ok(!txid.is_empty() && network.bitcoind.mempool()?.contains(&Txid::from_slice(txid)?))
+        };
+        Ok(if seen[0] == seen[1] && waits(&seen[0])? {
+            Look::Done(seen.remove(0))
+        } else {
+            Look::NotYet(format!("{} and {}", hex(&seen[0]), hex(&seen[1])))
+        })
     })
     .await?;
+    let early = channel::closed(&network.nodes[closer], &channel.channel_id).await?;
+    ensure!(early.closing_height == 0, "{early:?}");
     network.mine(1).await?;
     chain::sweep_everything(network).await?;
     let mine = channel::closed(&network.nodes[closer], &channel.channel_id).await?;
     ensure!(mine.kind == "holder_force_closed", "{mine:?}");
-    ensure!(mine.closing_txid == update.closing_txid && mine.closing_height > 0, "{mine:?}");
+    ensure!(mine.closing_txid == closing && mine.closing_height > 0, "{mine:?}");
     let theirs = channel::closed(&network.nodes[1 - closer], &channel.channel_id).await?;
     ensure!(
         ["counterparty_force_closed", "commitment_confirmed"].contains(&theirs.kind.as_str()),

@@ -1,4 +1,6 @@
 //! Gossip that went past a node is asked for.
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use fulmen_integration::daemon::Node;
 use fulmen_integration::network::Network;
@@ -7,10 +9,15 @@ use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{channel, pay};
 use fulmen_proto::v1::open_channel_update::State;
-use fulmen_proto::v1::{ConnectPeerRequest, DisconnectPeerRequest, GetGraphChannelRequest};
+use fulmen_proto::v1::{
+    ConnectPeerRequest, DisconnectPeerRequest, GetGraphChannelRequest, ListPeersRequest,
+};
 
 /// LDK asks for the whole network after so many connections of a run, and never again.
 const FULL_SYNCS: usize = 5;
+
+/// How long the news of a channel is repeated by its ends, and some more.
+const TOLD_TWICE: Duration = Duration::from_secs(5);
 
 #[test]
 fn a_channel_announced_while_nobody_listened_is_asked_for() {
@@ -31,13 +38,21 @@ fn a_channel_announced_while_nobody_listened_is_asked_for() {
         bob.peers().disconnect(DisconnectPeerRequest { node_id: carol.id(), force: true }).await?;
         let request = channel::open_request(bob, 10_000_000, 5_000_000_000);
         let mut opening = alice.channels().open(request).await?.into_inner();
-        follow_open(&mut opening, State::FundingBroadcast).await?;
+        network.follow_to_mempool(&mut opening).await?;
         network.faucet.mine(&network.bitcoind, ANNOUNCE_DEPTH)?;
         let opened = follow_open(&mut opening, State::Ready).await?;
         let opened = channel::usable(alice, &opened.channel_id).await?;
         for node in [alice, bob] {
             knows(node, opened.short_channel_id).await?;
         }
+        // A young channel is told twice within moments; then never again.
+        poll::throughout(TOLD_TWICE, "carol is cut off", async || {
+            let peers = bob.peers().list(ListPeersRequest {}).await?.into_inner().peers;
+            let cut_off = peers.iter().all(|peer| peer.node_id != carol.id() || !peer.connected);
+            ensure!(cut_off, "{peers:?}");
+            Ok(())
+        })
+        .await?;
         carol.process()?.resume()?;
         network.wait_usable().await?;
         knows(carol, opened.short_channel_id).await?;

@@ -3,6 +3,7 @@ use anyhow::{Result, ensure};
 use fulmen_integration::daemon::{Node, Settings};
 use fulmen_integration::network::Topology;
 use fulmen_integration::network::funding::{Plan, new_address};
+use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{chain, refused, wallet};
 use fulmen_proto::v1::wallet_send_request::Amount;
@@ -90,7 +91,16 @@ fn a_payment_shows_before_it_is_confirmed_and_goes_when_it_is_replaced() {
             ensure!(received(bob).await?.is_empty(), "told only when it is confirmed");
             network.mine(1).await?;
             wallet::confirmed(bob, 300_000).await?;
-            ensure!(received(bob).await? == [300_000]);
+            // The balance is told at once, the journal once it is durable.
+            poll::eventually("bob's receipt is in the journal", async || {
+                let told = received(bob).await?;
+                Ok(if told == [300_000] {
+                    Look::Done(())
+                } else {
+                    Look::NotYet(format!("{told:?}"))
+                })
+            })
+            .await?;
         }
 
         let gift = network.faucet.give(&network.bitcoind, &[(address, 70_000)])?;
@@ -99,7 +109,9 @@ fn a_payment_shows_before_it_is_confirmed_and_goes_when_it_is_replaced() {
         wallet::confirmed(&network.nodes[1], 300_000).await?;
         network.mine(1).await?;
         wallet::confirmed(&network.nodes[1], 300_000).await?;
-        ensure!(received(&network.nodes[1]).await? == [300_000]);
+        network.nodes[1].restart().await?;
+        let told = received(&network.nodes[1]).await?;
+        ensure!(told == [300_000], "told twice, or of what was replaced: {told:?}");
         Ok(())
     });
 }

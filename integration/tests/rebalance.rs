@@ -1,13 +1,13 @@
 //! Money that a node moves from one of its channels to another by paying itself.
 use anyhow::{Context as _, Result, ensure};
-use fulmen_integration::daemon::Node;
+use fulmen_integration::daemon::{Node, Settings};
 use fulmen_integration::network::funding::Plan;
 use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{bounded, channel, pay, refused};
 use fulmen_proto::v1::{
-    ForwardPolicy, GetInvoiceRequest, Payment, PaymentLimits, RebalanceRequest, Route,
-    get_invoice_request, invoice, payment,
+    ForwardPolicy, GetInvoiceRequest, ListPaymentsRequest, Payment, PaymentLimits,
+    RebalanceRequest, Route, get_invoice_request, invoice, payment,
 };
 use tonic::Code;
 
@@ -155,7 +155,47 @@ fn what_cannot_go_around_is_refused_or_comes_back() {
         ensure!(!payment.parts.is_empty(), "it was tried: {payment:?}");
         let by = Some(get_invoice_request::By::PaymentHash(payment.payment_hash.clone()));
         let asked = alice.invoices().get(GetInvoiceRequest { by }).await?.into_inner().invoice;
-        ensure!(asked.context("the invoice")?.received_msat == 0);
+        let asked = asked.context("the invoice")?;
+        ensure!(
+            asked.received_msat == 0 && asked.state() == invoice::State::Cancelled,
+            "{asked:?}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_kill_in_the_middle_leaves_payment_and_invoice_in_agreement() {
+    let settings = Settings::default().with("storage", "async_persistence", true);
+    scenario::run_with("rebalance-kill", settings, async |network| {
+        network.build(&Plan::balanced(Topology::Diamond)).await?;
+        let ends = ends(network).await?;
+        // Dave holds the money up on its way.
+        network.nodes[3].process()?.pause()?;
+        let alice = &network.nodes[0];
+        let channels = channel::all(alice).await?;
+        let out = channels.iter().find(|it| it.short_channel_id == ends.from).context("from")?;
+        let stream = alice.payments().rebalance(request(&ends, MOVED_MSAT, 1_000_000)).await?;
+        // Bob has it only once it is durable at alice's.
+        channel::carries_htlcs(&network.nodes[1], &out.channel_id, 1).await?;
+        drop(stream);
+
+        let alice = &mut network.nodes[0];
+        alice.kill()?;
+        alice.spawn()?;
+        alice.reach().await?;
+        for channel in &channels {
+            channel::usable(alice, &channel.channel_id).await?;
+        }
+        network.nodes[3].process()?.resume()?;
+        let alice = &network.nodes[0];
+        let made = alice.payments().list(ListPaymentsRequest::default()).await?.into_inner();
+        let [made] = &made.payments[..] else { anyhow::bail!("one payment: {made:?}") };
+        let ended = pay::finished(alice, &made.payment_hash).await?;
+        ensure!(ended.kind() == payment::Kind::Rebalance, "{ended:?}");
+        ensure!(ended.state() == payment::State::Succeeded, "{ended:?}");
+        let settled = pay::settled(alice, &made.payment_hash, MOVED_MSAT).await?;
+        ensure!(settled.preimage == ended.preimage);
         Ok(())
     });
 }

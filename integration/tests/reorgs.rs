@@ -16,7 +16,7 @@ fn a_young_funding_is_mined_again_elsewhere() {
         network.give_node(1, 500_000, 1).await?;
         let request = channel::open_request(&network.nodes[1], 1_000_000, 100_000_000);
         let mut stream = network.nodes[0].channels().open(request).await?.into_inner();
-        let funded = follow_open(&mut stream, OpenState::FundingBroadcast).await?;
+        let funded = network.follow_to_mempool(&mut stream).await?;
         network.mine(2).await?;
         let before = channel::by_id(&network.nodes[0], &funded.channel_id).await?;
         ensure!(before.confirmations == 2, "{before:?}");

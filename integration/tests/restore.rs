@@ -7,13 +7,16 @@ use fulmen_integration::daemon::Node;
 use fulmen_integration::network::Network;
 use fulmen_integration::network::funding::new_address;
 use fulmen_integration::scenario;
-use fulmen_integration::steps::wallet;
+use fulmen_integration::steps::{chain, wallet};
 
 const GIFT_SAT: u64 = 1_000_000;
 
 /// Alice gets money `before` blocks after the first and is buried `after` deep; her words.
 async fn alice_has_lived(network: &mut Network, before: u64, after: u64) -> Result<String> {
-    network.mine(before).await?;
+    // A call to bitcoind may take only so long.
+    for first in (0..before).step_by(100) {
+        network.mine((before - first).min(100)).await?;
+    }
     network.add_nodes(1).await?;
     network.give_node(0, GIFT_SAT, 2).await?;
     network.mine(after).await?;
@@ -63,6 +66,7 @@ fn a_restored_seed_finds_its_money_from_its_birthday_on() {
         // The money may be spent there, and the next start searches nothing again.
         let address = new_address(&network.nodes[0]).await?.to_string();
         wallet::send(&network.nodes[0], &address, 100_000).await?;
+        chain::mempool_holds_some(network).await?;
         network.mine(1).await?;
         network.nodes[0].restart().await?;
         let balance = wallet::balance(&network.nodes[0]).await?;

@@ -207,7 +207,7 @@ fn what_stands_in_the_way_of_a_route_is_told() {
 #[test]
 fn a_payment_without_a_route_says_what_stopped_it_and_what_to_do() {
     scenario::run("explained", async |network| {
-        network.add_nodes(4).await?;
+        network.add_nodes(3).await?;
         network.give_node(0, 11_000_000, 2).await?;
         network.give_node(1, 1_000_000, 2).await?;
         network.give_node(2, 1_000_000, 1).await?;
@@ -216,6 +216,10 @@ fn a_payment_without_a_route_says_what_stopped_it_and_what_to_do() {
         let narrow = channel::open_request(&network.nodes[2], 500_000, 0);
         channel::open(network, 1, 2, narrow).await?;
         network.wait_for_graph().await?;
+        // The hints of young channels would be ways of their own, of which nobody knows what they hold.
+        network.mine(8).await?;
+        // Dave has no channel: nobody can know him.
+        network.add_nodes(1).await?;
         let [alice, bob, carol, dave] = &network.nodes[..] else { unreachable!("four") };
 
         let limits = |max_fee_msat, max_total_cltv_delta| {

@@ -35,7 +35,7 @@ pub use lifecycle::{Closing, OpenRequest};
 pub use open::{Amount, Open, OpenFollower};
 pub use policy::{Policy, PolicyChange, Which};
 pub use record::{ChannelRecord, ClosedChannel, Stage};
-pub use spends::{ClosingTx, FundingSpends};
+pub use spends::{ClosingTx, FundingSpends, Sighting};
 
 use crate::feerates::Feerates;
 use crate::journal::Journal;

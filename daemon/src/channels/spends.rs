@@ -28,12 +28,21 @@ pub struct ClosingTx {
     pub height: Option<u32>,
 }
 
+/// Where a transaction was seen that no block holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// We broadcast it; whether it entered the mempool is not known.
+    Broadcast,
+    /// It waits in the mempool.
+    Mempool,
+}
+
 /// Watches the funding outputs of our channels.
 pub struct FundingSpends {
     store: Store,
     watched: Mutex<HashMap<OutPoint, ChannelId>>,
     /// The last transaction that was seen to spend an output which no block has spent.
-    seen: Mutex<HashMap<ChannelId, Txid>>,
+    seen: Mutex<HashMap<ChannelId, (Txid, Sighting)>>,
     pub(super) changes: Changes,
 }
 
@@ -59,15 +68,25 @@ impl FundingSpends {
         Ok(Arc::new(Self { store: store.clone(), watched, seen, changes }))
     }
 
-    /// Looks at a transaction that is broadcast, by us or by others.
-    pub fn see(&self, transaction: &Transaction) {
+    /// Looks at a transaction that is broadcast by us, or by whomever.
+    ///
+    /// Both sides of a channel may publish a commitment: the one that was seen in the mempool keeps ours, which
+    /// LDK broadcasts again and again, from its place.
+    pub fn see(&self, transaction: &Transaction, sighting: Sighting) {
         let closes = |watched: &HashMap<OutPoint, ChannelId>| {
             transaction.input.iter().find_map(|input| watched.get(&input.previous_output).copied())
         };
         let Some(channel_id) = closes(&self.lock()) else { return };
         let txid = transaction.compute_txid();
-        let before = self.seen().insert(channel_id, txid);
-        if before != Some(txid) {
+        let mut seen = self.seen();
+        let before = seen.get(&channel_id).copied();
+        if sighting == Sighting::Broadcast && before.is_some_and(|(_, at)| at == Sighting::Mempool)
+        {
+            return;
+        }
+        seen.insert(channel_id, (txid, sighting));
+        drop(seen);
+        if before.is_none_or(|(known, _)| known != txid) {
             tracing::info!(%channel_id, %txid, "a channel's closing transaction is broadcast");
             self.changes.tell();
         }
@@ -92,10 +111,10 @@ impl FundingSpends {
             return Ok(Some(ClosingTx { txid: spend.txid, height: Some(spend.height) }));
         }
         let seen = self.seen().get(channel_id).copied();
-        Ok(seen.map(|txid| ClosingTx { txid, height: None }))
+        Ok(seen.map(|(txid, _)| ClosingTx { txid, height: None }))
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<ChannelId, Txid>> {
+    fn seen(&self) -> MutexGuard<'_, HashMap<ChannelId, (Txid, Sighting)>> {
         self.seen.lock().expect("no panic while held")
     }
 
@@ -209,14 +228,15 @@ mod tests {
         let ours = block_spending(funding).txdata.remove(0);
         let theirs = Transaction { version: Version::ONE, ..ours.clone() };
         let closing = |txid, height| Some(ClosingTx { txid, height });
-        spends.see(&block_spending(OutPoint { vout: 0, ..funding }).txdata[0]);
+        let elsewhere = block_spending(OutPoint { vout: 0, ..funding }).txdata.remove(0);
+        spends.see(&elsewhere, Sighting::Mempool);
         assert_eq!(spends.closing(&channel_id).expect("read"), None);
         assert!(!woken.has_changed().expect("open"));
-        for tx in [&theirs, &ours] {
-            spends.see(tx);
+        for (tx, sighting) in [(&ours, Sighting::Broadcast), (&theirs, Sighting::Mempool)] {
+            spends.see(tx, sighting);
             assert!(woken.has_changed().expect("open"));
             woken.mark_unchanged();
-            spends.see(tx);
+            spends.see(&ours, Sighting::Broadcast);
             assert!(!woken.has_changed().expect("open"), "nothing new");
             let now = spends.closing(&channel_id).expect("read");
             assert_eq!(now, closing(tx.compute_txid(), None));
@@ -224,7 +244,7 @@ mod tests {
         let mut block = block_spending(funding);
         block.txdata[0] = theirs.clone();
         spends.block_connected(&block, 100);
-        spends.see(&ours);
+        spends.see(&ours, Sighting::Broadcast);
         let buried = closing(theirs.compute_txid(), Some(100));
         assert_eq!(spends.closing(&channel_id).expect("read"), buried);
     }

@@ -9,7 +9,7 @@ use super::status::{internal, malformed};
 use super::stream::Steps;
 use super::{convert, routes};
 use crate::invoices::Invoices;
-use crate::payments::{Following, Payments, Rebalance};
+use crate::payments::{Following, Payments, Rebalance, State};
 
 /// The invoice outlives the attempts by this: HTLCs under way then may still arrive.
 const GRACE_SECS: u32 = 3_600;
@@ -20,6 +20,8 @@ const DEFAULT_SECS: u32 = 24 * 3_600;
 pub struct Told {
     route: Option<v1::Route>,
     following: Option<Following>,
+    /// The invoice that was made for it, to be withdrawn when the payment fails.
+    invoice: Option<([u8; 32], Invoices)>,
 }
 
 /// Plans, and unless this is a dry run makes the invoice and pays it.
@@ -46,11 +48,13 @@ pub(super) async fn rebalance(
         label: convert::label(request.label)?,
     };
     let refused = |error| refusal("amount_msat", error);
-    if let Some(following) = payments.rebalanced_before(&asked).map_err(refused)? {
-        return Ok(Told { route: None, following: Some(following) });
+    if !request.dry_run
+        && let Some(following) = payments.rebalanced_before(&asked).map_err(refused)?
+    {
+        return Ok(Told { route: None, following: Some(following), invoice: None });
     }
     let plan = payments.plan_rebalance(&asked).map_err(refused)?;
-    let mut told = Told { route: Some(routes::route(&plan)), following: None };
+    let mut told = Told { route: Some(routes::route(&plan)), following: None, invoice: None };
     if request.dry_run {
         return Ok(told);
     }
@@ -61,8 +65,25 @@ pub(super) async fn rebalance(
     let invoice = books.ask_ourselves(asked.amount_msat, expiry_secs).await;
     let invoice = invoice.map_err(|error| invoices::refusal("amount_msat", error))?;
     let bolt11 = invoice.bolt11.as_deref().unwrap_or_default();
-    told.following = Some(payments.rebalance(asked, bolt11).map_err(refused)?);
+    told.invoice = Some((invoice.payment_hash, books.clone()));
+    match payments.rebalance(asked, bolt11) {
+        Ok(following) => told.following = Some(following),
+        Err(error) => {
+            told.withdraw().await;
+            return Err(refused(error));
+        }
+    }
     Ok(told)
+}
+
+impl Told {
+    /// Nobody will pay the invoice any more; should this fail, it expires.
+    async fn withdraw(&mut self) {
+        let Some((payment_hash, books)) = self.invoice.take() else { return };
+        if let Err(error) = books.cancel(&payment_hash).await {
+            tracing::debug!(%error, "could not withdraw the invoice of a rebalance");
+        }
+    }
 }
 
 impl Steps for Told {
@@ -74,6 +95,10 @@ impl Steps for Told {
         }
         let Some(following) = &mut self.following else { return Ok(None) };
         let record = Following::next(following).await.map_err(|error| internal(&error))?;
+        if record.as_ref().is_some_and(|record| record.state == State::Failed) {
+            // Whoever stops listening here only leaves the invoice to its expiry.
+            self.withdraw().await;
+        }
         Ok(record.map(|record| v1::RebalanceUpdate { route: None, payment: Some(payment(record)) }))
     }
 }

@@ -114,6 +114,8 @@ fn forward(node: &Node, due: Option<Instant>) -> Option<Instant> {
 /// After a write of the manager comes a rest of so many times as long as its encoding took: the manager
 /// grows with the payments of the last minutes, and writing it must not crowd out the payments of this one.
 const REST: u32 = 5;
+/// The same where peers wait for monitor updates that are written with the manager.
+const REST_TOGETHER: u32 = 1;
 
 /// Writes of the manager, each with the monitor updates that wait for it; one is under way at a time, so
 /// that a busy node writes as often as the disk allows and no more often.
@@ -146,7 +148,8 @@ impl Snapshots {
         let began = Instant::now();
         let manager = MANAGER.holding(&*node.channel_manager);
         let ended = Instant::now();
-        self.rest_until = Some(ended + (ended - began) * REST);
+        let rest = if node.held.is_some() { REST_TOGETHER } else { REST };
+        self.rest_until = Some(ended + (ended - began) * rest);
         let commit = node.kv.commit_all(held.writes.into_iter().chain([manager]));
         self.under_way = Some((commit, held.updates));
         (outlet.manager_stored)();

@@ -66,10 +66,7 @@ pub fn decide(record: Option<PaymentRecord>, name: Name, news: News, now_ms: u64
     match (news, record.state) {
         (News::Sent { preimage, amount_msat, fee_msat, found }, State::Pending | State::Failed) => {
             let amount_msat = amount_msat.unwrap_or(record.amount_msat);
-            let mut parts = record.parts.clone();
-            for part in arrived(found, &record.parts, amount_msat) {
-                parts = with_part(&parts, part).unwrap_or(parts);
-            }
+            let parts = with_arrived(&record.parts, arrived(found, &record.parts, amount_msat));
             Change::Ended(PaymentRecord {
                 state: State::Succeeded,
                 preimage: Some(preimage),
@@ -126,10 +123,21 @@ fn arrived(found: Vec<Part>, known: &[Part], amount_msat: u64) -> Vec<Part> {
     if sum == amount_msat { parts } else { Vec::new() }
 }
 
+/// Puts the parts by which a payment arrived in the place of those of them that were told one by one: all
+/// are known here, so that equal ones, as where a plan splits a route in two, are parts of their own.
+fn with_arrived(known: &[Part], arrived: Vec<Part>) -> Vec<Part> {
+    if arrived.is_empty() {
+        return known.to_vec();
+    }
+    let failed: Vec<&Part> = known.iter().filter(|it| it.end != PartEnd::Succeeded).collect();
+    let too_many = (failed.len() + arrived.len()).saturating_sub(MAX_KEPT_PARTS);
+    failed.into_iter().cloned().chain(arrived).skip(too_many).collect()
+}
+
 /// Adds a part unless it was told before, and lets the oldest failed one go when there are too many.
 fn with_part(parts: &[Part], part: Part) -> Option<Vec<Part>> {
-    // Two parts of one payment never go the same way with the same amount at the same time, so an equal
-    // success is a replay; an equal failure may be a second attempt, which tells nothing new.
+    // LDK does not tell parts apart that go the same way with the same amount, so an equal success counts as
+    // a replay; an equal failure may be a second attempt, which tells nothing new.
     if parts.contains(&part) {
         return None;
     }
@@ -341,6 +349,11 @@ mod tests {
         let news = News::Sent { preimage, amount_msat, fee_msat, found: vec![part(1_000)] };
         let record = after(pending(), news);
         assert_eq!(record.parts, [part(1_000)]);
+        let found = vec![part(400), part(400), part(200)];
+        let twins = News::Sent { preimage, amount_msat, fee_msat, found: found.clone() };
+        let before = after(pending(), News::PartEnded(failed_part(1)));
+        let parts = after(after(before, twins), News::PartEnded(part(400))).parts;
+        assert_eq!((parts.len(), &parts[1..]), (4, &found[..]), "equal parts are parts too");
         assert_eq!(after(record, News::PartEnded(part(1_000))).parts.len(), 1, "told again");
     }
 

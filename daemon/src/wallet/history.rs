@@ -116,6 +116,11 @@ impl Wallet {
             }
         }
         for (anchor, txid) in &changes.tx_graph.anchors {
+            // bdk keeps what takes the place of a payment to us as well, whomever it pays.
+            let tx = ledger.bdk.tx_graph().get_tx(*txid);
+            if !tx.is_some_and(|tx| coins::concerns_us(&ledger.bdk, &tx)) {
+                continue;
+            }
             let seen_at = noted.entry(*txid).or_insert(now);
             *seen_at = now.min(anchor.confirmation_time);
         }

@@ -11,6 +11,9 @@ use crate::poll::{self, Look};
 use crate::ports::Port;
 use crate::process::Process;
 
+/// Blocks that are mined by one call.
+const PORTION_BLOCKS: usize = 50;
+
 /// What one wants different from the ordinary.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -137,7 +140,14 @@ impl Bitcoind {
 
     /// Mines blocks with what the mempool holds.
     pub fn mine_to(&self, blocks: u64, address: &Address) -> Result<Vec<BlockHash>> {
-        self.client()?.generate_to_address(blocks, address).context("mining")
+        let client = self.client()?;
+        let mut mined = Vec::new();
+        // In portions: one call has 15 s, which hundreds of blocks can take on a loaded machine.
+        for first in (0..blocks).step_by(PORTION_BLOCKS) {
+            let portion = (blocks - first).min(PORTION_BLOCKS as u64);
+            mined.extend(client.generate_to_address(portion, address).context("mining")?);
+        }
+        Ok(mined)
     }
 
     /// Mines blocks that leave the mempool where it is.

@@ -72,7 +72,7 @@ pub async fn run(network: &mut Network, topology: Topology, kills: usize) -> Res
 async fn round(network: &mut Network, topology: Topology, toll: &mut Toll) -> Result<()> {
     let victim = network.chance.below(network.nodes.len());
     let mut paying = JoinSet::new();
-    paying.spawn(traffic::run(load(network, topology).await?, |_| ()));
+    paying.spawn(traffic::run(load(network).await?, |_| ()));
     pass(network, MOMENTS_MS).await;
     network.nodes[victim].kill()?;
     toll.kills += 1;
@@ -97,16 +97,17 @@ async fn pass(network: &mut Network, most_ms: usize) {
     poll::pass(Duration::from_millis(u64::try_from(moment).unwrap_or_default())).await;
 }
 
-/// Everybody pays as far as possible, at once.
-async fn load(network: &Network, topology: Topology) -> Result<Load> {
+/// Everybody pays everybody at once, and as much as it gets: no channel runs dry however often this is done.
+async fn load(network: &Network) -> Result<Load> {
     let mut ends = Vec::new();
     for (number, node) in network.nodes.iter().enumerate() {
         ends.push(End::of(number, node).await?);
     }
-    let pairs = traffic::farthest_pairs(topology)
-        .into_iter()
-        .map(|(payer, payee)| (ends[payer].clone(), ends[payee].clone()))
-        .collect();
+    let to_others = |payer: &End| {
+        let others = ends.iter().filter(|payee| payee.number != payer.number);
+        others.map(|payee| (payer.clone(), payee.clone())).collect::<Vec<_>>()
+    };
+    let pairs = ends.iter().flat_map(to_others).collect();
     Ok(Load {
         pairs,
         amount_msat: AMOUNT_MSAT,

@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use std::str::FromStr as _;
 
 use anyhow::{Context as _, Result, bail};
-use bitcoincore_rpc::bitcoin::{Address, Network as BitcoinNetwork};
+use bitcoincore_rpc::bitcoin::hashes::Hash as _;
+use bitcoincore_rpc::bitcoin::{Address, Network as BitcoinNetwork, Txid};
 use fulmen_proto::v1::open_channel_update::State;
 use fulmen_proto::v1::{
     GetGraphChannelRequest, GetWalletBalanceRequest, NewAddressRequest, OpenChannelRequest,
@@ -118,7 +119,7 @@ impl Network {
             let stream = self.nodes[opener].channels().open(request).await.with_context(what)?;
             let mut stream = stream.into_inner();
             // One after the other as far as the broadcast: each funding needs inputs of its own.
-            follow_open(&mut stream, State::FundingBroadcast).await.with_context(what)?;
+            self.follow_to_mempool(&mut stream).await.with_context(what)?;
             opens.push(stream);
         }
         let expected = u64::try_from(opens.len())?;
@@ -129,6 +130,24 @@ impl Network {
             follow_open(&mut stream, State::Ready).await?;
         }
         self.wait_usable().await
+    }
+
+    /// Reads an open's stream until its funding waits in the mempool: blocks mined any earlier would not
+    /// confirm it.
+    pub async fn follow_to_mempool(
+        &self,
+        stream: &mut Streaming<OpenChannelUpdate>,
+    ) -> Result<OpenChannelUpdate> {
+        let update = follow_open(stream, State::FundingBroadcast).await?;
+        let funding = update.funding.as_ref().context("a broadcast funding has an outpoint")?;
+        let txid = Txid::from_slice(&funding.txid).context("which transaction?")?;
+        poll::eventually("the funding waits in the mempool", async || {
+            let waiting = self.bitcoind.mempool()?;
+            let waits = waiting.contains(&txid);
+            Ok(if waits { Look::Done(()) } else { Look::NotYet(format!("{waiting:?}")) })
+        })
+        .await?;
+        Ok(update)
     }
 
     /// Waits until every channel of every running node is ready and its peer connected.

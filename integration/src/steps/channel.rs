@@ -35,7 +35,7 @@ pub async fn open(
 ) -> Result<Channel> {
     let stream = network.nodes[opener].channels().open(request).await.context("opening")?;
     let mut stream = stream.into_inner();
-    follow_open(&mut stream, OpenState::FundingBroadcast).await?;
+    network.follow_to_mempool(&mut stream).await?;
     network.mine(ANNOUNCE_DEPTH).await?;
     let ready = follow_open(&mut stream, OpenState::Ready).await?;
     for node in [opener, accepter] {

@@ -3,6 +3,7 @@
 mod conformance;
 mod damage;
 mod faults;
+mod migrate;
 mod mirror;
 mod offline;
 mod power;

@@ -87,6 +87,7 @@ async fn a_conflicting_payment_in_a_block_displaces_the_one_that_was_seen() {
     bench.mine(vec![bench.foreign(vec![coin], stranger().script_pubkey(), 49_000)]);
     assert_eq!(bench.wallet.balance(), Balance::default());
     assert_eq!(bench.labels(), Vec::<String>::new());
+    assert_eq!(bench.entries().await, [], "what displaced it is nothing that we received");
 }
 
 #[tokio::test]
