@@ -10,7 +10,9 @@ use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{channel, pay, wallet};
 use fulmen_proto::v1::open_channel_update::State as OpenState;
-use fulmen_proto::v1::{ListPeersRequest, SummarizeGraphRequest, payment};
+use fulmen_proto::v1::{
+    ListPeersRequest, PayRequest, PaymentLimits, SummarizeGraphRequest, payment,
+};
 
 /// What is known to LDK of a payment's way when a node dies falls within these first moments.
 const LONGEST_PAYMENT_MS: usize = 60;
@@ -70,7 +72,10 @@ async fn killed_while_paying(network: &mut Network, victim: usize) -> Result<()>
     for round in 0..ROUNDS {
         let amount_msat = 10_000_000 + u64::try_from(round)?;
         let invoice = pay::invoice(&network.nodes[2], amount_msat).await?;
-        let payment = network.nodes[0].payments().pay(pay::request(&invoice.bolt11)).await;
+        // In one part: a payee holds some of several for minutes when another one came back (BOLT 4).
+        let limits = PaymentLimits { max_parts: 1, ..PaymentLimits::default() };
+        let request = PayRequest { limits: Some(limits), ..pay::request(&invoice.bolt11) };
+        let payment = network.nodes[0].payments().pay(request).await;
         let spread = LONGEST_PAYMENT_MS * round / ROUNDS + network.chance.below(10);
         poll::pass(Duration::from_millis(u64::try_from(spread)?)).await;
         network.nodes[victim].kill()?;
