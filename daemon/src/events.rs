@@ -7,6 +7,7 @@ use bitcoin::OutPoint;
 use lightning::chain::transaction::OutPoint as LdkOutPoint;
 use lightning::events::bump_transaction::BumpTransactionEvent;
 use lightning::events::{Event, HTLCHandlingFailureType, ReplayEvent};
+use lightning::sign::HTLCDescriptor;
 
 use crate::chain::Source;
 use crate::channels::{Channels, Closing, OpenRequest};
@@ -248,7 +249,7 @@ impl Rooms {
                 }
                 Ok(())
             }
-            Event::BumpTransaction(bump) => self.bump(&bump),
+            Event::BumpTransaction(bump) => self.bump(&bump).await,
             Event::ConnectionNeeded { node_id, addresses } => {
                 let peers = self.peers.clone();
                 let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -280,14 +281,21 @@ impl Rooms {
     /// LDK asks anew at each block and each rebroadcast until the claim is confirmed.
     ///
     /// Where another commitment has closed the channel already, ours can never confirm: a child of it
-    /// would only sit in the wallet as money that never comes.
-    fn bump(&self, event: &BumpTransactionEvent) -> Result<(), storage::Error> {
-        if let BumpTransactionEvent::ChannelClose { channel_id, commitment_tx, .. } = event
-            && self.channels.is_closed_otherwise(channel_id, &commitment_tx.compute_txid())?
-        {
-            return Ok(());
+    /// would only sit in the wallet as money that never comes. So would a claim of an HTLC that a block has
+    /// resolved; after a restart LDK asks for such ones again.
+    async fn bump(&self, event: &BumpTransactionEvent) -> Result<(), storage::Error> {
+        let is_in_vain = match event {
+            BumpTransactionEvent::ChannelClose { channel_id, commitment_tx, .. } => {
+                self.channels.is_closed_otherwise(channel_id, &commitment_tx.compute_txid())?
+            }
+            BumpTransactionEvent::HTLCResolution { htlc_descriptors, .. } => {
+                let htlcs = htlc_descriptors.iter().map(HTLCDescriptor::outpoint);
+                sweep::is_any_spent(&self.node, &self.source, htlcs).await
+            }
+        };
+        if !is_in_vain {
+            self.node.bumper.handle_event(event);
         }
-        self.node.bumper.handle_event(event);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Brings outputs of closed channels back to the wallet.
 
-use bitcoin::{Amount, Txid};
+use bitcoin::{Amount, OutPoint, Txid};
 use lightning::ln::types::ChannelId;
 use lightning::sign::SpendableOutputDescriptor;
 use lightning::util::sweep::OutputSpendStatus;
@@ -48,12 +48,38 @@ pub async fn without_spent(
     source: &impl ChainSource,
     outputs: Vec<SpendableOutputDescriptor>,
 ) -> Vec<SpendableOutputDescriptor> {
+    match knows_the_chain(node, source).await {
+        true => still_there(source, outputs).await,
+        false => outputs,
+    }
+}
+
+/// Whether a block has spent one of these outputs of confirmed transactions: a claim of them all can then
+/// never confirm. Where the chain does not answer, or has seen less of itself than we have, none is taken
+/// for spent, since a claim that comes to nothing costs less than one that comes too late.
+pub async fn is_any_spent(
+    node: &Node,
+    source: &impl ChainSource,
+    outpoints: impl Iterator<Item = OutPoint> + Send,
+) -> bool {
+    if !knows_the_chain(node, source).await {
+        return false;
+    }
+    for outpoint in outpoints {
+        if let Ok(None) = source.unspent(outpoint).await {
+            tracing::debug!(%outpoint, "it is spent already: no claim");
+            return true;
+        }
+    }
+    false
+}
+
+async fn knows_the_chain(node: &Node, source: &impl ChainSource) -> bool {
     let ours = node.channel_manager.current_best_block().height;
     match source.tip().await {
-        Ok(tip) if tip.height >= ours && !tip.initial_download => (),
-        Ok(_) | Err(_) => return outputs,
+        Ok(tip) => tip.height >= ours && !tip.initial_download,
+        Err(_) => false,
     }
-    still_there(source, outputs).await
 }
 
 async fn still_there(
