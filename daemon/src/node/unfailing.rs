@@ -48,6 +48,7 @@ fn durable_or_never(written: ChannelMonitorUpdateStatus) -> ChannelMonitorUpdate
 }
 
 fn wait_for_the_end() -> ! {
+    tracing::warn!("a monitor update is not durable; its channel waits for the end of the daemon");
     loop {
         std::thread::park();
     }
