@@ -13,10 +13,10 @@ use crate::graph::NodeKey;
 use crate::graph::overlay::Overlay;
 use crate::graph::view::View;
 use crate::liquidity::Beliefs;
-use crate::path::dijkstra::{Limits, Workbench};
 use crate::path::field::{Field, Scratch};
 use crate::path::kept::Shelf;
 use crate::path::lay::lay;
+use crate::path::walk::{Limits, Workbench};
 use crate::query::{MAX_HOPS, Query};
 
 /// One hop of a part: a channel and what it carries.
