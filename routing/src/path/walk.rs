@@ -31,6 +31,7 @@ pub(crate) struct Terms {
     pub base_msat: u32,
     pub ppm: u32,
     pub cltv_delta: u32,
+    /// As a slot has it: where it does not fit, [`Terms::least`] looks it up.
     pub htlc_min_msat: u64,
     pub htlc_max_msat: u64,
     pub link: u32,
@@ -39,6 +40,14 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    /// Returns the least HTLC, msat.
+    #[inline]
+    pub(crate) fn least(&self, field: &Field<'_>) -> u64 {
+        let known = self.capacity_msat.is_some() || self.htlc_min_msat < u64::from(u32::MAX);
+        let slot = || &field.view.slots[field.view.slot_of_link(self.link) as usize];
+        if known { self.htlc_min_msat } else { field.view.htlc_min_msat(slot()) }
+    }
+
     /// Returns the capacity, looked up only when it is needed.
     #[inline]
     pub(crate) fn capacity(&self, field: &Field<'_>) -> u64 {
@@ -93,12 +102,12 @@ pub(crate) fn walk(
                 return;
             }
             let best = labels.to_beat(source);
-            let cltv = label.cltv.saturating_add(terms.cltv_delta);
-            if label.cost >= best || cltv > limits.max_cltv {
+            if label.cost >= best {
                 return;
             }
             let Some((cost, amount_msat)) = measure.extend(&label, terms, best) else { return };
-            if !(cost + bound).is_finite() {
+            let cltv = label.cltv.saturating_add(terms.cltv_delta);
+            if cltv > limits.max_cltv || !(cost + bound).is_finite() {
                 return;
             }
             let (via, hops) = (edge, label.hops + 1);
@@ -110,11 +119,13 @@ pub(crate) fn walk(
         if (node as usize) < field.view.node_count() {
             for place in field.view.row(node) {
                 let slot = &field.view.slots[place as usize];
-                let htlc_min_msat = field.view.htlc_min_msat(slot);
+                let htlc_min_msat = u64::from(slot.htlc_min_msat);
                 if !measure.admits(amount, htlc_min_msat, slot.htlc_max_msat)
                     || slot.source == field.payer_in_view
                     || field.closed(slot.source)
                     || (at_payee && !field.may_end(place))
+                    || (slot.htlc_min_msat == u32::MAX
+                        && !measure.admits(amount, field.view.htlc_min_msat(slot), u64::MAX))
                 {
                     continue;
                 }

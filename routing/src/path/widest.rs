@@ -41,7 +41,7 @@ impl Measure for Narrowness<'_, '_> {
         let capacity = terms.capacity(self.field);
         let room = self.field.room(terms.link, capacity).min(terms.htlc_max_msat);
         let width = label.amount_msat.min(room);
-        if width == 0 || width < terms.htlc_min_msat {
+        if width == 0 || width < terms.least(self.field) {
             return None;
         }
         let narrow = |width: u64| (self.want_msat as f64 / width as f64) as f32;
