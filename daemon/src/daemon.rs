@@ -7,7 +7,7 @@ use bitcoin::constants::ChainHash;
 use bitcoin::secp256k1::PublicKey;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::chain::{self, Broadcaster, Listener, Source, Sync, UtxoCheck};
 use crate::channels::{self, Channels, FundingSpends, Sighting};
@@ -282,6 +282,7 @@ async fn start(
     channels.reconcile().await?;
     payments.reconcile()?;
 
+    let replayed = Arc::new(Notify::new());
     let outlet = events::outlet(events::Rooms {
         node: node.clone(),
         source: source.clone(),
@@ -292,6 +293,7 @@ async fn start(
         peers: peers.clone(),
         store: store.clone(),
         tasks: tasks.clone(),
+        replayed: replayed.clone(),
     });
     let processed = node.clone();
     tasks.spawn(Stage::Work, "process LDK's events", |stopping| {
@@ -303,12 +305,21 @@ async fn start(
     let asked = source.clone();
     tasks.spawn(Stage::Work, "refresh feerates", |stopping| refreshed.run(asked, stopping));
 
-    let (kept, old_entries, old_forwards) = (config.storage, journal.clone(), forwards.clone());
-    tasks.spawn(Stage::Work, "forget old history", |stopping| {
-        storage::every_day(stopping, move |now| {
-            let entries = old_entries.retain(kept.forget_journal_before(now))?;
-            Ok(entries + old_forwards.retain(kept.forget_forwards_before(now))?)
-        })
+    let kept = &config.storage;
+    let classes = vec![
+        journal.history(kept.keep_journal_days),
+        forwards.history(kept.keep_forwards_days),
+        payments.history(kept.keep_payments_days),
+        invoices.unpaid_history(kept.keep_unpaid_invoices_days),
+        invoices.settled_history(kept.keep_settled_invoices_days),
+        channels.closed_history(kept.keep_closed_channels_days),
+    ];
+    tasks.spawn(Stage::Work, "forget old history", |stopping| async move {
+        // What LDK tells again has to find its records.
+        tokio::select! {
+            () = replayed.notified() => storage::every_day(stopping, classes).await,
+            () = stopping.cancelled() => Ok(()),
+        }
     });
 
     let exploring = payments.clone();
