@@ -86,6 +86,8 @@ pub enum Error {
 /// # Errors
 /// See [`Error`]; each is one line for an operator.
 pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
+    // First: while it asks for a passphrase, Ctrl-C ends it as it ends any program.
+    let seed = offline::seed_file(places).load(|path| config.seed.passphrase(path))?;
     let tasks = Tasks::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
@@ -100,7 +102,6 @@ pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
         Ok(())
     });
 
-    let seed = Seed::load(&offline::seed_file(places))?;
     let store = Store::open(&places.data, &config.storage)?;
     // A failed store is waited for here and not in a task, and nothing of LDK's is called from here: its
     // threads wait for a disk that never answers.
@@ -197,7 +198,7 @@ async fn start(
     let keys = wallet::Keys::new(seed, config.network);
     let node_seed = keys.node_seed();
     let wallet = Wallet::open(store, &journal, keys)?;
-    wallet.start_at_birthday(&offline::seed_file(places), &source).await?;
+    wallet.start_at_birthday(offline::seed_file(places).path(), &source).await?;
     let mut caught_up = [wallet_listener(&wallet)];
     let mut sync = Sync::catch_up(source.clone(), store, &config.bitcoind, &mut caught_up).await?;
     let tip = sync.tip();
