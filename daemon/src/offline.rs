@@ -51,11 +51,10 @@ pub fn run(command: &Command, places: &Places, config: &Config) -> Result<String
             if !*restore && file.path().exists() {
                 return Err(SeedError::Exists(file.path().to_owned()).into());
             }
-            let passphrase = encrypt.then(|| config.seed.new_passphrase()).transpose()?;
-            make_private(places)?;
+            let passphrase = || encrypt.then(|| config.seed.new_passphrase()).transpose();
             let words = match restore {
-                true => restore_seed(&file, *birthday, passphrase.as_ref(), &config.seed)?,
-                false => make_seed(&file, passphrase.as_ref())?,
+                true => restore_seed(&file, *birthday, &passphrase, places, &config.seed)?,
+                false => make_seed(&file, &passphrase, places)?,
             };
             Ok(told(&words, *restore, *json, places))
         }
@@ -65,9 +64,14 @@ pub fn run(command: &Command, places: &Places, config: &Config) -> Result<String
     }
 }
 
-fn make_seed(file: &SeedFile, passphrase: Option<&Passphrase>) -> Result<Seed, Error> {
+/// Asks, once all else is known, for the passphrase that a seed is to be encrypted under.
+type Ask<'a> = &'a dyn Fn() -> Result<Option<Passphrase>, SeedError>;
+
+fn make_seed(file: &SeedFile, passphrase: Ask<'_>, places: &Places) -> Result<Seed, Error> {
+    let passphrase = passphrase()?;
     let seed = Seed::generate()?;
-    file.store(&seed, passphrase)?;
+    make_private(places)?;
+    file.store(&seed, passphrase.as_ref())?;
     // Lost at a crash, it costs only a longer search for money that is not there.
     Birthday::New.store(file.path())?;
     Ok(seed)
@@ -77,7 +81,8 @@ fn make_seed(file: &SeedFile, passphrase: Option<&Passphrase>) -> Result<Seed, E
 fn restore_seed(
     file: &SeedFile,
     birthday: Option<Birthday>,
-    passphrase: Option<&Passphrase>,
+    passphrase: Ask<'_>,
+    places: &Places,
     config: &wallet::Config,
 ) -> Result<Seed, Error> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -91,23 +96,22 @@ fn restore_seed(
     let seed = Seed::parse(&Zeroizing::new(words))?;
     let path = file.path();
     if path.exists() {
-        let stored = match birthday {
-            Some(_) => file.load(|path| config.passphrase(path)).ok(),
-            None => None,
-        };
-        if stored.is_none_or(|stored| stored.words() != seed.words()) {
-            return Err(SeedError::Exists(path.to_owned()).into());
+        let Some(birthday) = birthday else { return Err(SeedError::Exists(path.into()).into()) };
+        let stored = file.load(|path| config.passphrase(path));
+        if stored.map_or(true, |stored| stored.words() != seed.words()) {
+            return Err(SeedError::Exists(path.into()).into());
         }
-    } else {
-        // Before the seed: what is said of another one must never be taken for this one's.
-        Birthday::forget(path)?;
+        birthday.store(path)?;
+        return Ok(seed);
     }
+    let passphrase = passphrase()?;
+    make_private(places)?;
+    // Before the seed: what is said of another one must never be taken for this one's.
+    Birthday::forget(path)?;
     if let Some(birthday) = birthday {
         birthday.store(path)?;
     }
-    if !path.exists() {
-        file.store(&seed, passphrase)?;
-    }
+    file.store(&seed, passphrase.as_ref())?;
     Ok(seed)
 }
 
