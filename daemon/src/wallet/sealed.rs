@@ -28,10 +28,10 @@ pub(super) struct Cost {
     pub(super) lanes: u8,
 }
 
-/// A quarter of a GiB and most of a second: paid once a start.
+/// A quarter of a GiB and about a second: paid once a start.
 pub(super) const COST: Cost = Cost { memory_kib: 256 << 10, passes: 3, lanes: 1 };
 /// A header that asks for more is not one of ours.
-const MOST: Cost = Cost { memory_kib: 1 << 20, passes: 64, lanes: 16 };
+const MOST: Cost = Cost { memory_kib: 512 << 10, passes: 64, lanes: 16 };
 
 /// What has to be new each time.
 pub(super) struct Chance {
