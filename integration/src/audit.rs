@@ -2,17 +2,11 @@
 mod books;
 mod ledger;
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, bail};
 
-use crate::daemon::{Node, log};
+use crate::daemon::log;
 use crate::network::Network;
-use crate::poll::{self, Look};
 use crate::steps::wallet;
-
-/// The wallet asks the chain about each displaced transaction.
-const PATIENCE_FOR_DISPLACED: Duration = Duration::from_secs(20);
 
 /// What the audit found.
 #[derive(Debug, Default)]
@@ -98,34 +92,17 @@ async fn reopen(network: &mut Network) -> Result<Vec<String>> {
             balances.closing_sat,
         )
     };
-    let difference = async |node: &Node, before: &_| -> Result<Option<String>> {
-        let after = wallet::balances(node).await?;
-        let differs = owned(before) != owned(&after);
-        Ok(differs.then(|| {
-            format!(
-                "{} had {:?} and has {:?} after a restart (confirmed, unconfirmed, local, remote, closing)",
-                node.name(),
-                owned(before),
-                owned(&after)
-            )
-        }))
-    };
     let mut differences = Vec::new();
     for (node, before) in network.nodes.iter().zip(before) {
-        if difference(node, &before).await?.is_none() {
-            continue;
+        let after = wallet::balances(node).await?;
+        if owned(&before) != owned(&after) {
+            differences.push(format!(
+                "{} had {:?} and has {:?} after a restart (confirmed, unconfirmed, local, remote, closing)",
+                node.name(),
+                owned(&before),
+                owned(&after)
+            ));
         }
-        // LDK offers claims of long closed channels again. Their outputs are spent, bitcoind refuses them, but the
-        // wallet counts them until the next block shows that they are displaced.
-        network.mine(1).await?;
-        let same =
-            poll::eventually_within(PATIENCE_FOR_DISPLACED, "the books settle", async || {
-                Ok(match difference(node, &before).await? {
-                    None => Look::Done(()),
-                    Some(difference) => Look::NotYet(difference),
-                })
-            });
-        differences.extend(same.await.err().map(|error| format!("{error:#}")));
     }
     Ok(differences)
 }

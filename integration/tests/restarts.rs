@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bitcoincore_rpc::bitcoin::hashes::Hash as _;
-use fulmen_integration::daemon::Settings;
 use fulmen_integration::network::funding::{Plan, follow_open};
 use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::poll::{self, Look};
@@ -17,14 +16,9 @@ use fulmen_proto::v1::{
 /// What is known to LDK of a payment's way when a node dies falls within these first moments.
 const LONGEST_PAYMENT_MS: usize = 60;
 
-/// Monitors and the manager that they belong to become durable together: then no kill closes a channel.
-fn together() -> Settings {
-    Settings::default().with("storage", "async_persistence", true)
-}
-
 #[test]
 fn peers_find_each_other_again() {
-    scenario::run_with("reconnect", together(), async |network| {
+    scenario::run("reconnect", async |network| {
         network.build(&Plan::balanced(Topology::Pair)).await?;
         // Each side in turn: whoever remains must connect again, or be connected to.
         for node in [0, 1] {
@@ -45,23 +39,17 @@ fn peers_find_each_other_again() {
 
 #[test]
 fn the_payer_dies_in_the_middle_of_payments() {
-    scenario::run_with("kill-payer", together(), async |network| {
-        killed_while_paying(network, 0).await
-    });
+    scenario::run("kill-payer", async |network| killed_while_paying(network, 0).await);
 }
 
 #[test]
 fn the_forwarder_dies_in_the_middle_of_payments() {
-    scenario::run_with("kill-forwarder", together(), async |network| {
-        killed_while_paying(network, 1).await
-    });
+    scenario::run("kill-forwarder", async |network| killed_while_paying(network, 1).await);
 }
 
 #[test]
 fn the_payee_dies_in_the_middle_of_payments() {
-    scenario::run_with("kill-payee", together(), async |network| {
-        killed_while_paying(network, 2).await
-    });
+    scenario::run("kill-payee", async |network| killed_while_paying(network, 2).await);
 }
 
 /// Kills a node at moments spread over a payment's life; every payment must reach an end that
@@ -100,7 +88,7 @@ async fn killed_while_paying(network: &mut Network, victim: usize) -> Result<()>
 
 #[test]
 fn a_node_dies_while_an_htlc_is_held_up_by_the_payee() {
-    scenario::run_with("kill-held", together(), async |network| {
+    scenario::run("kill-held", async |network| {
         network.build(&Plan::balanced(Topology::Line(3))).await?;
         for victim in [0, 1] {
             let [alice, bob, carol] = &network.nodes[..] else { unreachable!("a line of three") };
@@ -126,16 +114,12 @@ fn a_node_dies_while_an_htlc_is_held_up_by_the_payee() {
 
 #[test]
 fn the_opener_dies_at_each_stage_of_an_open() {
-    scenario::run_with("kill-opener", together(), async |network| {
-        killed_while_opening(network, 0).await
-    });
+    scenario::run("kill-opener", async |network| killed_while_opening(network, 0).await);
 }
 
 #[test]
 fn the_accepter_dies_at_each_stage_of_an_open() {
-    scenario::run_with("kill-accepter", together(), async |network| {
-        killed_while_opening(network, 1).await
-    });
+    scenario::run("kill-accepter", async |network| killed_while_opening(network, 1).await);
 }
 
 /// Kills one side after each state of an open; the channel is there for both in the end or for

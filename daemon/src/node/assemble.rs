@@ -13,18 +13,19 @@ use lightning::sign::{EntropySource, InMemorySigner, NodeSigner};
 use lightning::util::config::UserConfig;
 use tokio::sync::Notify;
 
+use super::gate::Gate;
 use super::gossip::answer::Answers;
 use super::gossip::order::{OrderedGossip, Resolving};
 use super::keys::Keys;
 use super::logger::Logger;
+use super::messages::ChannelMessages;
 use super::router::NodeRouter;
 use super::together::{HeldStore, Together};
 use super::types::{
     Broadcaster, Bumper, ChainMonitor, ChannelManager, ChannelManagerReadArgs, GossipSync,
-    HeldPersister, MessageRouter, MonitorPersister, OnionMessenger, PeerManager, RestoredMonitor,
-    Sweeper,
+    HeldBroadcaster, HeldPersister, MessageRouter, MonitorPersister, OnionMessenger, PeerManager,
+    RestoredMonitor, Sweeper,
 };
-use super::unfailing::Unfailing;
 use super::{Config, Node, restore};
 use crate::chain::{Listener, UtxoCheck};
 use crate::feerates::Feerates;
@@ -53,7 +54,7 @@ pub struct Materials {
     pub utxo_check: Arc<UtxoCheck>,
     /// Where a node that has no state yet begins.
     pub tip: BestBlock,
-    /// Write monitor updates together with the manager; see [`super::together`].
+    /// Let LDK wait for its monitor updates; see [`super::together`].
     pub async_persistence: bool,
 }
 
@@ -90,35 +91,34 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
     let started_at = since_epoch();
     let keys = Arc::new(Keys::new(&seed, started_at, wallet.clone()));
 
-    let persister = Arc::new(MonitorPersister::new(
+    let gate = Arc::new(if async_persistence { Gate::open() } else { Gate::default() });
+    let broadcasts = Arc::new(HeldBroadcaster::new(broadcaster.clone(), gate.clone()));
+
+    let stored = MonitorPersister::new(
         kv.clone(),
         logger.clone(),
         config.monitor_updates_before_rewrite,
         keys.clone(),
         keys.clone(),
-        broadcaster.clone(),
+        broadcasts.clone(),
         feerates.clone(),
-    ));
-    let monitors = restore::monitors(&persister)?;
-    let held = async_persistence.then(|| Arc::new(HeldStore::new(kv.clone())));
-    let persister: Arc<dyn Persist<InMemorySigner> + Send + Sync> = match &held {
-        None => Arc::new(Unfailing(persister)),
-        Some(held) => {
-            let persister = HeldPersister::new(
-                held.clone(),
-                logger.clone(),
-                config.monitor_updates_before_rewrite,
-                keys.clone(),
-                keys.clone(),
-                broadcaster.clone(),
-                feerates.clone(),
-            );
-            Arc::new(Together::new(persister, held.clone()))
-        }
-    };
+    );
+    let monitors = restore::monitors(&stored)?;
+    let held = Arc::new(HeldStore::new(kv.clone()));
+    let persister = HeldPersister::new(
+        held.clone(),
+        logger.clone(),
+        config.monitor_updates_before_rewrite,
+        keys.clone(),
+        keys.clone(),
+        broadcasts.clone(),
+        feerates.clone(),
+    );
+    let persister: Arc<dyn Persist<InMemorySigner> + Send + Sync> =
+        Arc::new(Together::new(persister, held.clone(), async_persistence));
     let chain_monitor = Arc::new(ChainMonitor::new(
         None,
-        broadcaster.clone(),
+        broadcasts.clone(),
         logger.clone(),
         feerates.clone(),
         persister,
@@ -147,7 +147,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
             keys.clone(),
             feerates.clone(),
             chain_monitor.clone(),
-            broadcaster.clone(),
+            broadcasts.clone(),
             router.clone(),
             message_router.clone(),
             logger.clone(),
@@ -160,7 +160,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         None => ChannelManager::new(
             feerates.clone(),
             chain_monitor.clone(),
-            broadcaster.clone(),
+            broadcasts.clone(),
             router.clone(),
             message_router.clone(),
             logger.clone(),
@@ -218,7 +218,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         Arc::new(OrderedGossip::new(gossip.clone(), resolving.clone(), answers.clone()));
     let peer_manager = Arc::new(PeerManager::new(
         MessageHandler {
-            chan_handler: channel_manager.clone(),
+            chan_handler: Arc::new(ChannelMessages::new(channel_manager.clone(), gate.clone())),
             route_handler: ordered_gossip.clone(),
             onion_message_handler: onion_messenger.clone(),
             custom_message_handler: answers,
@@ -230,7 +230,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         keys.clone(),
     ));
     let bumper = Bumper::new(
-        broadcaster.clone(),
+        broadcasts.clone(),
         Arc::new(WalletSync::new(wallet_source, logger.clone())),
         keys.clone(),
         logger.clone(),
@@ -239,7 +239,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
     let monitors = monitors
         .into_iter()
         .map(|(_, monitor)| {
-            Arc::new((monitor, broadcaster.clone(), feerates.clone(), logger.clone()))
+            Arc::new((monitor, broadcasts.clone(), feerates.clone(), logger.clone()))
         })
         .collect();
     let node = Arc::new(Node {
@@ -261,6 +261,8 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         network,
         config,
         held,
+        gate,
+        broadcasts,
         kv,
         wake: Notify::new(),
     });
@@ -303,14 +305,12 @@ impl Assembled {
                 .chain_monitor
                 .load_existing_monitor(channel_id, monitor)
                 .expect("monitors in the store have distinct channel ids");
-            if self.node.held.is_some() {
-                // LDK regenerates what was under way at a kill, but for a channel's first monitor: a
-                // manager written with it waits for word of it, and its channel would stay pending.
-                self.node
-                    .chain_monitor
-                    .channel_monitor_updated(channel_id, update)
-                    .expect("the monitor has just been loaded");
-            }
+            // LDK regenerates what was under way at a kill, but for a channel's first monitor: a manager
+            // written while LDK waited for it waits for word of it, and its channel would stay pending.
+            self.node
+                .chain_monitor
+                .channel_monitor_updated(channel_id, update)
+                .expect("the monitor has just been loaded");
         }
         self.node
     }

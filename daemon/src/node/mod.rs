@@ -1,11 +1,15 @@
 //! LDK assembled: restored from the store, wired to chain, wallet and peers, and driven.
 
 pub mod assemble;
+pub mod broadcasts;
+pub mod checkpoint;
 pub mod config;
 pub mod decode;
+pub mod gate;
 pub mod gossip;
 pub mod keys;
 pub mod logger;
+pub mod messages;
 pub mod net;
 pub mod planner;
 pub mod process;
@@ -16,7 +20,6 @@ pub mod scorer;
 pub mod sweep;
 pub mod together;
 pub mod types;
-mod unfailing;
 
 use std::sync::Arc;
 
@@ -67,8 +70,12 @@ pub struct Node {
     pub network: Network,
     /// The configuration of this room.
     pub config: Config,
-    /// Monitor updates that wait for the manager; none where each is written for itself.
-    held: Option<Arc<together::HeldStore>>,
+    /// Monitor updates that wait for the next checkpoint.
+    held: Arc<together::HeldStore>,
+    /// What waits for it to be durable.
+    gate: Arc<gate::Gate>,
+    /// The same for transactions.
+    broadcasts: Arc<types::HeldBroadcaster>,
     kv: Arc<crate::storage::KvStore>,
     wake: Notify,
 }

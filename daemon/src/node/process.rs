@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lightning::events::{Event, ReplayEvent};
-use lightning::ln::types::ChannelId;
 use lightning::sign::EntropySource;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::restore::{BELIEFS, GRAPH, MANAGER, SCORER, StoredBeliefs};
+use super::checkpoint::Checkpoints;
+use super::restore::{BELIEFS, GRAPH, SCORER, StoredBeliefs};
 use super::{Node, gossip, sweep};
 use crate::storage::Commit;
 use crate::tasks::Outcome;
@@ -37,15 +37,19 @@ const PRUNE_TICK: Duration = Duration::from_secs(3600);
 
 /// Runs until `stopping`, then stores what changed last.
 ///
-/// Safe at a kill between any two lines: an event is forgotten by LDK only in a manager that is written
-/// after the event was handled, and the store makes writes durable in the order in which they were
-/// made, so the record of an event is durable before LDK forgets it; at worst it is told again.
+/// Safe at a kill between any two lines: an event is forgotten by LDK only in a checkpoint that is taken
+/// after the event was handled, what LDK knew is in the queue before anybody is told of the event, and the store
+/// makes writes durable in the order in which they were made: at worst an event is told again.
 pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -> Outcome {
     let mut timers = Timers::new();
-    let mut snapshots = Snapshots::default();
+    let checkpoints = Checkpoints::new(&node, &*outlet.manager_stored);
+    let handle = |event: Event| {
+        checkpoints.cover(&event);
+        (outlet.event)(event)
+    };
     let mut forward_at: Option<Instant> = None;
-    node.channel_manager.process_pending_events_async(|event| (outlet.event)(event)).await;
-    node.chain_monitor.process_pending_events_async(|event| (outlet.event)(event)).await;
+    node.channel_manager.process_pending_events_async(handle).await;
+    node.chain_monitor.process_pending_events_async(handle).await;
     (outlet.replay_ended)();
     while !stopping.is_cancelled() {
         let manager_changed = node.channel_manager.get_event_or_persistence_needed_future();
@@ -53,12 +57,12 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
         let message_changed = node.onion_messenger.get_update_future();
 
         // Events first: what a failure teaches has to be known before LDK retries the payment.
-        node.channel_manager.process_pending_events_async(|event| (outlet.event)(event)).await;
+        node.channel_manager.process_pending_events_async(handle).await;
         forward_at = forward(&node, forward_at);
-        node.chain_monitor.process_pending_events_async(|event| (outlet.event)(event)).await;
-        node.onion_messenger.process_pending_events_async(|event| (outlet.event)(event)).await;
+        node.chain_monitor.process_pending_events_async(handle).await;
+        node.onion_messenger.process_pending_events_async(handle).await;
         node.peer_manager.process_events();
-        snapshots.begin(&node, &outlet);
+        checkpoints.begin_if_due();
 
         tokio::select! {
             () = stopping.cancelled() => (),
@@ -67,20 +71,14 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
             () = monitor_changed => (),
             () = message_changed => (),
             () = sleep_until(forward_at.unwrap_or_else(Instant::now)), if forward_at.is_some() => (),
-            () = held_more(&node) => (),
-            durable_or_rested = snapshots.durable_or_rested(&node) => durable_or_rested?,
+            () = node.held.more() => (),
+            () = node.gate.someone_waits() => (),
+            durable_or_due = checkpoints.durable_or_due() => durable_or_due?,
             tick = timers.next() => tick.act(&node),
         }
     }
-    node.channel_manager.process_pending_events_async(|event| (outlet.event)(event)).await;
-    snapshots.dirty = true;
-    loop {
-        snapshots.rest_until = None;
-        if !snapshots.begin(&node, &outlet) {
-            break;
-        }
-        snapshots.durable_or_rested(&node).await?;
-    }
+    node.channel_manager.process_pending_events_async(handle).await;
+    checkpoints.finish().await?;
     GRAPH.write(&node.kv, &*node.graph).await?;
     store_scorer(&node).await?;
     store_beliefs(&node).await?;
@@ -108,76 +106,6 @@ fn forward(node: &Node, due: Option<Instant>) -> Option<Instant> {
             let random = u64::from_le_bytes(random[..8].try_into().expect("eight of 32 bytes"));
             Some(Instant::now() + Duration::from_millis(random % longest_ms.saturating_add(1)))
         }
-    }
-}
-
-/// After a write of the manager comes a rest of so many times as long as its encoding took: the manager
-/// grows with the payments of the last minutes, and writing it must not crowd out the payments of this one.
-const REST: u32 = 5;
-/// The same where peers wait for monitor updates that are written with the manager.
-const REST_TOGETHER: u32 = 1;
-
-/// Writes of the manager, each with the monitor updates that wait for it; one is under way at a time, so
-/// that a busy node writes as often as the disk allows and no more often.
-#[derive(Default)]
-struct Snapshots {
-    dirty: bool,
-    /// When the next write may begin.
-    rest_until: Option<Instant>,
-    /// Something waits for that moment.
-    resting: bool,
-    under_way: Option<(Commit, Vec<(ChannelId, u64)>)>,
-}
-
-impl Snapshots {
-    /// Begins a write if something changed; returns whether one is under way.
-    fn begin(&mut self, node: &Node, outlet: &Outlet) -> bool {
-        self.dirty |= node.channel_manager.get_and_clear_needs_persistence();
-        if self.under_way.is_some() {
-            return true;
-        }
-        let waits = self.dirty || node.held.as_ref().is_some_and(|held| !held.is_empty());
-        self.resting = waits && self.rest_until.is_some_and(|moment| Instant::now() < moment);
-        if !waits || self.resting {
-            return false;
-        }
-        // Taken before the manager is: the manager then knows every update that is written with it. The
-        // other way round a kill would leave monitors that are ahead of it, and their channels close.
-        let held = node.held.as_ref().map(|held| held.take()).unwrap_or_default();
-        self.dirty = false;
-        let began = Instant::now();
-        let manager = MANAGER.holding(&*node.channel_manager);
-        let ended = Instant::now();
-        let rest = if node.held.is_some() { REST_TOGETHER } else { REST };
-        self.rest_until = Some(ended + (ended - began) * rest);
-        let commit = node.kv.commit_all(held.writes.into_iter().chain([manager]));
-        self.under_way = Some((commit, held.updates));
-        (outlet.manager_stored)();
-        true
-    }
-
-    /// Completes when the write under way is durable, and tells LDK which updates are; else when the rest is
-    /// over that something waits for; else never. May be dropped and called again.
-    async fn durable_or_rested(&mut self, node: &Node) -> Outcome {
-        match (&mut self.under_way, self.rest_until) {
-            (Some((commit, _)), _) => commit.await?,
-            (None, Some(moment)) if self.resting => sleep_until(moment).await,
-            (None, _) => std::future::pending().await,
-        }
-        for (channel_id, update) in self.under_way.take().map(|(_, done)| done).unwrap_or_default()
-        {
-            if let Err(error) = node.chain_monitor.channel_monitor_updated(channel_id, update) {
-                tracing::error!(?error, %channel_id, update, "LDK does not know a durable update");
-            }
-        }
-        Ok(())
-    }
-}
-
-async fn held_more(node: &Node) {
-    match &node.held {
-        Some(held) => held.more().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -100,16 +100,16 @@ const SWEEPER: Slot = Slot {
 impl Slot {
     /// Enqueues a new value; it becomes durable after everything enqueued before it.
     pub fn write(self, store: &KvStore, value: &impl Writeable) -> Commit {
-        store.commit_all([self.holding(value)])
+        store.commit_all([self.holding(value.encode())])
     }
 
-    /// Returns the write, for a batch of several.
-    pub fn holding(self, value: &impl Writeable) -> KvWrite {
+    /// Returns the write of an encoded value, for a batch of several.
+    pub fn holding(self, value: Vec<u8>) -> KvWrite {
         KvWrite {
             primary: self.primary.to_owned(),
             secondary: self.secondary.to_owned(),
             key: self.key.to_owned(),
-            value: Some(value.encode()),
+            value: Some(value),
         }
     }
 

@@ -1,10 +1,4 @@
-//! LDK's `Persist` by which monitor updates become durable in one batch with the manager that made them.
-//!
-//! With each update written for itself, a kill between an update and the next write of the manager leaves
-//! a manager older than its monitors, and LDK closes such channels by force. Here an update is held back,
-//! LDK is told `InProgress`, and the processing loop writes all that is held *and then* a manager taken
-//! afterwards in one batch: what the batch knows of a channel, the manager in it knows too. Only when the
-//! batch is durable does LDK hear of it, and only then does it answer the peer.
+//! LDK's `Persist` that holds monitor updates back for the next [checkpoint](super::checkpoint).
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -121,16 +115,20 @@ impl KVStoreSync for HeldStore {
     }
 }
 
-/// Tells LDK that updates are under way, and remembers which.
+/// Holds updates back, and tells LDK that they are complete or that they are under way.
+///
+/// Complete, and LDK goes on; what it says then has to wait at the gate. Under way, and LDK itself waits with its
+/// answer to the peer, which LDK calls beta.
 pub struct Together {
     persister: HeldPersister,
     store: Arc<HeldStore>,
+    ldk_waits: bool,
 }
 
 impl Together {
     /// Persists through `persister`, which writes to `store`.
-    pub fn new(persister: HeldPersister, store: Arc<HeldStore>) -> Self {
-        Self { persister, store }
+    pub fn new(persister: HeldPersister, store: Arc<HeldStore>, ldk_waits: bool) -> Self {
+        Self { persister, store, ldk_waits }
     }
 
     /// The update joins the batch of its writes, or a later one: it is never told before they are durable.
@@ -140,6 +138,7 @@ impl Together {
         update: Option<(ChannelId, u64)>,
     ) -> ChannelMonitorUpdateStatus {
         match written {
+            ChannelMonitorUpdateStatus::Completed if !self.ldk_waits => written,
             ChannelMonitorUpdateStatus::Completed | ChannelMonitorUpdateStatus::InProgress => {
                 self.store.held().updates.extend(update);
                 self.store.more.notify_one();

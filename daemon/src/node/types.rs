@@ -12,10 +12,12 @@ use lightning::routing::{gossip, router};
 use lightning::sign::InMemorySigner;
 use lightning::util::{persist, sweep};
 
+use super::broadcasts;
 use super::gossip::answer::Answers;
 use super::gossip::order::OrderedGossip;
 use super::keys::Keys;
 use super::logger::Logger;
+use super::messages::ChannelMessages;
 use super::router::NodeRouter;
 use super::together::HeldStore;
 use crate::chain::UtxoCheck;
@@ -28,11 +30,14 @@ type Filter = Arc<dyn chain::Filter + Send + Sync>;
 /// Sends transactions, after the wallet has seen them.
 pub type Broadcaster = wallet::Announcer<crate::chain::Broadcaster>;
 
+/// The same for what LDK sends: it waits until the store knows why.
+pub type HeldBroadcaster = broadcasts::HeldBroadcaster<Broadcaster>;
+
 /// Watches the chain for our channels.
 pub type ChainMonitor = chainmonitor::ChainMonitor<
     InMemorySigner,
     Filter,
-    Arc<Broadcaster>,
+    Arc<HeldBroadcaster>,
     Arc<Feerates>,
     Arc<Logger>,
     Arc<dyn chainmonitor::Persist<InMemorySigner> + Send + Sync>,
@@ -45,7 +50,7 @@ pub type MonitorPersister = persist::MonitorUpdatingPersister<
     Arc<Logger>,
     Arc<Keys>,
     Arc<Keys>,
-    Arc<Broadcaster>,
+    Arc<HeldBroadcaster>,
     Arc<Feerates>,
 >;
 
@@ -55,7 +60,7 @@ pub type HeldPersister = persist::MonitorUpdatingPersister<
     Arc<Logger>,
     Arc<Keys>,
     Arc<Keys>,
-    Arc<Broadcaster>,
+    Arc<HeldBroadcaster>,
     Arc<Feerates>,
 >;
 
@@ -65,7 +70,7 @@ pub type ChannelMonitor = channelmonitor::ChannelMonitor<InMemorySigner>;
 /// Runs all channels.
 pub type ChannelManager = channelmanager::ChannelManager<
     Arc<ChainMonitor>,
-    Arc<Broadcaster>,
+    Arc<HeldBroadcaster>,
     Arc<Keys>,
     Arc<Keys>,
     Arc<Keys>,
@@ -79,7 +84,7 @@ pub type ChannelManager = channelmanager::ChannelManager<
 pub type ChannelManagerReadArgs<'a> = channelmanager::ChannelManagerReadArgs<
     'a,
     Arc<ChainMonitor>,
-    Arc<Broadcaster>,
+    Arc<HeldBroadcaster>,
     Arc<Keys>,
     Arc<Keys>,
     Arc<Keys>,
@@ -127,7 +132,7 @@ pub type OnionMessenger = messenger::OnionMessenger<
 /// Connections to peers over TCP.
 pub type PeerManager = peer_handler::PeerManager<
     lightning_net_tokio::SocketDescriptor,
-    Arc<ChannelManager>,
+    Arc<ChannelMessages>,
     Arc<OrderedGossip>,
     Arc<OnionMessenger>,
     Arc<Logger>,
@@ -149,11 +154,11 @@ pub type Sweeper = sweep::OutputSweeperSync<
 
 /// Adds fees to commitments and HTLC claims from the wallet.
 pub type Bumper = BumpTransactionEventHandlerSync<
-    Arc<Broadcaster>,
+    Arc<HeldBroadcaster>,
     Arc<WalletSync<Arc<Wallet>, Arc<Logger>>>,
     Arc<Keys>,
     Arc<Logger>,
 >;
 
 /// A monitor on its way from the store to the [`ChainMonitor`]: it takes in the blocks it missed first.
-pub type RestoredMonitor = (ChannelMonitor, Arc<Broadcaster>, Arc<Feerates>, Arc<Logger>);
+pub type RestoredMonitor = (ChannelMonitor, Arc<HeldBroadcaster>, Arc<Feerates>, Arc<Logger>);

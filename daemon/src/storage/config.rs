@@ -12,7 +12,7 @@ pub struct Config {
     pub mirror: Option<PathBuf>,
     /// End the daemon when the mirror fails, rather than warn and go on with one copy.
     pub stop_without_mirror: bool,
-    /// Let channels go on while their monitor update is being written, several at a time.
+    /// Let LDK itself wait for each monitor update, rather than hold back what it says until the update is stored.
     ///
     /// LDK calls this mode beta: in rare cases it may lead to loss of funds.
     pub async_persistence: bool,

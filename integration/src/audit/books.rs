@@ -1,5 +1,6 @@
 //! The nodes' own records against each other: what one paid, others received or earned.
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
 use fulmen_proto::v1::{
@@ -15,23 +16,36 @@ use crate::steps::channel;
 
 const PAGE_SIZE: u32 = 1_000;
 
+/// A payee holds parts of a payment that never becomes whole for three ticks of a minute (BOLT 4, `mpp_timeout`).
+const PATIENCE: Duration = Duration::from_secs(240);
+
 /// Waits until no payment, no invoice's claim and no HTLC is under way.
 pub(super) async fn nothing_pending(network: &Network) -> Result<()> {
     for node in &network.nodes {
-        poll::eventually(&format!("{} has nothing pending", node.name()), async || {
-            let mut pending = Vec::new();
-            let payments = payments(node, payment::State::Pending).await?;
-            pending.extend(payments.iter().map(|one| format!("payment {}", hex(&one.payment_id))));
-            let claiming = invoices(node, invoice::State::Claiming).await?;
-            pending
-                .extend(claiming.iter().map(|one| format!("invoice {}", hex(&one.payment_hash))));
-            for channel in channel::all(node).await? {
-                for htlc in &channel.htlcs {
-                    pending.push(format!("HTLC of {} msat", htlc.amount_msat));
+        poll::eventually_within(
+            PATIENCE,
+            &format!("{} has nothing pending", node.name()),
+            async || {
+                let mut pending = Vec::new();
+                let payments = payments(node, payment::State::Pending).await?;
+                pending
+                    .extend(payments.iter().map(|one| format!("payment {}", hex(&one.payment_id))));
+                let claiming = invoices(node, invoice::State::Claiming).await?;
+                pending.extend(
+                    claiming.iter().map(|one| format!("invoice {}", hex(&one.payment_hash))),
+                );
+                for channel in channel::all(node).await? {
+                    for htlc in &channel.htlcs {
+                        pending.push(format!("HTLC of {} msat", htlc.amount_msat));
+                    }
                 }
-            }
-            Ok(if pending.is_empty() { Look::Done(()) } else { Look::NotYet(pending.join(", ")) })
-        })
+                Ok(if pending.is_empty() {
+                    Look::Done(())
+                } else {
+                    Look::NotYet(pending.join(", "))
+                })
+            },
+        )
         .await?;
     }
     Ok(())

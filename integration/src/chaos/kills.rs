@@ -8,9 +8,9 @@ use tokio::task::JoinSet;
 use crate::audit;
 use crate::network::funding::Plan;
 use crate::network::{Network, Topology};
-use crate::poll::{self, Look};
+use crate::poll;
+use crate::steps::channel;
 use crate::steps::traffic::{self, End, Load, Outcome, Until};
-use crate::steps::{chain, channel};
 
 /// Payments of one round, all under way at once.
 const PAYMENTS: usize = 12;
@@ -22,9 +22,6 @@ const MOMENTS_MS: usize = 400;
 const OPENING_MS: usize = 800;
 /// One kill in so many is followed by another one while the daemon opens its store.
 const OPENING_EVERY: usize = 4;
-/// Money on chain for channels that have to be opened again: outputs of so much for each node.
-const OUTPUT_SAT: u64 = 50_000_000;
-const OUTPUTS: usize = 30;
 
 /// What the kills did.
 #[derive(Debug, Default)]
@@ -39,21 +36,15 @@ pub struct Toll {
     pub failed: usize,
     /// Payments whose payer or payee was killed before it told anything.
     pub untold: usize,
-    /// Channels that LDK closed by force and that were opened again.
-    pub reopened: usize,
     /// Kill, restart, settling and audit of all rounds.
     pub elapsed: Duration,
 }
 
 /// Builds the topology and kills one of its daemons `kills` times under load.
 ///
-/// After each kill the money is audited to the satoshi. Channels that were closed by force are swept and
-/// opened again.
+/// After each kill all channels must work again, and the money is audited to the satoshi.
 pub async fn run(network: &mut Network, topology: Topology, kills: usize) -> Result<Toll> {
     network.build(&Plan::balanced(topology)).await?;
-    for node in 0..network.nodes.len() {
-        network.give_node(node, OUTPUT_SAT, OUTPUTS).await?;
-    }
     let began = Instant::now();
     let mut toll = Toll::default();
     while toll.kills < kills {
@@ -85,19 +76,14 @@ async fn round(network: &mut Network, topology: Topology, toll: &mut Toll) -> Re
     }
     network.nodes[victim].launch().await?;
     network.wait_synced().await?;
-    settle(network, topology, toll).await?;
+    network.wait_usable().await?;
+    for (one, other) in topology.edges() {
+        let (one, other) = (&network.nodes[one], &network.nodes[other]);
+        channel::between(one, other).await.context("a kill has closed a channel")?;
+    }
     let outcome = paying.join_next().await.context("the load was spawned")???;
     count(&outcome, toll);
-    if toll.reopened == 0 {
-        return audit::money(network).await?.into_result();
-    }
-    // After a start LDK offers claims of long closed channels again. Their outputs are spent, bitcoind refuses them,
-    // but the wallet counts them until a block shows that they are displaced.
-    network.mine(1).await?;
-    poll::eventually("the books are exact", async || {
-        audit::money(network).await?.into_result().map(Look::Done)
-    })
-    .await
+    audit::money(network).await?.into_result()
 }
 
 /// Lets up to so many milliseconds pass.
@@ -124,38 +110,6 @@ async fn load(network: &Network) -> Result<Load> {
         keysend_every: 4,
         until: Until::Payments(PAYMENTS),
     })
-}
-
-/// Waits until all channels work again; those that were closed are swept and opened again.
-async fn settle(network: &mut Network, topology: Topology, toll: &mut Toll) -> Result<()> {
-    network.wait_usable().await?;
-    let mut gone = Vec::new();
-    for (one, other) in topology.edges() {
-        let (here, there) = (&network.nodes[one], &network.nodes[other]);
-        let known = [channel::between(here, there).await, channel::between(there, here).await];
-        if known.iter().any(Result::is_err) {
-            gone.push((one, other));
-        }
-    }
-    if gone.is_empty() {
-        return Ok(());
-    }
-    chain::sweep_everything(network).await?;
-    network.wait_usable().await?;
-    for (one, other) in gone {
-        // In turns, so that the money stays where it was.
-        let (opener, accepter) =
-            if toll.reopened.is_multiple_of(2) { (one, other) } else { (other, one) };
-        let plan = Plan::balanced(topology);
-        let request = channel::open_request(
-            &network.nodes[accepter],
-            plan.capacity_sat,
-            plan.push_sat * 1_000,
-        );
-        channel::open(network, opener, accepter, request).await?;
-        toll.reopened += 1;
-    }
-    network.wait_for_graph().await
 }
 
 fn count(outcome: &Outcome, toll: &mut Toll) {

@@ -1,0 +1,181 @@
+//! The channel manager as peers see it: what it says waits at the gate.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bitcoin::constants::ChainHash;
+use bitcoin::secp256k1::PublicKey;
+use lightning::ln::msgs::{
+    AcceptChannel, AcceptChannelV2, AnnouncementSignatures, BaseMessageHandler,
+    ChannelMessageHandler, ChannelReady, ChannelReestablish, ChannelUpdate, ClosingSigned,
+    CommitmentSigned, ErrorMessage, FundingCreated, FundingSigned, Init, MessageSendEvent,
+    OpenChannel, OpenChannelV2, PeerStorage, PeerStorageRetrieval, RevokeAndACK, Shutdown,
+    SpliceAck, SpliceInit, SpliceLocked, Stfu, TxAbort, TxAckRbf, TxAddInput, TxAddOutput,
+    TxComplete, TxInitRbf, TxRemoveInput, TxRemoveOutput, TxSignatures, UpdateAddHTLC,
+    UpdateFailHTLC, UpdateFailMalformedHTLC, UpdateFee, UpdateFulfillHTLC,
+};
+use lightning::ln::types::ChannelId;
+use lightning::types::features::{InitFeatures, NodeFeatures};
+
+use super::gate::{Gate, Waiting};
+use super::types::ChannelManager;
+
+/// Hands messages in at once, and out when the gate lets them.
+pub struct ChannelMessages {
+    manager: Arc<ChannelManager>,
+    gate: Arc<Gate>,
+    /// Held while the manager is asked, so that its messages keep their order. The manager never calls back.
+    waiting: Mutex<Waiting<MessageSendEvent>>,
+}
+
+impl ChannelMessages {
+    /// Puts the gate before the manager.
+    pub fn new(manager: Arc<ChannelManager>, gate: Arc<Gate>) -> Self {
+        Self { manager, gate, waiting: Mutex::default() }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting<MessageSendEvent>> {
+        self.waiting.lock().expect("no panic while held")
+    }
+}
+
+impl BaseMessageHandler for ChannelMessages {
+    fn get_and_clear_pending_msg_events(&self) -> Vec<MessageSendEvent> {
+        let mut waiting = self.waiting();
+        waiting.join(&self.gate, self.manager.get_and_clear_pending_msg_events());
+        waiting.released(&self.gate)
+    }
+
+    fn peer_disconnected(&self, their_node_id: PublicKey) {
+        // Said to a connection that is gone; on the next one both sides say where they stand (BOLT 2).
+        self.waiting().retain(|message| recipient(message) != Some(their_node_id));
+        self.manager.peer_disconnected(their_node_id);
+    }
+
+    fn provided_node_features(&self) -> NodeFeatures {
+        self.manager.provided_node_features()
+    }
+
+    fn provided_init_features(&self, their_node_id: PublicKey) -> InitFeatures {
+        self.manager.provided_init_features(their_node_id)
+    }
+
+    fn peer_connected(
+        &self,
+        their_node_id: PublicKey,
+        init: &Init,
+        inbound: bool,
+    ) -> Result<(), ()> {
+        self.manager.peer_connected(their_node_id, init, inbound)
+    }
+}
+
+macro_rules! hand_in {
+    ($($handle:ident: $message:ty;)*) => {
+        $(fn $handle(&self, their_node_id: PublicKey, message: $message) {
+            self.manager.$handle(their_node_id, message);
+        })*
+    };
+}
+
+impl ChannelMessageHandler for ChannelMessages {
+    hand_in! {
+        handle_open_channel: &OpenChannel;
+        handle_open_channel_v2: &OpenChannelV2;
+        handle_accept_channel: &AcceptChannel;
+        handle_accept_channel_v2: &AcceptChannelV2;
+        handle_funding_created: &FundingCreated;
+        handle_funding_signed: &FundingSigned;
+        handle_channel_ready: &ChannelReady;
+        handle_peer_storage: PeerStorage;
+        handle_peer_storage_retrieval: PeerStorageRetrieval;
+        handle_shutdown: &Shutdown;
+        handle_closing_signed: &ClosingSigned;
+        handle_stfu: &Stfu;
+        handle_splice_init: &SpliceInit;
+        handle_splice_ack: &SpliceAck;
+        handle_splice_locked: &SpliceLocked;
+        handle_tx_add_input: &TxAddInput;
+        handle_tx_add_output: &TxAddOutput;
+        handle_tx_remove_input: &TxRemoveInput;
+        handle_tx_remove_output: &TxRemoveOutput;
+        handle_tx_complete: &TxComplete;
+        handle_tx_signatures: &TxSignatures;
+        handle_tx_init_rbf: &TxInitRbf;
+        handle_tx_ack_rbf: &TxAckRbf;
+        handle_tx_abort: &TxAbort;
+        handle_update_add_htlc: &UpdateAddHTLC;
+        handle_update_fulfill_htlc: UpdateFulfillHTLC;
+        handle_update_fail_htlc: &UpdateFailHTLC;
+        handle_update_fail_malformed_htlc: &UpdateFailMalformedHTLC;
+        handle_commitment_signed: &CommitmentSigned;
+        handle_revoke_and_ack: &RevokeAndACK;
+        handle_update_fee: &UpdateFee;
+        handle_announcement_signatures: &AnnouncementSignatures;
+        handle_channel_reestablish: &ChannelReestablish;
+        handle_channel_update: &ChannelUpdate;
+        handle_error: &ErrorMessage;
+    }
+
+    fn handle_commitment_signed_batch(
+        &self,
+        their_node_id: PublicKey,
+        channel_id: ChannelId,
+        batch: Vec<CommitmentSigned>,
+    ) {
+        self.manager.handle_commitment_signed_batch(their_node_id, channel_id, batch);
+    }
+
+    fn get_chain_hashes(&self) -> Option<Vec<ChainHash>> {
+        self.manager.get_chain_hashes()
+    }
+
+    fn message_received(&self) {
+        self.manager.message_received();
+    }
+}
+
+/// Whom a message is for; none where it is for everybody.
+fn recipient(message: &MessageSendEvent) -> Option<PublicKey> {
+    match message {
+        MessageSendEvent::SendAcceptChannel { node_id, .. }
+        | MessageSendEvent::SendAcceptChannelV2 { node_id, .. }
+        | MessageSendEvent::SendOpenChannel { node_id, .. }
+        | MessageSendEvent::SendOpenChannelV2 { node_id, .. }
+        | MessageSendEvent::SendFundingCreated { node_id, .. }
+        | MessageSendEvent::SendFundingSigned { node_id, .. }
+        | MessageSendEvent::SendStfu { node_id, .. }
+        | MessageSendEvent::SendSpliceInit { node_id, .. }
+        | MessageSendEvent::SendSpliceAck { node_id, .. }
+        | MessageSendEvent::SendSpliceLocked { node_id, .. }
+        | MessageSendEvent::SendTxAddInput { node_id, .. }
+        | MessageSendEvent::SendTxAddOutput { node_id, .. }
+        | MessageSendEvent::SendTxRemoveInput { node_id, .. }
+        | MessageSendEvent::SendTxRemoveOutput { node_id, .. }
+        | MessageSendEvent::SendTxComplete { node_id, .. }
+        | MessageSendEvent::SendTxSignatures { node_id, .. }
+        | MessageSendEvent::SendTxInitRbf { node_id, .. }
+        | MessageSendEvent::SendTxAckRbf { node_id, .. }
+        | MessageSendEvent::SendTxAbort { node_id, .. }
+        | MessageSendEvent::SendChannelReady { node_id, .. }
+        | MessageSendEvent::SendAnnouncementSignatures { node_id, .. }
+        | MessageSendEvent::UpdateHTLCs { node_id, .. }
+        | MessageSendEvent::SendRevokeAndACK { node_id, .. }
+        | MessageSendEvent::SendClosingSigned { node_id, .. }
+        | MessageSendEvent::SendClosingComplete { node_id, .. }
+        | MessageSendEvent::SendClosingSig { node_id, .. }
+        | MessageSendEvent::SendShutdown { node_id, .. }
+        | MessageSendEvent::SendChannelReestablish { node_id, .. }
+        | MessageSendEvent::SendChannelAnnouncement { node_id, .. }
+        | MessageSendEvent::SendChannelUpdate { node_id, .. }
+        | MessageSendEvent::HandleError { node_id, .. }
+        | MessageSendEvent::SendChannelRangeQuery { node_id, .. }
+        | MessageSendEvent::SendShortIdsQuery { node_id, .. }
+        | MessageSendEvent::SendReplyChannelRange { node_id, .. }
+        | MessageSendEvent::SendGossipTimestampFilter { node_id, .. }
+        | MessageSendEvent::SendPeerStorage { node_id, .. }
+        | MessageSendEvent::SendPeerStorageRetrieval { node_id, .. } => Some(*node_id),
+        MessageSendEvent::BroadcastChannelAnnouncement { .. }
+        | MessageSendEvent::BroadcastChannelUpdate { .. }
+        | MessageSendEvent::BroadcastNodeAnnouncement { .. } => None,
+    }
+}
