@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::{chain, channels, feerates, grpc, invoices, log, node, payments, peers, storage};
+use crate::{
+    chain, channels, feerates, grpc, invoices, log, node, payments, peers, storage, wallet,
+};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,6 +20,8 @@ pub struct Config {
     pub log: log::Config,
     /// The node itself.
     pub node: node::Config,
+    /// How an encrypted seed is opened.
+    pub seed: wallet::Config,
     /// The way in.
     pub grpc: grpc::Config,
     /// Where blocks come from.
@@ -46,9 +50,9 @@ impl Default for Config {
 }
 
 /// The names of all sections.
-pub(super) const SECTIONS: [&str; 10] = [
-    "log", "node", "grpc", "bitcoind", "feerates", "channels", "peers", "payments", "invoices",
-    "storage",
+pub(super) const SECTIONS: [&str; 11] = [
+    "log", "node", "seed", "grpc", "bitcoind", "feerates", "channels", "peers", "payments",
+    "invoices", "storage",
 ];
 
 /// Reads every section and reports everything that is wrong.
@@ -58,6 +62,7 @@ pub(super) fn read(mut table: Table, problems: &mut Vec<String>) -> Config {
         network,
         log: section(&mut table, "log", problems),
         node: section(&mut table, "node", problems),
+        seed: section(&mut table, "seed", problems),
         grpc: section(&mut table, "grpc", problems),
         bitcoind: section(&mut table, "bitcoind", problems),
         feerates: section(&mut table, "feerates", problems),
@@ -73,6 +78,7 @@ pub(super) fn read(mut table: Table, problems: &mut Vec<String>) -> Config {
     };
     told("log", config.log.problems());
     told("node", config.node.problems());
+    told("seed", config.seed.problems());
     told("grpc", config.grpc.problems());
     told("bitcoind", config.bitcoind.problems());
     told("feerates", config.feerates.problems());
