@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::{chain, channels, feerates, grpc, invoices, log, node, payments, peers, storage};
+use crate::{
+    chain, channels, feerates, grpc, invoices, log, metrics, node, payments, peers, storage,
+};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,6 +22,8 @@ pub struct Config {
     pub node: node::Config,
     /// The way in.
     pub grpc: grpc::Config,
+    /// What watching programs are told.
+    pub metrics: metrics::Config,
     /// Where blocks come from.
     pub bitcoind: chain::Config,
     /// On-chain fees.
@@ -46,9 +50,9 @@ impl Default for Config {
 }
 
 /// The names of all sections.
-pub(super) const SECTIONS: [&str; 10] = [
-    "log", "node", "grpc", "bitcoind", "feerates", "channels", "peers", "payments", "invoices",
-    "storage",
+pub(super) const SECTIONS: [&str; 11] = [
+    "log", "node", "grpc", "metrics", "bitcoind", "feerates", "channels", "peers", "payments",
+    "invoices", "storage",
 ];
 
 /// Reads every section and reports everything that is wrong.
@@ -59,6 +63,7 @@ pub(super) fn read(mut table: Table, problems: &mut Vec<String>) -> Config {
         log: section(&mut table, "log", problems),
         node: section(&mut table, "node", problems),
         grpc: section(&mut table, "grpc", problems),
+        metrics: section(&mut table, "metrics", problems),
         bitcoind: section(&mut table, "bitcoind", problems),
         feerates: section(&mut table, "feerates", problems),
         channels: section(&mut table, "channels", problems),
@@ -74,6 +79,7 @@ pub(super) fn read(mut table: Table, problems: &mut Vec<String>) -> Config {
     told("log", config.log.problems());
     told("node", config.node.problems());
     told("grpc", config.grpc.problems());
+    told("metrics", config.metrics.problems());
     told("bitcoind", config.bitcoind.problems());
     told("feerates", config.feerates.problems());
     told("channels", config.channels.problems());
