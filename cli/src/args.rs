@@ -3,7 +3,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     channel, completions, create, events, forward, graph, invoice, node, payment, peer, probe,
-    store, wallet,
+    seed, store, wallet,
 };
 use crate::locate::Place;
 
@@ -112,6 +112,9 @@ pub enum Command {
     /// Run it once, before the daemon first starts. The 24 words are shown once and never again: with
     /// them the node's money can be restored, by you and by whoever finds them.
     Create(create::Create),
+    /// The file of the seed: encrypt, decrypt
+    #[command(subcommand)]
+    Seed(seed::Group),
     /// Print a script that completes commands in a shell
     ///
     /// For bash: fulmen completions bash > ~/.local/share/bash-completion/completions/fulmen
@@ -181,6 +184,8 @@ mod tests {
             &["store", "check"],
             &["store", "export", "/backup/today"],
             &["create", "--restore"],
+            &["create", "--encrypt"],
+            &["seed", "encrypt"],
             &["create", "--restore", "--birthday", "850000"],
         ];
         for line in good {

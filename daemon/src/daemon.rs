@@ -7,7 +7,7 @@ use bitcoin::constants::ChainHash;
 use bitcoin::secp256k1::PublicKey;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::chain::{self, Broadcaster, Listener, Source, Sync, UtxoCheck};
 use crate::channels::{self, Channels, FundingSpends, Sighting};
@@ -90,6 +90,8 @@ pub enum Error {
 /// # Errors
 /// See [`Error`]; each is one line for an operator.
 pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
+    // First: while it asks for a passphrase, Ctrl-C ends it as it ends any program.
+    let seed = offline::seed_file(places).load(|path| config.seed.passphrase(path))?;
     let tasks = Tasks::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
@@ -104,7 +106,6 @@ pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
         Ok(())
     });
 
-    let seed = Seed::load(&offline::seed_file(places))?;
     let store = Store::open(&places.data, &config.storage)?;
     // A failed store is waited for here and not in a task, and nothing of LDK's is called from here: its
     // threads wait for a disk that never answers.
@@ -203,7 +204,7 @@ async fn start(
     let keys = wallet::Keys::new(seed, config.network);
     let node_seed = keys.node_seed();
     let wallet = Wallet::open(store, &journal, keys)?;
-    wallet.start_at_birthday(&offline::seed_file(places), &source).await?;
+    wallet.start_at_birthday(offline::seed_file(places).path(), &source).await?;
     let mut caught_up = [wallet_listener(&wallet)];
     let mut sync = Sync::catch_up(source.clone(), store, &config.bitcoind, &mut caught_up).await?;
     let tip = sync.tip();
@@ -288,6 +289,7 @@ async fn start(
     channels.reconcile().await?;
     payments.reconcile()?;
 
+    let replayed = Arc::new(Notify::new());
     let outlet = events::outlet(events::Rooms {
         node: node.clone(),
         source: source.clone(),
@@ -298,6 +300,7 @@ async fn start(
         peers: peers.clone(),
         store: store.clone(),
         tasks: tasks.clone(),
+        replayed: replayed.clone(),
     });
     let processed = node.clone();
     tasks.spawn(Stage::Work, "process LDK's events", |stopping| {
@@ -309,12 +312,21 @@ async fn start(
     let asked = source.clone();
     tasks.spawn(Stage::Work, "refresh feerates", |stopping| refreshed.run(asked, stopping));
 
-    let (kept, old_entries, old_forwards) = (config.storage, journal.clone(), forwards.clone());
-    tasks.spawn(Stage::Work, "forget old history", |stopping| {
-        storage::every_day(stopping, move |now| {
-            let entries = old_entries.retain(kept.forget_journal_before(now))?;
-            Ok(entries + old_forwards.retain(kept.forget_forwards_before(now))?)
-        })
+    let kept = &config.storage;
+    let classes = vec![
+        journal.history(kept.keep_journal_days),
+        forwards.history(kept.keep_forwards_days),
+        payments.history(kept.keep_payments_days),
+        invoices.unpaid_history(kept.keep_unpaid_invoices_days),
+        invoices.settled_history(kept.keep_settled_invoices_days),
+        channels.closed_history(kept.keep_closed_channels_days),
+    ];
+    tasks.spawn(Stage::Work, "forget old history", |stopping| async move {
+        // What LDK tells again has to find its records.
+        tokio::select! {
+            () = replayed.notified() => storage::every_day(stopping, classes).await,
+            () = stopping.cancelled() => Ok(()),
+        }
     });
 
     let exploring = payments.clone();

@@ -8,6 +8,7 @@ use lightning::chain::transaction::OutPoint as LdkOutPoint;
 use lightning::events::bump_transaction::BumpTransactionEvent;
 use lightning::events::{Event, HTLCHandlingFailureType, ReplayEvent};
 use lightning::sign::HTLCDescriptor;
+use tokio::sync::Notify;
 
 use crate::chain::Source;
 use crate::channels::{Channels, Closing, OpenRequest};
@@ -40,6 +41,8 @@ pub struct Rooms {
     pub store: storage::Store,
     /// For connections that LDK asks for.
     pub tasks: Tasks,
+    /// Notified when LDK has told again what it had not forgotten at the start.
+    pub replayed: Arc<Notify>,
 }
 
 /// Returns what the processing loop hands events to.
@@ -52,7 +55,10 @@ pub fn outlet(rooms: Rooms) -> Outlet {
             Box::pin(async move { rooms.handle(event).await })
         }),
         manager_stored: Box::new(move || stored.forwards.forgotten_by_ldk()),
-        replay_ended: Box::new(move || replayed.forwards.replay_ended()),
+        replay_ended: Box::new(move || {
+            replayed.forwards.replay_ended();
+            replayed.replayed.notify_one();
+        }),
     }
 }
 

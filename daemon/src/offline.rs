@@ -1,13 +1,14 @@
-//! What `fulmend` does besides running: make the seed, show a sample configuration, care for the store.
+//! What `fulmend` does besides running: make the seed and guard it, show a sample configuration, care for the store.
 
-use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::config::args::{Command, StoreVerb};
+use zeroize::Zeroizing;
+
+use crate::config::args::{Command, SeedVerb, StoreVerb};
 use crate::config::{Config, Places};
 use crate::node::decode;
 use crate::storage::{self, CheckReport, StatsReport};
-use crate::wallet::{Birthday, Seed, SeedError};
+use crate::wallet::{self, Birthday, Passphrase, Seed, SeedError, SeedFile};
 
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -35,39 +36,55 @@ pub enum Error {
 }
 
 /// Where the seed is.
-pub fn seed_file(places: &Places) -> PathBuf {
-    places.data.join("seed")
+pub fn seed_file(places: &Places) -> SeedFile {
+    SeedFile::new(places.data.join("seed"))
 }
 
 /// Carries out `command` and returns what to print.
 ///
 /// # Errors
 /// See [`Error`]; nothing has been overwritten then.
-pub fn run(command: &Command, places: &Places, _config: &Config) -> Result<String, Error> {
+pub fn run(command: &Command, places: &Places, config: &Config) -> Result<String, Error> {
     match command {
-        Command::Create { restore, birthday, json } => {
-            let seed = seed_file(places);
-            make_private(places)?;
+        Command::Create { restore, birthday, encrypt, json } => {
+            let file = seed_file(places);
+            if !*restore && file.path().exists() {
+                return Err(SeedError::Exists(file.path().to_owned()).into());
+            }
+            let passphrase = || encrypt.then(|| config.seed.new_passphrase()).transpose();
             let words = match restore {
-                true => restore_seed(&seed, *birthday)?,
-                false => make_seed(&seed)?,
+                true => restore_seed(&file, *birthday, &passphrase, places, &config.seed)?,
+                false => make_seed(&file, &passphrase, places)?,
             };
             Ok(told(&words, *restore, *json, places))
         }
+        Command::Seed { verb } => reform_seed(*verb, &seed_file(places), &config.seed),
         Command::SampleConfig => Ok(include_str!("../fulmen.sample.toml").to_owned()),
         Command::Store { verb } => store(verb, places),
     }
 }
 
-fn make_seed(path: &Path) -> Result<Seed, Error> {
-    let seed = Seed::create(path)?;
+/// Asks, once all else is known, for the passphrase that a seed is to be encrypted under.
+type Ask<'a> = &'a dyn Fn() -> Result<Option<Passphrase>, SeedError>;
+
+fn make_seed(file: &SeedFile, passphrase: Ask<'_>, places: &Places) -> Result<Seed, Error> {
+    let passphrase = passphrase()?;
+    let seed = Seed::generate()?;
+    make_private(places)?;
+    file.store(&seed, passphrase.as_ref())?;
     // Lost at a crash, it costs only a longer search for money that is not there.
-    Birthday::New.store(path)?;
+    Birthday::New.store(file.path())?;
     Ok(seed)
 }
 
 /// The same words again may tell another birthday.
-fn restore_seed(path: &Path, birthday: Option<Birthday>) -> Result<Seed, Error> {
+fn restore_seed(
+    file: &SeedFile,
+    birthday: Option<Birthday>,
+    passphrase: Ask<'_>,
+    places: &Places,
+    config: &wallet::Config,
+) -> Result<Seed, Error> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if birthday.is_some_and(|birthday| birthday.is_after(now)) {
         return Err(Error::Unborn);
@@ -76,23 +93,42 @@ fn restore_seed(path: &Path, birthday: Option<Birthday>) -> Result<Seed, Error> 
         doing: "read 24 words from standard input".into(),
         source,
     })?;
-    let seed = Seed::parse(&words)?;
-    let is_there = birthday.is_some()
-        && path.exists()
-        && Seed::load(path).is_ok_and(|stored| stored.words() == seed.words());
-    if !is_there {
-        // Before the seed: what is said of another one must never be taken for this one's.
-        if path.exists() {
-            return Err(SeedError::Exists(path.to_owned()).into());
+    let seed = Seed::parse(&Zeroizing::new(words))?;
+    let path = file.path();
+    if path.exists() {
+        let Some(birthday) = birthday else { return Err(SeedError::Exists(path.into()).into()) };
+        let stored = file.load(|path| config.passphrase(path));
+        if stored.map_or(true, |stored| stored.words() != seed.words()) {
+            return Err(SeedError::Exists(path.into()).into());
         }
-        Birthday::forget(path)?;
+        birthday.store(path)?;
+        return Ok(seed);
     }
+    let passphrase = passphrase()?;
+    make_private(places)?;
+    // Before the seed: what is said of another one must never be taken for this one's.
+    Birthday::forget(path)?;
     if let Some(birthday) = birthday {
         birthday.store(path)?;
     }
-    match is_there {
-        true => Ok(seed),
-        false => Ok(Seed::restore(path, &words)?),
+    file.store(&seed, passphrase.as_ref())?;
+    Ok(seed)
+}
+
+/// Encrypts a seed, or decrypts it.
+fn reform_seed(verb: SeedVerb, file: &SeedFile, config: &wallet::Config) -> Result<String, Error> {
+    let path = file.path().display();
+    match verb {
+        SeedVerb::Encrypt => {
+            file.encrypt(|| config.new_passphrase())?;
+            Ok(format!(
+                "The seed in {path} is encrypted. Copies of the file as it was, in backups for instance, are not.\n"
+            ))
+        }
+        SeedVerb::Decrypt => {
+            file.decrypt(|path| config.passphrase(path))?;
+            Ok(format!("The seed in {path} is in the clear: whoever reads it has the money.\n"))
+        }
     }
 }
 

@@ -72,11 +72,11 @@ async fn tells(port: &Port, expected: &[(String, u64)]) -> Result<BTreeMap<Strin
 /// Gives every node a port for figures, and starts it anew.
 async fn with_ports(network: &mut Network) -> Result<Vec<Port>> {
     network.stop_nodes().await?;
-    let mut ports = Vec::new();
+    let (mut ports, plain) = (Vec::new(), network.settings().clone());
     for node in &mut network.nodes {
         let port = Port::reserve()?;
         let listen = format!("[\"{}\"]", port.address());
-        let settings = network.settings().clone().with("metrics", "listen", listen);
+        let settings = plain.clone().with("metrics", "listen", listen);
         node.configure(&network.bitcoind, &settings)?;
         node.launch().await?;
         ports.push(port);

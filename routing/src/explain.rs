@@ -1,8 +1,8 @@
 //! Why there is no route, in terms a payer can act on.
 
 use crate::flow::draft::Draft;
-use crate::path::dijkstra::Limits;
 use crate::path::field::{Field, NOWHERE};
+use crate::path::walk::Limits;
 use crate::query::Query;
 
 /// Why no plan could be made. Amounts are in msat.

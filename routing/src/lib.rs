@@ -17,6 +17,7 @@ pub mod graph;
 pub mod liquidity;
 mod path;
 pub mod plan;
+pub mod price;
 pub mod query;
 pub mod simulator;
 
@@ -27,4 +28,5 @@ pub use graph::view::View;
 pub use graph::{NodeKey, Policy};
 pub use liquidity::Beliefs;
 pub use plan::{Hop, Part, Plan, Planner, plan};
+pub use price::price;
 pub use query::Query;

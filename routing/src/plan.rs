@@ -2,7 +2,8 @@
 
 use crate::amount::MAX_MSAT;
 use crate::check::check;
-use crate::cost::{Weights, tune};
+use crate::cost::Weights;
+use crate::cost::tune::{self, Attempt};
 use crate::explain::{NoRoute, Progress, explain, hopeless_ends};
 use crate::flow::draft::Draft;
 use crate::flow::propose::{Task, propose};
@@ -12,10 +13,10 @@ use crate::graph::NodeKey;
 use crate::graph::overlay::Overlay;
 use crate::graph::view::View;
 use crate::liquidity::Beliefs;
-use crate::path::dijkstra::{Limits, Workbench};
 use crate::path::field::{Field, Scratch};
 use crate::path::kept::Shelf;
 use crate::path::lay::lay;
+use crate::path::walk::{Limits, Workbench};
 use crate::query::{MAX_HOPS, Query};
 
 /// One hop of a part: a channel and what it carries.
@@ -145,6 +146,11 @@ fn search(
         kept = shelf.bounds(field, &query.payer, &weights, query.amount_msat, heap, visits);
     }
     for attempt in tune::ATTEMPTS {
+        // One part needs no reserve for others: its risk and its fee are what they are.
+        let attempt = match query.max_parts {
+            1 => Attempt { caution: 0.0, budget: 1.0, ..attempt },
+            _ => attempt,
+        };
         if attempt.caution > 0.0 && !dear && progress.deliverable_msat > 0 {
             // Fees were not in the way, so thrift will not help.
             continue;

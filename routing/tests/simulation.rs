@@ -3,8 +3,9 @@
 use fulmen_routing::View;
 use fulmen_routing::fixture::synthetic::generate;
 use fulmen_routing::simulator::balances::{Balances, Model};
-use fulmen_routing::simulator::ceiling::{cheapest, in_parts};
+use fulmen_routing::simulator::ceiling::cheapest;
 use fulmen_routing::simulator::ours::Ours;
+use fulmen_routing::simulator::parts::in_parts;
 use fulmen_routing::simulator::payments::{feasible, pairs, payments};
 use fulmen_routing::simulator::{MAX_ROUNDS, oracle, pay};
 

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod create;
 pub mod events;
 pub mod forward;
+mod fulmend;
 pub mod graph;
 pub mod invoice;
 pub mod limits;
@@ -15,6 +16,7 @@ pub mod peer;
 pub mod probe;
 pub mod rebalance;
 pub mod route;
+pub mod seed;
 pub mod store;
 pub mod wallet;
 pub mod ways;
@@ -80,13 +82,14 @@ impl Session {
 /// Carries out one command.
 pub async fn run(args: Args, screen: Screen) -> Result<(), Failure> {
     let session = match args.command {
-        // These two need no daemon.
+        // These need no daemon that runs.
         Command::Create(create) => return create.run(&args.place, screen).await,
+        Command::Seed(group) => return group.run(&args.place).await,
         Command::Completions(completions) => return completions.run(screen),
         _ => Session::open(&args.place, screen).await?,
     };
     match args.command {
-        Command::Create(_) | Command::Completions(_) => Ok(()),
+        Command::Create(_) | Command::Seed(_) | Command::Completions(_) => Ok(()),
         Command::Info(command) => command.run(&session).await,
         Command::Balance(command) => command.run(&session).await,
         Command::Address(command) => command.run(&session).await,

@@ -17,6 +17,7 @@ mod policy;
 mod reason;
 mod reconcile;
 mod record;
+mod retain;
 mod spends;
 
 use std::collections::HashSet;

@@ -39,9 +39,18 @@ pub enum Command {
         /// are not searched for its money
         #[arg(long, value_name = "HEIGHT|DAY", requires = "restore")]
         birthday: Option<Birthday>,
+        /// Encrypt the seed's file under a passphrase, which is asked for, or read from seed.passphrase_file
+        #[arg(long)]
+        encrypt: bool,
         /// Print {"mnemonic": "..."} for machines
         #[arg(long)]
         json: bool,
+    },
+    /// Encrypts the file of the seed, or decrypts it
+    Seed {
+        /// Which of the two
+        #[command(subcommand)]
+        verb: SeedVerb,
     },
     /// Prints a configuration file with every option at its default
     SampleConfig,
@@ -51,6 +60,15 @@ pub enum Command {
         #[command(subcommand)]
         verb: StoreVerb,
     },
+}
+
+/// What can be done to the file of a seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum SeedVerb {
+    /// Encrypts it under a new passphrase, which every start then needs
+    Encrypt,
+    /// Puts the words into the clear again
+    Decrypt,
 }
 
 /// The offline care of a store.

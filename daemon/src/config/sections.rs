@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::{
-    chain, channels, feerates, grpc, invoices, log, metrics, node, payments, peers, storage,
+    chain, channels, feerates, grpc, invoices, log, metrics, node, payments, peers, storage, wallet,
 };
 
 /// Everything that can be configured.
@@ -20,6 +20,8 @@ pub struct Config {
     pub log: log::Config,
     /// The node itself.
     pub node: node::Config,
+    /// How an encrypted seed is opened.
+    pub seed: wallet::Config,
     /// The way in.
     pub grpc: grpc::Config,
     /// What watching programs are told.
@@ -50,9 +52,9 @@ impl Default for Config {
 }
 
 /// The names of all sections.
-pub(super) const SECTIONS: [&str; 11] = [
-    "log", "node", "grpc", "metrics", "bitcoind", "feerates", "channels", "peers", "payments",
-    "invoices", "storage",
+pub(super) const SECTIONS: [&str; 12] = [
+    "log", "node", "seed", "grpc", "metrics", "bitcoind", "feerates", "channels", "peers",
+    "payments", "invoices", "storage",
 ];
 
 /// Reads every section and reports everything that is wrong.
@@ -62,6 +64,7 @@ pub(super) fn read(mut table: Table, problems: &mut Vec<String>) -> Config {
         network,
         log: section(&mut table, "log", problems),
         node: section(&mut table, "node", problems),
+        seed: section(&mut table, "seed", problems),
         grpc: section(&mut table, "grpc", problems),
         metrics: section(&mut table, "metrics", problems),
         bitcoind: section(&mut table, "bitcoind", problems),
@@ -78,6 +81,7 @@ pub(super) fn read(mut table: Table, problems: &mut Vec<String>) -> Config {
     };
     told("log", config.log.problems());
     told("node", config.node.problems());
+    told("seed", config.seed.problems());
     told("grpc", config.grpc.problems());
     told("metrics", config.metrics.problems());
     told("bitcoind", config.bitcoind.problems());

@@ -14,7 +14,7 @@ pub use record::{ChannelTotals, ForwardRecord, Settled, Totals};
 
 use crate::journal::{Entry, Journal};
 use crate::node::Node;
-use crate::storage::{self, Batch, Page, Store};
+use crate::storage::{self, Batch, Class, Fate, Forgotten, Page, Store};
 use record::{BY_CHANNEL, FLOOR, FORWARDS, Floor, ONLY, TOTALS};
 use replay::Replays;
 
@@ -47,14 +47,24 @@ impl Forwards {
         self.0.ledger.settled(settled, now())
     }
 
-    /// Forgets forwards that settled before a time in seconds since 1970; the totals stay, and so do the newest,
-    /// by which a forward that LDK tells again is known. Returns how many.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn retain(&self, before: u64) -> Result<u64, storage::Error> {
-        let old = |record: &ForwardRecord| record.settled_at < before;
-        FORWARDS.retain(&self.0.ledger.store, NEWEST_COMPARED as u64, old, |_, _, _| ())
+    /// Settled forwards, kept for so many days; 0 for ever. The totals stay, and so do the newest, by which a forward that
+    /// LDK tells again is known.
+    pub fn history(&self, keep_days: u32) -> Class {
+        let forwards = self.clone();
+        Class::new("forwards", keep_days, move |before, from| forwards.forget(before, from))
+    }
+
+    /// Forgets, in one short step, forwards that settled before a time in seconds since 1970.
+    fn forget(&self, before: u64, from: u64) -> Result<Forgotten, storage::Error> {
+        let fate = |record: &ForwardRecord| match record.settled_at < before {
+            true => Fate::Goes,
+            false => Fate::TooYoung,
+        };
+        let store = &self.0.ledger.store;
+        let mut batch = Batch::new();
+        let pruned = FORWARDS.prune(store, &mut batch, from, NEWEST_COMPARED as u64, fate)?;
+        store.forget(batch);
+        Ok(pruned.forgotten())
     }
 
     /// Takes in LDK's `HTLCHandlingFailed`; a failed receipt is none of this room's business.

@@ -6,7 +6,7 @@ use super::Error;
 use super::claim::{self, Arrival, Decision};
 use super::record::{BY_KEY, INVOICES, InvoiceRecord, KeyedRequest, Kind, State, Stored};
 use crate::journal::{Entry, InvoiceKind, Journal};
-use crate::storage::{self, Batch, Commit, Page, Store, Watch, Watches};
+use crate::storage::{self, Batch, Commit, Fate, Forgotten, Page, Store, Watch, Watches};
 
 /// All invoices, on disk.
 pub(super) struct Book {
@@ -44,7 +44,7 @@ impl Book {
     /// Writes a new invoice down, unless its key or its hash has one; returns what is in the book then.
     pub(super) fn open(
         &self,
-        record: InvoiceRecord,
+        mut record: InvoiceRecord,
         key: Option<Key>,
     ) -> Result<(InvoiceRecord, Commit), Error> {
         let _changing = self.changing.lock().expect("no panic while held");
@@ -54,6 +54,7 @@ impl Book {
         if INVOICES.get(&self.store, &record.payment_hash)?.is_some() {
             return Err(Error::HashTaken);
         }
+        record.idempotency_key = key.as_ref().map(|(key, _)| key.clone());
         let mut batch = Batch::new();
         INVOICES.insert(&self.store, &mut batch, &record.payment_hash, &record)?;
         if let Some((key, fingerprint)) = key {
@@ -156,6 +157,24 @@ impl Book {
         INVOICES.page(&self.store, token, limit, filter)
     }
 
+    /// Forgets, in one short step, the invoices that `fate` lets go, with their keys.
+    pub(super) fn forget(
+        &self,
+        from: u64,
+        fate: impl Fn(&InvoiceRecord) -> Fate,
+    ) -> Result<Forgotten, storage::Error> {
+        let _changing = self.changing.lock().expect("no panic while held");
+        let mut batch = Batch::new();
+        let pruned = INVOICES.prune(&self.store, &mut batch, from, 1, fate)?;
+        for (_, record) in &pruned.gone {
+            if let Some(key) = &record.idempotency_key {
+                BY_KEY.delete(&mut batch, key.as_bytes());
+            }
+        }
+        self.store.forget(batch);
+        Ok(pruned.forgotten())
+    }
+
     /// Watches an invoice; read its record afterwards.
     pub(super) fn watch(&self, payment_hash: [u8; 32]) -> Watch<InvoiceRecord> {
         self.watches.watch(payment_hash)
@@ -207,6 +226,7 @@ mod tests {
             custom_records: vec![CustomRecord { kind: 65_537, value: vec![1, 2] }],
             parts: 0,
             claim_id: None,
+            idempotency_key: None,
         }
     }
 
@@ -256,6 +276,25 @@ mod tests {
         book.store.sync().await.expect("the store works");
         let told = book.journal.read(0, 10).expect("readable");
         assert_eq!(told.len(), 2, "created and settled, once each");
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_leaves_nothing_behind() {
+        let book = book();
+        let other = Some(("order 8".to_owned(), [1; 32]));
+        for (hash, key) in [(1, key(1)), (2, other), (3, None)] {
+            drop(book.open(an_invoice([hash; 32]), key).expect("it is new"));
+        }
+        let goes = |record: &InvoiceRecord| match record.payment_hash == [1; 32] {
+            true => Fate::Goes,
+            false => Fate::Stays,
+        };
+        assert_eq!(book.forget(0, goes).expect("readable"), Forgotten { records: 1, next: None });
+        assert_eq!(book.get(&[1; 32]).expect("readable"), None);
+        assert_eq!(BY_KEY.all(&book.store).expect("readable").len(), 1);
+        let (made, _) = book.open(an_invoice([4; 32]), key(9)).expect("the key is free again");
+        assert_eq!(made.payment_hash, [4; 32]);
+        assert_eq!(book.page(&[], 10, |_| true).expect("readable").items.len(), 3);
     }
 
     #[tokio::test]

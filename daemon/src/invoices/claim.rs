@@ -132,6 +132,7 @@ fn keysend(arrival: Arrival, preimage: [u8; 32], now: u64) -> InvoiceRecord {
         custom_records: arrival.custom_records,
         parts: 0,
         claim_id: arrival.claim_id,
+        idempotency_key: None,
     }
 }
 
@@ -176,6 +177,19 @@ pub fn settled(
             ..record
         }),
     }
+}
+
+/// Whether a claim that LDK tells of was told before, and its record is forgotten since.
+///
+/// LDK tells of a claim again at each start while a monitor keeps the preimage, which on an idle channel may be for ever.
+/// A claim is recorded before it is made, and made before its HTLCs expire.
+pub fn is_forgotten(
+    record: Option<&InvoiceRecord>,
+    htlc_expiry_heights: impl IntoIterator<Item = u32>,
+    height: u32,
+) -> bool {
+    let mut expiries = htlc_expiry_heights.into_iter().peekable();
+    record.is_none() && expiries.peek().is_some() && expiries.all(|expiry| expiry < height)
 }
 
 /// What it makes of the record that HTLCs for its hash went back although we meant to claim them, because
@@ -350,6 +364,19 @@ mod tests {
         assert_eq!((twice.received_msat, twice.parts), (1_000, 3));
         let unknown = settled(None, arrival(), 1, NOW).expect("it becomes a record");
         assert_eq!((unknown.stored, unknown.kind), (Stored::Settled, Kind::Bolt11));
+    }
+
+    #[test]
+    fn a_claim_without_record_is_an_old_one_when_its_htlcs_have_expired() {
+        for (record, expiries, expected) in [
+            (None, &[90, 99][..], true),
+            (None, &[90, 100], false),
+            (None, &[], false),
+            (Some(open()), &[90], false),
+        ] {
+            let told = is_forgotten(record.as_ref(), expiries.iter().copied(), 100);
+            assert_eq!(told, expected, "{record:?} {expiries:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod config;
 mod create;
 mod error;
 mod record;
+mod retain;
 
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -187,6 +188,11 @@ impl Invoices {
         htlcs: &[ClaimedHTLC],
         payment_id: Option<PaymentId>,
     ) -> Result<(), storage::Error> {
+        let height = self.0.node.channel_manager.current_best_block().height;
+        let expiries = htlcs.iter().map(|htlc| htlc.cltv_expiry);
+        if claim::is_forgotten(self.0.book.get(&payment_hash.0)?.as_ref(), expiries, height) {
+            return Ok(());
+        }
         let arrival = arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id);
         let parts = u32::try_from(htlcs.len()).unwrap_or(u32::MAX);
         self.0.book.settle(arrival, parts, now())
@@ -271,6 +277,7 @@ fn opened(invoice: &Bolt11Invoice, preimage: Option<[u8; 32]>) -> InvoiceRecord 
         custom_records: Vec::new(),
         parts: 0,
         claim_id: None,
+        idempotency_key: None,
     }
 }
 

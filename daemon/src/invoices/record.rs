@@ -126,6 +126,8 @@ pub struct InvoiceRecord {
     /// Which set of HTLCs is being or was claimed: a replayed event tells of the same set, a second payment
     /// of another one.
     pub claim_id: Option<[u8; 32]>,
+    /// The caller's key, which goes when the record goes.
+    pub idempotency_key: Option<String>,
 }
 impl_writeable_tlv_based!(InvoiceRecord, {
     (0, payment_hash, required),
@@ -143,6 +145,7 @@ impl_writeable_tlv_based!(InvoiceRecord, {
     (12, parts, required),
     (13, custom_records, optional_vec),
     (15, claim_id, option),
+    (17, idempotency_key, option),
 });
 record!(InvoiceRecord, kind = 30, version = 1);
 
@@ -179,7 +182,7 @@ impl_writeable_tlv_based!(KeyedRequest, { (0, payment_hash, required), (2, finge
 record!(KeyedRequest, kind = 31, version = 1);
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use bitcoin::hex::{DisplayHex as _, FromHex as _};
 
     use super::*;
@@ -193,7 +196,7 @@ mod tests {
         0606060c04000000090d0f0e00080000000000010001020207080f200a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a\
         0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a";
 
-    fn whole() -> InvoiceRecord {
+    pub(crate) fn whole() -> InvoiceRecord {
         InvoiceRecord {
             payment_hash: [1; 32],
             stored: Stored::Settled,
@@ -210,6 +213,7 @@ mod tests {
             custom_records: vec![CustomRecord { kind: 65_537, value: vec![7, 8] }],
             parts: 9,
             claim_id: Some([10; 32]),
+            idempotency_key: None,
         }
     }
 
@@ -218,5 +222,11 @@ mod tests {
         assert_eq!(Record::encode(&whole()).to_lower_hex_string(), VERSION_1);
         let stored = Vec::from_hex(VERSION_1).expect("it is hex");
         assert_eq!(InvoiceRecord::decode(1, &stored), Ok(whole()));
+    }
+
+    #[test]
+    fn what_came_later_is_read_back() {
+        let record = InvoiceRecord { idempotency_key: Some("order 7".to_owned()), ..whole() };
+        assert_eq!(InvoiceRecord::decode(1, &Record::encode(&record)), Ok(record));
     }
 }

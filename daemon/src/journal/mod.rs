@@ -9,11 +9,11 @@ use tokio::sync::watch;
 
 pub use entry::{Entry, InvoiceKind};
 
-use crate::storage::{self, Batch, JOURNAL_KIND, Log, Store};
+use crate::storage::{self, Batch, Class, Forgotten, JOURNAL_KIND, Log, Store};
 
 const ENTRIES: Log<Stamped> = Log::new("journal");
-/// How many entries retention removes at a time.
-const STEP_ENTRIES: usize = 500;
+/// How many entries retention removes in one step.
+const STEP_ENTRIES: usize = 256;
 
 /// The journal; a handle.
 #[derive(Clone)]
@@ -80,23 +80,20 @@ impl Journal {
         self.head.clone()
     }
 
-    /// Removes all entries that happened before `before` (seconds since 1970) but the newest, from which numbers go on;
-    /// returns how many.
-    pub fn retain(&self, before: u64) -> Result<u64, storage::Error> {
-        let mut gone = 0;
-        loop {
-            let mut batch = Batch::new();
-            match self.prune(&mut batch, before, STEP_ENTRIES)? {
-                0 => return Ok(gone),
-                removed => gone += removed as u64,
-            }
-            self.store.commit(batch).wait()?;
-        }
+    /// What is kept here for so many days; 0 for ever.
+    pub fn history(&self, keep_days: u32) -> Class {
+        let journal = self.clone();
+        Class::new("journal", keep_days, move |before, _| journal.forget(before))
     }
 
-    fn prune(&self, batch: &mut Batch, before: u64, limit: usize) -> Result<usize, storage::Error> {
+    /// Removes, in one short step, the oldest entries that happened before `before` (seconds since 1970), but never the
+    /// newest, from which numbers go on.
+    fn forget(&self, before: u64) -> Result<Forgotten, storage::Error> {
+        let mut batch = Batch::new();
         let old = |stamped: &Stamped| stamped.happened_at < before;
-        ENTRIES.prune(&self.store, batch, self.head(), limit, old)
+        let gone = ENTRIES.prune(&self.store, &mut batch, self.head(), STEP_ENTRIES, old)?;
+        self.store.forget(batch);
+        Ok(Forgotten { records: gone as u64, next: (gone == STEP_ENTRIES).then_some(0) })
     }
 }
 
@@ -210,10 +207,23 @@ mod tests {
             append(&journal, 1).await.unwrap();
             append(&journal, 2).await.unwrap();
             assert_eq!(journal.head(), round * 2 + 2);
-            assert_eq!(journal.retain(0).unwrap(), 0);
-            let gone = journal.retain(u64::MAX).unwrap();
+            assert_eq!(journal.forget(0).unwrap().records, 0);
+            let gone = journal.forget(u64::MAX).unwrap().records;
             assert_eq!(gone, if round == 0 { 1 } else { 2 });
             assert_eq!(journal.read(0, 10).unwrap().len(), 1);
         }
+    }
+
+    #[tokio::test]
+    async fn many_old_entries_go_in_several_steps() {
+        let journal = Journal::open(&Store::temporary()).unwrap();
+        for _ in 0..300 {
+            drop(append(&journal, 1));
+        }
+        journal.store.sync().await.unwrap();
+        let first = journal.forget(u64::MAX).unwrap();
+        assert_eq!(first, Forgotten { records: 256, next: Some(0) });
+        assert_eq!(journal.forget(u64::MAX).unwrap(), Forgotten { records: 43, next: None });
+        assert_eq!(journal.read(0, 300).unwrap().len(), 1);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bitcoin::Network;
+use lightning::chain::chaininterface::BroadcasterInterface;
 use lightning::chain::chainmonitor::Persist;
 use lightning::chain::{BestBlock, Listen};
 use lightning::events::bump_transaction::sync::WalletSync;
@@ -93,6 +94,10 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
 
     let gate = Arc::new(if async_persistence { Gate::open() } else { Gate::default() });
     let broadcasts = Arc::new(HeldBroadcaster::new(broadcaster.clone(), gate.clone()));
+
+    for package in restore::broadcasts(&kv)?.0 {
+        broadcaster.broadcast_transactions(&package.iter().collect::<Vec<_>>());
+    }
 
     let stored = MonitorPersister::new(
         kv.clone(),

@@ -1,4 +1,5 @@
-//! Checkpoints: the channel manager and all monitor updates that it made, durable together or not at all.
+//! Checkpoints: the channel manager, all monitor updates that it made, and the transactions that it sent, durable
+//! together or not at all.
 //!
 //! With each update written for itself, a kill between an update and the next write of the manager leaves a manager
 //! older than its monitors, and LDK closes such channels by force. Here updates are held back, and a checkpoint
@@ -17,7 +18,8 @@ use lightning::util::ser::{Writeable, Writer};
 use tokio::time::{Instant, sleep_until};
 
 use super::Node;
-use super::restore::MANAGER;
+use super::broadcasts::Packages;
+use super::restore::{BROADCASTS, MANAGER};
 use super::together::Held;
 use crate::storage::{Commit, Error};
 use crate::tasks::Outcome;
@@ -29,7 +31,7 @@ const REST: u32 = 4;
 /// Takes checkpoints of a node and lets out what waits for them.
 ///
 /// One is under way at a time, so that a busy node takes them as often as the disk allows and no more often; but an
-/// event that must not be told too early does not wait for that.
+/// event that must not be told too early does not wait for that. Only the processing loop uses them.
 pub struct Checkpoints<'a> {
     node: &'a Node,
     /// Told when a checkpoint is in the store's queue.
@@ -39,11 +41,13 @@ pub struct Checkpoints<'a> {
 
 #[derive(Default)]
 struct State {
-    /// LDK says that its manager has changed since the last checkpoint.
+    /// LDK has said that its manager has changed since the last checkpoint.
     dirty: bool,
     /// When the next one may begin.
     rest_until: Option<Instant>,
     under_way: VecDeque<UnderWay>,
+    /// The last checkpoint holds no transactions that wait; not known after a start.
+    without_broadcasts: bool,
 }
 
 struct UnderWay {
@@ -51,6 +55,13 @@ struct UnderWay {
     number: u64,
     /// Updates that LDK waits for.
     updates: Vec<(ChannelId, u64)>,
+}
+
+/// What belongs to a checkpoint beside the manager.
+struct Moment {
+    number: u64,
+    held: Held,
+    broadcasts: Packages,
 }
 
 impl<'a> Checkpoints<'a> {
@@ -61,31 +72,25 @@ impl<'a> Checkpoints<'a> {
 
     /// Begins one if something waits for it and it is time.
     pub fn begin_if_due(&self) {
-        let mut state = self.state();
-        let rested = state.rest_until.is_none_or(|moment| Instant::now() >= moment);
-        if rested && state.under_way.is_empty() && self.is_wanted(&mut state) {
-            self.take(&mut state);
+        let rest_until = self.state().rest_until;
+        let rested = rest_until.is_none_or(|moment| Instant::now() >= moment);
+        if rested && self.is_none_under_way() && self.is_wanted() {
+            self.take();
         }
     }
 
     /// Before an event is acted on: enqueues what it follows from, so that no record of it is durable earlier.
     pub fn cover(&self, event: &Event) {
-        if tells_the_user(event) {
-            let mut state = self.state();
-            if !self.is_unchanged(&mut state) {
-                self.take(&mut state);
-            }
+        if tells_the_user(event) && !self.is_unchanged() {
+            self.take();
         }
     }
 
     /// Completes when the first checkpoint under way is durable and what waited for it is on its way, or when one
     /// is wanted and its time has come; else never. May be dropped and called again.
     pub async fn durable_or_due(&self) -> Outcome {
-        let due = {
-            let mut state = self.state();
-            let wanted = state.under_way.is_empty() && self.is_wanted(&mut state);
-            wanted.then(|| state.rest_until.unwrap_or_else(Instant::now))
-        };
+        let wanted = self.is_none_under_way() && self.is_wanted();
+        let due = wanted.then(|| self.state().rest_until.unwrap_or_else(Instant::now));
         tokio::select! {
             durable = self.first_durable() => self.tell(durable?),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => (),
@@ -95,57 +100,72 @@ impl<'a> Checkpoints<'a> {
 
     /// Takes the last ones, until nothing changes any more.
     pub async fn finish(&self) -> Outcome {
-        loop {
-            let ended = {
-                let mut state = self.state();
-                if self.is_wanted(&mut state) {
-                    self.take(&mut state);
-                }
-                state.under_way.is_empty()
-            };
-            if ended {
-                return Ok(());
+        while self.is_wanted() || !self.is_none_under_way() {
+            if self.is_wanted() {
+                self.take();
             }
             self.tell(self.first_durable().await?);
         }
+        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic while held")
     }
 
-    fn is_wanted(&self, state: &mut State) -> bool {
-        state.dirty |= self.node.channel_manager.get_and_clear_needs_persistence();
-        state.dirty || !self.node.held.is_empty() || self.node.gate.wants_checkpoint()
+    fn is_none_under_way(&self) -> bool {
+        self.state().under_way.is_empty()
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.is_dirty() || !self.node.held.is_empty() || self.node.gate.wants_checkpoint()
+    }
+
+    /// Whether LDK has said that its manager has changed since the last checkpoint.
+    fn is_dirty(&self) -> bool {
+        let changed = self.node.channel_manager.get_and_clear_needs_persistence();
+        let mut state = self.state();
+        state.dirty |= changed;
+        state.dirty
     }
 
     /// Whether all that LDK has done by now is in the last checkpoint.
-    fn is_unchanged(&self, state: &mut State) -> bool {
+    fn is_unchanged(&self) -> bool {
         // LDK shows an event a moment before it says that it has changed; it says so before this lock is free.
         drop(self.node.channel_manager.write(&mut Refusing));
-        state.dirty |= self.node.channel_manager.get_and_clear_needs_persistence();
-        !state.dirty && self.node.held.is_empty()
+        !self.is_dirty() && self.node.held.is_empty()
     }
 
-    fn take(&self, state: &mut State) {
-        state.dirty = false;
+    fn take(&self) {
+        self.state().dirty = false;
         let began = Instant::now();
         let mut moment = None;
         let mut encoding =
             Encoding { bytes: Vec::new(), at_first: Some(|| moment = Some(self.now())) };
         self.node.channel_manager.write(&mut encoding).expect("memory takes all bytes");
         let manager = MANAGER.holding(encoding.bytes);
-        let (number, held) = moment.expect("a manager has at least a version");
+        let Moment { number, held, broadcasts } = moment.expect("a manager has at least a version");
         let ended = Instant::now();
+
+        let mut state = self.state();
         state.rest_until = Some(ended + (ended - began) * REST);
-        let commit = self.node.kv.commit_all(held.writes.into_iter().chain([manager]));
+        let had_none = std::mem::replace(&mut state.without_broadcasts, broadcasts.0.is_empty());
+        let unchanged = had_none && state.without_broadcasts;
+        let broadcasts = (!unchanged).then(|| BROADCASTS.holding(broadcasts.encode()));
+        let writes = held.writes.into_iter().chain([manager]).chain(broadcasts);
+        let commit = self.node.kv.commit_all(writes);
         state.under_way.push_back(UnderWay { commit, number, updates: held.updates });
+        drop(state);
         (self.taken)();
     }
 
     /// Called while LDK's manager stands still.
-    fn now(&self) -> (u64, Held) {
-        (self.node.gate.begin(), self.node.held.take())
+    fn now(&self) -> Moment {
+        Moment {
+            number: self.node.gate.begin(),
+            held: self.node.held.take(),
+            broadcasts: self.node.broadcasts.waiting(),
+        }
     }
 
     async fn first_durable(&self) -> Result<UnderWay, Error> {

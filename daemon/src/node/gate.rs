@@ -92,6 +92,11 @@ impl<T> Waiting<T> {
         self.0.drain(..count).map(|(_, said)| said).collect()
     }
 
+    /// All that waits, in order.
+    pub fn all(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(_, said)| said)
+    }
+
     /// Forgets what must never go out.
     pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         self.0.retain(|(_, said)| keep(said));

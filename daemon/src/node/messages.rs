@@ -23,7 +23,6 @@ use super::types::ChannelManager;
 pub struct ChannelMessages {
     manager: Arc<ChannelManager>,
     gate: Arc<Gate>,
-    /// Held while the manager is asked, so that its messages keep their order. The manager never calls back.
     waiting: Mutex<Waiting<MessageSendEvent>>,
 }
 
@@ -40,8 +39,10 @@ impl ChannelMessages {
 
 impl BaseMessageHandler for ChannelMessages {
     fn get_and_clear_pending_msg_events(&self) -> Vec<MessageSendEvent> {
+        // In order: LDK asks from one thread at a time, and takes no connection away meanwhile.
+        let said = self.manager.get_and_clear_pending_msg_events();
         let mut waiting = self.waiting();
-        waiting.join(&self.gate, self.manager.get_and_clear_pending_msg_events());
+        waiting.join(&self.gate, said);
         waiting.released(&self.gate)
     }
 

@@ -23,6 +23,7 @@ use lightning::util::persist::{
 };
 use lightning::util::ser::{Readable, ReadableArgs, Writeable, Writer};
 
+use super::broadcasts::Packages;
 use super::logger::Logger;
 use super::types::{
     Broadcaster, ChannelManager, ChannelManagerReadArgs, ChannelMonitor, Graph, MonitorPersister,
@@ -89,6 +90,13 @@ pub const BELIEFS: Slot = Slot {
     primary: "",
     secondary: "",
     key: "liquidity_beliefs",
+};
+/// Transactions that waited for the last checkpoint.
+pub const BROADCASTS: Slot = Slot {
+    what: "the transactions to be broadcast",
+    primary: "",
+    secondary: "",
+    key: "broadcasts",
 };
 const SWEEPER: Slot = Slot {
     what: "the sweeper",
@@ -199,6 +207,14 @@ impl Readable for StoredBeliefs {
         }
         Ok(Self(rows))
     }
+}
+
+/// Reads the transactions that were about to be sent when the node ended.
+pub fn broadcasts(store: &KvStore) -> Result<Packages, Error> {
+    let Some(bytes) = BROADCASTS.read(store)? else {
+        return Ok(Packages::default());
+    };
+    Packages::read(&mut &bytes[..]).map_err(|error| BROADCASTS.undecodable(error))
 }
 
 /// Reads all monitors with their updates.

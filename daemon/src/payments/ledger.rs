@@ -1,6 +1,7 @@
 //! The records of payments: written whole, read by point, and never changed by two at once.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::Error;
 use super::check::{Admission, admission};
@@ -8,8 +9,9 @@ use super::outcome::{Change, Name, News, decide};
 use super::record::{
     BY_HASH, BY_KEY, KeyedRequest, PAYMENTS, PENDING, PaymentName, PaymentRecord, State,
 };
+use super::retain::{self, InHand};
 use crate::journal::{Entry, Journal};
-use crate::storage::{self, Batch, Commit, Store, Watch, Watches};
+use crate::storage::{self, Batch, Commit, Forgotten, Store, Watch, Watches};
 
 /// All payments, on disk.
 pub(super) struct Ledger {
@@ -49,7 +51,7 @@ impl Ledger {
         payment_hash: Option<&[u8; 32]>,
     ) -> Result<Admission, Error> {
         let keyed = match key {
-            Some((key, _)) => BY_KEY.get(&self.store, key.as_bytes())?,
+            Some((key, _)) => self.keyed(key)?,
             None => None,
         };
         let last_attempt = match payment_hash {
@@ -71,6 +73,7 @@ impl Ledger {
         if self.last_attempt(&record.payment_hash)?.is_none() {
             record.payment_id = record.payment_hash;
         }
+        record.idempotency_key = key.as_ref().map(|(key, _)| key.clone());
         let name = PaymentName { payment_id: record.payment_id };
         let mut batch = Batch::new();
         PAYMENTS.insert(&self.store, &mut batch, &record.payment_id, &record)?;
@@ -156,6 +159,40 @@ impl Ledger {
         }
     }
 
+    /// What was asked for under a key, while its payment is kept.
+    fn keyed(&self, key: &str) -> Result<Option<KeyedRequest>, storage::Error> {
+        match BY_KEY.get(&self.store, key.as_bytes())? {
+            Some(keyed) => Ok(PAYMENTS.get(&self.store, &keyed.payment_id)?.map(|_| keyed)),
+            None => Ok(None),
+        }
+    }
+
+    /// Forgets, in one short step, payments that ended before a time in seconds since 1970, with all that leads to them.
+    pub(super) fn forget(
+        &self,
+        before: u64,
+        from: u64,
+        now: Duration,
+        in_hand: &InHand,
+    ) -> Result<Forgotten, storage::Error> {
+        let before_ms = before.saturating_mul(1_000);
+        let _changing = self.changing.lock().expect("no panic while held");
+        let mut batch = Batch::new();
+        let fate = |record: &PaymentRecord| retain::fate(record, before_ms, now, in_hand);
+        let pruned = PAYMENTS.prune(&self.store, &mut batch, from, 1, fate)?;
+        for (payment_id, record) in &pruned.gone {
+            let newest = BY_HASH.get(&self.store, &record.payment_hash)?;
+            if newest.is_some_and(|name| name.payment_id[..] == payment_id[..]) {
+                BY_HASH.delete(&mut batch, &record.payment_hash);
+            }
+            if let Some(key) = &record.idempotency_key {
+                BY_KEY.delete(&mut batch, key.as_bytes());
+            }
+        }
+        self.store.forget(batch);
+        Ok(pruned.forgotten())
+    }
+
     /// The payments that have not ended.
     pub(super) fn pending(&self) -> Result<Vec<PaymentRecord>, storage::Error> {
         let names = PENDING.all(&self.store)?;
@@ -234,6 +271,7 @@ mod tests {
                 parts: Vec::new(),
                 no_way: None,
                 constraints: None,
+                idempotency_key: None,
             },
             key: key.map(|(key, fingerprint)| (key.to_owned(), [fingerprint; 32])),
         }
@@ -342,6 +380,40 @@ mod tests {
             let stored = ledger.get(&name.payment_id).expect("readable").expect("there");
             assert_eq!(stored.arrived_msat(), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_leaves_nothing_behind() {
+        let ledger = ledger();
+        let first = admitted(&ledger, draft(90, 1, Some(("rent", 1))));
+        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound, None)).expect("it ended");
+        let second = admitted(&ledger, draft(91, 1, Some(("again", 1))));
+        let pending = admitted(&ledger, draft(92, 2, Some(("other", 1))));
+        let newest = admitted(&ledger, draft(93, 3, None));
+        news(&ledger, &newest, sent()).expect("it ended");
+        let forget = |before| {
+            ledger
+                .forget(before, 0, Duration::from_secs(before), &InHand::default())
+                .expect("readable")
+        };
+        let hash_of = |hash| ledger.last_attempt(&[hash; 32]).expect("readable");
+        assert_eq!(forget(0).records, 0, "they are too young");
+        assert_eq!(forget(1), Forgotten { records: 1, next: None });
+        assert_eq!(hash_of(1).map(|record| record.payment_id), Some(second.payment_id));
+        let keyed = |key| ledger.look(Some(&(String::from(key), [1; 32])), None).expect("readable");
+        assert_eq!(keyed("rent"), Admission::New, "a key is free again");
+        assert_eq!(keyed("again"), Admission::Follow(second.payment_id));
+        news(&ledger, &second, sent()).expect("it ended");
+        assert_eq!(forget(1).records, 1);
+        assert_eq!((hash_of(1), keyed("again")), (None, Admission::New));
+        assert_eq!(
+            ledger.pending().expect("readable"),
+            [pending],
+            "what is pending is never forgotten"
+        );
+        assert!(hash_of(3).is_some(), "the newest stays");
+        assert_eq!(ledger.page(&[], 10, None).expect("readable").items.len(), 2);
+        assert!(BY_KEY.all(&ledger.store).expect("readable").len() == 1);
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ mod probe;
 mod rebalance;
 mod reconcile;
 mod record;
+mod retain;
 mod route;
 mod send;
 

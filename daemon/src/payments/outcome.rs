@@ -170,6 +170,7 @@ fn unknown(name: Name, now_ms: u64) -> PaymentRecord {
         parts: Vec::new(),
         no_way: None,
         constraints: None,
+        idempotency_key: None,
     }
 }
 

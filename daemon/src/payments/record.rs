@@ -210,6 +210,8 @@ pub struct PaymentRecord {
     pub no_way: Option<NoWay>,
     /// Which ways it may go, where it may not go all.
     pub constraints: Option<Constraints>,
+    /// The caller's key, which goes when the record goes.
+    pub idempotency_key: Option<String>,
 }
 impl_writeable_tlv_based!(PaymentRecord, {
     (0, payment_id, required),
@@ -230,6 +232,7 @@ impl_writeable_tlv_based!(PaymentRecord, {
     (19, parts, required_vec),
     (21, no_way, option),
     (23, constraints, option),
+    (25, idempotency_key, option),
 });
 record!(PaymentRecord, kind = 20, version = 1);
 
@@ -262,7 +265,7 @@ impl_writeable_tlv_based!(KeyedRequest, { (0, payment_id, required), (2, fingerp
 record!(KeyedRequest, kind = 22, version = 1);
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use bitcoin::hex::{DisplayHex as _, FromHex as _};
 
     use super::*;
@@ -280,7 +283,7 @@ mod tests {
         0000000001063e3d002102eec7245d6b7d2ccb30380bfbe2a3648cd7a942653f5aa340edcea1f28368661902\
         08000000000000000704080000000000000001060400000048";
 
-    fn whole() -> PaymentRecord {
+    pub(crate) fn whole() -> PaymentRecord {
         let node_id = "02eec7245d6b7d2ccb30380bfbe2a3648cd7a942653f5aa340edcea1f283686619";
         let node_id: PublicKey = node_id.parse().expect("it is a point");
         let hop = Hop { node_id, short_channel_id: 7, fee_msat: 1, cltv_expiry_delta: 72 };
@@ -305,6 +308,7 @@ mod tests {
             parts: vec![part(failed), part(PartEnd::Succeeded)],
             no_way: None,
             constraints: None,
+            idempotency_key: None,
         }
     }
 
@@ -323,6 +327,7 @@ mod tests {
             kind: Kind::Rebalance,
             no_way: Some(why),
             constraints: Some(constraints),
+            idempotency_key: Some("rent".to_owned()),
             ..whole()
         };
         assert_eq!(PaymentRecord::decode(1, &Record::encode(&record)), Ok(record));

@@ -226,6 +226,7 @@ impl Payments {
             parts: Vec::new(),
             no_way: None,
             constraints: None,
+            idempotency_key: None,
         }
     }
 }

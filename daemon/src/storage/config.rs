@@ -20,27 +20,27 @@ pub struct Config {
     pub keep_journal_days: u32,
     /// Settled forwards older than so many days are removed, their totals stay; 0 keeps them for ever.
     pub keep_forwards_days: u32,
+    /// Payments that ended more than so many days ago are removed with their idempotency keys, once their invoice has
+    /// expired; 0 keeps them for ever, else at least 30.
+    pub keep_payments_days: u32,
+    /// Invoices that nobody paid are removed so many days after they expired, with their idempotency keys; 0 keeps them
+    /// for ever.
+    pub keep_unpaid_invoices_days: u32,
+    /// Invoices that were paid, and keysends received, are removed so many days after they settled and expired, with
+    /// their idempotency keys; 0 keeps them for ever, else at least 30.
+    pub keep_settled_invoices_days: u32,
+    /// Channels that were closed more than so many days ago are removed with their idempotency keys, once all their money
+    /// is back in the wallet; what they forwarded stays in the totals. 0 keeps them for ever.
+    pub keep_closed_channels_days: u32,
     /// Memory for recently used records, in MiB.
     pub cache_mib: u64,
     /// New channels and payments are refused while the disk has less free space than this, in MiB.
     pub min_free_mib: u64,
 }
 
-impl Config {
-    /// Before which time, in seconds since 1970, journal entries may go.
-    pub fn forget_journal_before(&self, now: u64) -> u64 {
-        days_before(now, self.keep_journal_days)
-    }
-
-    /// Before which time, in seconds since 1970, settled forwards may go.
-    pub fn forget_forwards_before(&self, now: u64) -> u64 {
-        days_before(now, self.keep_forwards_days)
-    }
-}
-
-fn days_before(now: u64, days: u32) -> u64 {
-    if days == 0 { 0 } else { now.saturating_sub(u64::from(days) * 24 * 3600) }
-}
+/// LDK may tell again, after a restart, of payments and receipts of the last two weeks, for so long may an HTLC last;
+/// without their record they would count as new ones.
+const LEAST_DAYS_OF_MONEY: u32 = 30;
 
 impl Default for Config {
     fn default() -> Self {
@@ -50,6 +50,10 @@ impl Default for Config {
             async_persistence: false,
             keep_journal_days: 0,
             keep_forwards_days: 0,
+            keep_payments_days: 0,
+            keep_unpaid_invoices_days: 0,
+            keep_settled_invoices_days: 0,
+            keep_closed_channels_days: 0,
             cache_mib: 64,
             min_free_mib: 1024,
         }
@@ -62,6 +66,16 @@ impl Config {
         let mut problems = Vec::new();
         if !(1..=65_536).contains(&self.cache_mib) {
             problems.push("cache_mib: must be between 1 and 65536".to_owned());
+        }
+        for (option, days) in [
+            ("keep_payments_days", self.keep_payments_days),
+            ("keep_settled_invoices_days", self.keep_settled_invoices_days),
+        ] {
+            if (1..LEAST_DAYS_OF_MONEY).contains(&days) {
+                problems.push(format!(
+                    "{option}: must be 0 or at least {LEAST_DAYS_OF_MONEY}: LDK may tell again of what is younger"
+                ));
+            }
         }
         if self.stop_without_mirror && self.mirror.is_none() {
             problems.push("stop_without_mirror: there is no mirror".to_owned());

@@ -6,13 +6,13 @@ use std::ops::ControlFlow;
 use super::backend::{Direction, Span};
 use super::codec::{self, BYTES_KIND};
 use super::store::damaged;
-use super::{Batch, Error, Record, Store, Table, keys};
+use super::{Batch, Error, Forgotten, Record, Store, Table, keys};
 
 /// A page looks at no more records than this, however few of them its filter lets through.
 const LOOKS_PER_PAGE: usize = 20_000;
 
-/// How many records retention removes at a time.
-const STEP_RECORDS: usize = 500;
+/// How many records retention looks at in one step.
+const LOOKS_PER_STEP: usize = 256;
 
 /// A named history of records; a constant.
 ///
@@ -30,6 +30,33 @@ pub struct Page<R> {
     pub items: Vec<(Vec<u8>, R)>,
     /// Continues the list where this page ends; empty at the end of the list.
     pub next_token: Vec<u8>,
+}
+
+/// What retention does with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is kept, whatever its age.
+    Stays,
+    /// It is removed.
+    Goes,
+    /// It is kept, and so are all that were inserted after it.
+    TooYoung,
+}
+
+/// What one step of retention removes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pruned<R> {
+    /// Ids and records, oldest first.
+    pub gone: Vec<(Vec<u8>, R)>,
+    /// Where the next step begins; none when the history is through.
+    pub next: Option<u64>,
+}
+
+impl<R> Pruned<R> {
+    /// How far this is.
+    pub fn forgotten(&self) -> Forgotten {
+        Forgotten { records: self.gone.len() as u64, next: self.next }
+    }
 }
 
 impl<R: Record> History<R> {
@@ -115,78 +142,62 @@ impl<R: Record> History<R> {
         read.map(|()| page)
     }
 
-    /// Removes old records, oldest first, and returns them: at most `limit`, never one of the newest
-    /// `keep_newest`, and only those that `may_go`. What else the room keeps of them goes in the same batch.
+    /// Removes in one short step the records that `fate` lets go, and returns them: oldest first, from the position
+    /// `from` on, and never one of the newest `keep_newest`. What else the room keeps of them goes in the same batch.
     ///
-    /// Call it again while it returns `limit` of them.
+    /// Begin with 0 and call it again from where it stopped.
     pub fn prune(
         &self,
         store: &Store,
         batch: &mut Batch,
+        from: u64,
         keep_newest: u64,
-        limit: usize,
-        may_go: impl Fn(&R) -> bool,
-    ) -> Result<Vec<(Vec<u8>, R)>, Error> {
+        fate: impl Fn(&R) -> Fate,
+    ) -> Result<Pruned<R>, Error> {
         let index = self.index();
-        let span = Span::prefix(&index);
+        let mut pruned = Pruned { gone: Vec::new(), next: None };
         let mut newest = None;
-        store.scan(&span, Direction::Backward, |key, _| {
+        store.scan(&Span::prefix(&index), Direction::Backward, |key, _| {
             newest = position(&key[index.len()..]);
             ControlFlow::Break(())
         })?;
         // The newest stays in any case: positions go on from it.
         let Some(keep_from) = newest.map(|newest| (newest + 1).saturating_sub(keep_newest.max(1)))
         else {
-            return Ok(Vec::new());
+            return Ok(pruned);
         };
-        let old =
-            Span { start: span.start, end: Some([&index[..], &keep_from.to_be_bytes()].concat()) };
-        let (mut gone, mut read) = (Vec::new(), Ok(()));
-        store.scan(&old, Direction::Forward, |key, id| {
-            if gone.len() >= limit {
+        if from >= keep_from {
+            return Ok(pruned);
+        }
+        let at = |position: u64| [&index[..], &position.to_be_bytes()].concat();
+        let span = Span { start: at(from), end: Some(at(keep_from)) };
+        let (mut looks, mut read) = (0, Ok(()));
+        store.scan(&span, Direction::Forward, |key, id| {
+            if looks >= LOOKS_PER_STEP {
+                pruned.next = position(&key[index.len()..]);
                 return ControlFlow::Break(());
             }
-            match self.indexed(store, key, id) {
-                Ok(Some((id, record))) if may_go(&record) => {
-                    batch.delete(self.key(&id));
-                    batch.delete(key.to_vec());
-                    gone.push((id, record));
-                }
-                Ok(_) => (),
+            looks += 1;
+            let (id, record) = match self.indexed(store, key, id) {
+                Ok(Some(found)) => found,
+                Ok(None) => return ControlFlow::Continue(()),
                 Err(error) => {
                     read = Err(error);
                     return ControlFlow::Break(());
                 }
+            };
+            match fate(&record) {
+                Fate::Stays => (),
+                Fate::Goes => {
+                    batch.delete(self.key(&id));
+                    batch.delete(key.to_vec());
+                    pruned.gone.push((id, record));
+                }
+                Fate::TooYoung => return ControlFlow::Break(()),
             }
             ControlFlow::Continue(())
         })?;
-        read.map(|()| gone)
-    }
-
-    /// Removes all old records that `may_go` but the newest `keep_newest`, in durable steps; returns how many.
-    ///
-    /// `beside` deletes what else the room keeps of a record, in the same batch. It blocks: call it off the
-    /// runtime's workers.
-    pub fn retain(
-        &self,
-        store: &Store,
-        keep_newest: u64,
-        may_go: impl Fn(&R) -> bool,
-        mut beside: impl FnMut(&mut Batch, &[u8], &R),
-    ) -> Result<u64, Error> {
-        let mut gone = 0;
-        loop {
-            let mut batch = Batch::new();
-            let removed = self.prune(store, &mut batch, keep_newest, STEP_RECORDS, &may_go)?;
-            for (id, record) in &removed {
-                beside(&mut batch, id, record);
-            }
-            if removed.is_empty() {
-                return Ok(gone);
-            }
-            gone += removed.len() as u64;
-            store.commit(batch).wait()?;
-        }
+        read.map(|()| pruned)
     }
 
     /// The record that an index row leads to.
@@ -283,41 +294,67 @@ mod tests {
         assert_eq!(NOTES.get(&store, &zero).unwrap(), Some(Note::new("zero")));
     }
 
-    #[test]
-    fn retention_removes_all_that_may_go_with_what_is_beside_it() {
-        const BESIDE: Table<Note> = Table::new("beside");
-        let store = filled(1_300);
-        let mut batch = Batch::new();
-        for id in [0u32, 1, 2] {
-            BESIDE.put(&mut batch, &id.to_be_bytes(), &Note::new("beside"));
+    /// Removes what `fate` lets go, step by step; how many that were, and in how many steps.
+    fn prune_all(store: &Store, keep_newest: u64, fate: impl Fn(&Note) -> Fate) -> (usize, usize) {
+        let (mut gone, mut steps, mut from) = (0, 0, Some(0));
+        while let Some(begin) = from {
+            let mut batch = Batch::new();
+            let pruned = NOTES.prune(store, &mut batch, begin, keep_newest, &fate).unwrap();
+            store.forget(batch);
+            gone += pruned.gone.len();
+            steps += 1;
+            from = pruned.next;
         }
-        drop(store.commit(batch));
-        let beside = |batch: &mut Batch, id: &[u8], _: &Note| BESIDE.delete(batch, id);
-        assert_eq!(NOTES.retain(&store, 100, |note| note.done, beside).unwrap(), 600);
-        assert_eq!(NOTES.retain(&store, 100, |note| note.done, beside).unwrap(), 0);
-        assert_eq!(BESIDE.all(&store).unwrap().len(), 1);
+        (gone, steps)
+    }
+
+    fn done_goes(note: &Note) -> Fate {
+        if note.done { Fate::Goes } else { Fate::Stays }
+    }
+
+    #[test]
+    fn retention_removes_all_that_may_go_in_short_steps() {
+        let store = filled(1_300);
+        assert_eq!(prune_all(&store, 100, done_goes), (600, 5), "1,200 are looked at, 256 a step");
+        assert_eq!(prune_all(&store, 100, done_goes), (0, 3), "600 are left to look at");
         assert!(store.check(&|_| Ok(()), &to_the_end).unwrap().is_sound());
+        assert_eq!(NOTES.page(&store, &[], 1_300, |_| true).unwrap().items.len(), 700);
     }
 
     #[test]
     fn pruning_spares_the_newest_and_those_that_may_not_go() {
         let store = filled(10);
-        let mut batch = Batch::new();
-        assert_eq!(NOTES.prune(&store, &mut batch, 4, 2, |note| note.done).unwrap().len(), 2);
-        drop(store.commit(batch));
-        let mut batch = Batch::new();
-        assert_eq!(NOTES.prune(&store, &mut batch, 4, 2, |note| note.done).unwrap().len(), 1);
-        drop(store.commit(batch));
+        assert_eq!(prune_all(&store, 4, done_goes), (3, 1));
         let page = NOTES.page(&store, &[], 10, |_| true).unwrap();
         assert_eq!(texts(&page), ["9", "8", "7", "6", "5", "3", "1"]);
         assert_eq!(NOTES.get(&store, &0u32.to_be_bytes()).unwrap(), None);
-        let mut batch = Batch::new();
-        assert_eq!(NOTES.prune(&store, &mut batch, 0, 100, |_| true).unwrap().len(), 6);
-        drop(store.commit(batch));
+        let until_five =
+            |note: &Note| if note.text.as_str() < "5" { Fate::Goes } else { Fate::TooYoung };
+        assert_eq!(prune_all(&store, 0, until_five), (2, 1));
+        assert_eq!(prune_all(&store, 0, |_| Fate::Goes), (4, 1));
         assert_eq!(texts(&NOTES.page(&store, &[], 10, |_| true).unwrap()), ["9"]);
         let mut batch = Batch::new();
         NOTES.insert(&store, &mut batch, b"next", &Note::new("next")).unwrap();
         drop(store.commit(batch));
         assert_eq!(texts(&NOTES.page(&store, &[], 10, |_| true).unwrap()), ["next", "9"]);
+        assert_eq!(prune_all(&Store::temporary(), 0, |_| Fate::Goes), (0, 1));
+    }
+
+    #[test]
+    fn a_list_goes_on_where_records_have_gone() {
+        let store = filled(6);
+        let first = NOTES.page(&store, &[], 2, |_| true).unwrap();
+        assert_eq!(texts(&first), ["5", "4"]);
+        // The record at the token, and the one after it.
+        let goes = |note: &Note| match note.text.as_str() {
+            "4" | "3" => Fate::Goes,
+            _ => Fate::Stays,
+        };
+        assert_eq!(prune_all(&store, 1, goes), (2, 1));
+        let second = NOTES.page(&store, &first.next_token, 2, |_| true).unwrap();
+        assert_eq!(texts(&second), ["2", "1"]);
+        assert_eq!(prune_all(&store, 1, |_| Fate::Goes), (3, 1));
+        let third = NOTES.page(&store, &second.next_token, 2, |_| true).unwrap();
+        assert_eq!((texts(&third).len(), third.next_token.len()), (0, 0));
     }
 }

@@ -100,6 +100,13 @@ impl Store {
         self.0.queue.enqueue(batch)
     }
 
+    /// Enqueues removals of what nobody needs: they wait for company, and a crash that undoes them does no harm.
+    pub fn forget(&self, batch: Batch) {
+        if !batch.is_empty() {
+            drop(self.commit(batch.lazy()));
+        }
+    }
+
     /// Completes when all that was enqueued before is durable.
     pub fn sync(&self) -> Commit {
         self.commit(Batch::new())

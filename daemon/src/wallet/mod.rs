@@ -15,9 +15,12 @@ mod keys;
 mod ldk;
 mod ledger;
 mod mempool;
+mod passphrase;
 mod persist;
 pub mod reserve;
+mod sealed;
 pub mod seed;
+mod seed_file;
 mod send;
 mod sync;
 #[cfg(test)]
@@ -40,7 +43,9 @@ pub use self::error::Error;
 pub use self::history::{TransactionPage, WalletTransaction};
 pub use self::keys::Keys;
 pub use self::ldk::{Announcer, Onlooker};
+pub use self::passphrase::{Config, Passphrase};
 pub use self::seed::{Seed, SeedError};
+pub use self::seed_file::SeedFile;
 pub use self::send::{SendRequest, Sent};
 
 use self::ledger::Ledger;

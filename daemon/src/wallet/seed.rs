@@ -1,12 +1,13 @@
-//! The 24 words from which every key is derived, in a file that only the daemon's user can read.
+//! The 24 words from which every key is derived.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use bdk_wallet::keys::bip39::{Error as Bip39Error, Language, Mnemonic};
 use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::sealed::ENTROPY_BYTES;
 
 /// How many words a seed has: 256 bits of entropy and 8 of checksum.
 pub const WORDS: usize = 24;
@@ -44,6 +45,47 @@ pub enum SeedError {
         /// What is wrong with its words.
         source: Box<SeedError>,
     },
+    /// It is encrypted, and there is nobody to ask for the passphrase.
+    #[error(
+        "the seed in {} is encrypted: name a file with its passphrase by seed.passphrase_file (or \
+         FULMEN_SEED_PASSPHRASE_FILE), or start fulmend at a terminal, where it asks for it", .0.display()
+    )]
+    Locked(PathBuf),
+    /// It is to be encrypted, and there is nobody to ask for a passphrase.
+    #[error(
+        "a passphrase is needed: name a file with it by seed.passphrase_file (or FULMEN_SEED_PASSPHRASE_FILE), or \
+         come back at a terminal"
+    )]
+    NobodyToAsk,
+    /// Nothing was typed, or the file is empty.
+    #[error("the seed's passphrase is empty")]
+    EmptyPassphrase,
+    /// Whoever typed it twice typed two of them.
+    #[error("these are two passphrases, not twice the same")]
+    PassphrasesDiffer,
+    /// It does not open the seed.
+    #[error("the passphrase is wrong, or the seed in {} is damaged", .0.display())]
+    WrongPassphrase(PathBuf),
+    /// What is in the file begins like an encrypted seed, and is none.
+    #[error("the encrypted seed in {} is damaged", .0.display())]
+    DamagedSeal(PathBuf),
+    /// A later release has encrypted it.
+    #[error("the seed in {} is encrypted in the form {version}, which this release does not know", .path.display())]
+    NewerSeal {
+        /// Where it is.
+        path: PathBuf,
+        /// The form's number.
+        version: u8,
+    },
+    /// It is encrypted, and should be encrypted.
+    #[error("the seed in {} is encrypted already; decrypt it first to give it another passphrase", .0.display())]
+    EncryptedAlready(PathBuf),
+    /// It is not encrypted, and should be decrypted.
+    #[error("the seed in {} is not encrypted", .0.display())]
+    NotEncrypted(PathBuf),
+    /// What was written beside the seed reads otherwise than it was written.
+    #[error("what was written for the seed in {} does not read back; it is left as it was", .0.display())]
+    NotVerified(PathBuf),
     /// What is kept of when the seed was made.
     #[error("the seed's birthday in {} cannot be read: {reason}", .path.display())]
     Birthday {
@@ -78,36 +120,26 @@ impl std::fmt::Debug for Seed {
 }
 
 impl Seed {
-    /// Makes a new seed from the operating system's randomness and stores it in `path`.
-    pub fn create(path: &Path) -> Result<Self, SeedError> {
-        let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy).map_err(SeedError::Entropy)?;
-        let seed = Self(
-            Mnemonic::from_entropy_in(Language::English, &entropy)
+    /// Makes a new seed from the operating system's randomness.
+    ///
+    /// # Errors
+    /// [`SeedError::Entropy`].
+    pub fn generate() -> Result<Self, SeedError> {
+        let mut entropy = Zeroizing::new([0; ENTROPY_BYTES]);
+        getrandom::fill(&mut *entropy).map_err(SeedError::Entropy)?;
+        Ok(Self::from_entropy(&entropy))
+    }
+
+    pub(super) fn from_entropy(entropy: &[u8; ENTROPY_BYTES]) -> Self {
+        Self(
+            Mnemonic::from_entropy_in(Language::English, entropy)
                 .expect("32 bytes make 24 words by BIP 39"),
-        );
-        seed.store(path)?;
-        Ok(seed)
+        )
     }
 
-    /// Checks the words that a user typed and stores them in `path`.
-    pub fn restore(path: &Path, words: &str) -> Result<Self, SeedError> {
-        let seed = Self::parse(words)?;
-        seed.store(path)?;
-        Ok(seed)
-    }
-
-    /// Reads the seed in `path`.
-    pub fn load(path: &Path) -> Result<Self, SeedError> {
-        let text = fs::read_to_string(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => SeedError::Missing(path.to_owned()),
-            _ => SeedError::Io { doing: "read the seed", path: path.to_owned(), source },
-        })?;
-        warn_if_others_can_read(path);
-        Self::parse(&text).map_err(|source| SeedError::Damaged {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })
+    pub(super) fn entropy(&self) -> Zeroizing<[u8; ENTROPY_BYTES]> {
+        let bytes = Zeroizing::new(self.0.to_entropy());
+        Zeroizing::new(bytes[..].try_into().expect("24 words are 32 bytes by BIP 39"))
     }
 
     /// Checks words: their number, each of them, and the checksum.
@@ -136,49 +168,6 @@ impl Seed {
     pub(super) fn bip32_seed(&self) -> [u8; 64] {
         self.0.to_seed_normalized("")
     }
-
-    /// Writes beside `path`, makes that durable, then gives it its name only if the name is free: a
-    /// crash leaves either no seed or a whole one, and an old seed is never replaced.
-    fn store(&self, path: &Path) -> Result<(), SeedError> {
-        let failed = |doing, source| SeedError::Io { doing, path: path.to_owned(), source };
-        if path.exists() {
-            return Err(SeedError::Exists(path.to_owned()));
-        }
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new("."));
-        let draft = path.with_extension(format!("{}.new", std::process::id()));
-        let written = self.write_draft(&draft).and_then(|()| fs::hard_link(&draft, path));
-        let removed = fs::remove_file(&draft);
-        match written {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.exists() => {
-                return Err(SeedError::Exists(path.to_owned()));
-            }
-            written => written.map_err(|source| failed("write the seed", source))?,
-        }
-        removed.map_err(|source| failed("remove the draft of the seed", source))?;
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|source| failed("sync the directory of", source))
-    }
-
-    fn write_draft(&self, draft: &Path) -> io::Result<()> {
-        // A draft of a process that died before us and had our number.
-        match fs::remove_file(draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => (),
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
-        file.write_all(self.words().join(" ").as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()
-    }
-}
-
-fn warn_if_others_can_read(path: &Path) {
-    let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode()).unwrap_or(0);
-    if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), "the seed can be read by others: chmod 600 it");
-    }
 }
 
 /// BIP-39 words differ in their first four letters, so a typo further on has one candidate.
@@ -201,32 +190,10 @@ mod tests {
         abandon abandon abandon art";
 
     #[test]
-    fn a_created_seed_is_private_and_read_back() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("seed");
-        let seed = Seed::create(&path).expect("created");
-        assert_eq!(seed.words().len(), WORDS);
-        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
-        assert_eq!(Seed::load(&path).expect("loads").words(), seed.words());
-        assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 1, "no draft is left");
-    }
-
-    #[test]
-    fn a_seed_is_never_overwritten() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("seed");
-        let seed = Seed::create(&path).expect("created");
-        assert!(matches!(Seed::create(&path), Err(SeedError::Exists(_))));
-        assert!(matches!(Seed::restore(&path, GOOD), Err(SeedError::Exists(_))));
-        assert_eq!(Seed::load(&path).expect("loads").words(), seed.words());
-    }
-
-    #[test]
     fn two_seeds_differ() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let one = Seed::create(&dir.path().join("one")).expect("created");
-        let two = Seed::create(&dir.path().join("two")).expect("created");
+        let (one, two) = (Seed::generate().expect("made"), Seed::generate().expect("made"));
         assert_ne!(one.words(), two.words());
+        assert_eq!(Seed::from_entropy(&one.entropy()).words(), one.words());
     }
 
     #[test]
@@ -238,14 +205,5 @@ mod tests {
         assert!(says(&GOOD.replace("art", "arts")).starts_with("word 24 (\"arts\") is not"));
         assert!(says(&GOOD.replace("art", "zebraa")).ends_with("; \"zebra\" is"));
         assert!(says(&GOOD.replace("art", "abandon")).contains("checksum"));
-    }
-
-    #[test]
-    fn a_missing_and_a_damaged_file_are_told_apart() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("seed");
-        assert!(matches!(Seed::load(&path), Err(SeedError::Missing(_))));
-        fs::write(&path, "abandon").expect("written");
-        assert!(matches!(Seed::load(&path), Err(SeedError::Damaged { .. })));
     }
 }

@@ -5,8 +5,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
+use super::preload;
 use crate::daemon::Node;
 
 /// A small ext4 on a loop device, unmounted when it is dropped.
@@ -89,7 +90,7 @@ pub struct Faults {
 impl Faults {
     /// Prepares a daemon, which must be started after it; `scratch` is a folder for our own files.
     pub fn under(node: &mut Node, directory: &Path, scratch: &Path) -> Result<Self> {
-        let library = library(scratch)?;
+        let library = preload::library(scratch, "faults", include_str!("faults.c"))?;
         // The daemon's descriptors lead to the real place, whatever links the path has.
         std::fs::create_dir_all(directory)?;
         let under = directory.canonicalize()?;
@@ -119,21 +120,4 @@ impl Faults {
     pub fn end(&self) -> Result<()> {
         std::fs::remove_file(&self.switch).context("ending a fault")
     }
-}
-
-/// Compiles the library that fails writes.
-fn library(scratch: &Path) -> Result<PathBuf> {
-    let (source, library) = (scratch.join("faults.c"), scratch.join("faults.so"));
-    std::fs::write(&source, include_str!("faults.c"))?;
-    let output = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .arg(&library)
-        .arg(&source)
-        .arg("-ldl")
-        .output()
-        .context("running cc")?;
-    if !output.status.success() {
-        bail!("compiling faults.c: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(library)
 }

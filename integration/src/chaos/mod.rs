@@ -1,8 +1,11 @@
-//! What goes wrong in the field, on purpose: chance with a seed, kills, disks that fail, copies of old stores.
+//! What goes wrong in the field, on purpose: chance with a seed, kills, disks that fail, copies of old stores,
+//! clocks that are ahead.
 
 pub mod chance;
+pub mod clocks;
 pub mod disks;
 pub mod kills;
+mod preload;
 pub mod stores;
 
 pub use chance::Chance;

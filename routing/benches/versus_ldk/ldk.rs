@@ -116,6 +116,13 @@ impl<'g> Ldk<'g> {
         find_route(&payer, &params, graph, None, &SILENT, scorer, &self.fee_params, &self.seed).ok()
     }
 
+    /// Returns such a path as a part of a plan.
+    #[allow(dead_code)] // for the tests beside LDK
+    pub fn single_part(&self, payer: u32, payee: u32, amount_msat: u64) -> Option<Part> {
+        let route = self.single(payer, payee, amount_msat)?;
+        route.paths.first().map(|path| part(self.view.key(payer), path))
+    }
+
     fn path(&self, part: &Part) -> Option<&Path> {
         self.paths.iter().find(|(p, _)| p == part).map(|(_, path)| path)
     }

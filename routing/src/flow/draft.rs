@@ -1,7 +1,8 @@
 //! A plan in the making: paths with wishes become exact routes that together deliver the amount.
 
-use crate::path::dijkstra::{Limits, Workbench, cheapest};
+use crate::path::dijkstra::cheapest;
 use crate::path::field::Field;
+use crate::path::walk::{Limits, Workbench};
 use crate::path::widest::widest;
 
 use super::propose::Task;
@@ -9,6 +10,25 @@ use super::refine::{Route, fit};
 
 /// Searches for what is still missing, at most.
 const REPAIRS: usize = 32;
+
+/// Which ways are sought for what is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seek {
+    /// The cheapest ones, with new parts as long as there may be more.
+    Cheapest,
+    /// The widest ones, when parts are few: those there are carry more first, and give way to wider ones.
+    Widest,
+}
+
+impl Seek {
+    /// Returns how often a way is sought, at most.
+    fn tries(self, max_parts: usize) -> usize {
+        match self {
+            Self::Cheapest => REPAIRS,
+            Self::Widest => max_parts.saturating_add(REPAIRS),
+        }
+    }
+}
 
 /// Routes that have their room on the field.
 #[derive(Clone, Debug, Default)]
@@ -64,74 +84,57 @@ impl Draft {
         rest_msat
     }
 
-    /// Finds ways for what is missing, one path at a time, smaller pieces where large ones do not pass.
-    /// Returns what still is missing.
-    pub(crate) fn repair(
+    /// Finds ways for what is missing, one path at a time. Returns what still is missing.
+    pub(crate) fn complete(
         &mut self,
         field: &mut Field<'_>,
         task: &Task<'_>,
+        seek: Seek,
         mut rest_msat: u64,
         bench: &mut Workbench,
     ) -> u64 {
-        let limits = task.limits;
+        let (limits, max_parts) = (task.limits, task.query.max_parts);
         let mut piece = rest_msat;
-        for _ in 0..REPAIRS {
-            if rest_msat == 0 || bench.visits >= task.query.max_visits {
+        for _ in 0..seek.tries(max_parts) {
+            let full = self.routes.len() >= max_parts;
+            if full || seek == Seek::Widest {
+                rest_msat = self.top_up(field, rest_msat, limits);
+            }
+            let give_up = full && seek == Seek::Cheapest;
+            if rest_msat == 0 || give_up || bench.visits >= task.query.max_visits {
                 break;
             }
-            if self.routes.len() >= task.query.max_parts {
-                return self.top_up(field, rest_msat, limits);
-            }
-            let found =
-                cheapest(field, &task.weights, piece.min(rest_msat), limits, &[], 1.0, bench);
-            let added = found.map_or(0, |edges| self.add(field, &edges, rest_msat, limits));
-            rest_msat -= added;
-            if added == 0 {
-                if piece < 1_000 {
-                    break;
-                }
-                piece /= 4;
-            }
-        }
-        rest_msat
-    }
-
-    /// Finds ways for what is missing, the widest first; where no more parts are allowed, puts the narrowest
-    /// route elsewhere. Returns what still is missing.
-    pub(crate) fn widen(
-        &mut self,
-        field: &mut Field<'_>,
-        task: &Task<'_>,
-        mut rest_msat: u64,
-        bench: &mut Workbench,
-    ) -> u64 {
-        let limits = task.limits;
-        for _ in 0..task.query.max_parts + REPAIRS {
-            rest_msat = self.top_up(field, rest_msat, limits);
-            if rest_msat == 0 || bench.visits >= task.query.max_visits {
-                break;
-            }
-            let full = self.routes.len() >= task.query.max_parts;
+            // Where no more parts are allowed, the narrowest may be put elsewhere.
             let narrowest = (0..self.routes.len()).min_by_key(|&r| self.routes[r].delivered());
             let removed = narrowest.filter(|_| full).map(|place| self.routes.swap_remove(place));
             if let Some(route) = &removed {
                 route.vacate(field);
                 rest_msat += route.delivered();
             }
-            let found = widest(field, rest_msat, limits, bench);
+            let found = match seek {
+                Seek::Cheapest => {
+                    let want = piece.min(rest_msat);
+                    cheapest(field, &task.weights, want, limits, &[], 1.0, bench)
+                }
+                Seek::Widest => widest(field, rest_msat, limits, bench),
+            };
             let added = found.map_or(0, |edges| self.add(field, &edges, rest_msat, limits));
             rest_msat -= added;
-            if added <= removed.as_ref().map_or(0, Route::delivered) {
-                // Nothing wider is to be had.
-                if added == 0
-                    && let Some(route) = removed
-                {
-                    route.occupy(field);
-                    rest_msat -= route.delivered();
-                    self.routes.push(route);
-                }
+            if added > removed.as_ref().map_or(0, Route::delivered) {
+                continue;
+            }
+            if added == 0
+                && let Some(route) = removed
+            {
+                route.occupy(field);
+                rest_msat -= route.delivered();
+                self.routes.push(route);
+            }
+            if seek == Seek::Widest || piece < 1_000 {
                 break;
             }
+            // Smaller pieces may pass where a large one does not.
+            piece /= 4;
         }
         self.top_up(field, rest_msat, limits)
     }

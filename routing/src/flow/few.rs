@@ -6,11 +6,11 @@
 //! the widest paths are taken one by one, first as wide as they are likely to be, then as they may be.
 
 use crate::cost::tune;
-use crate::path::dijkstra::Workbench;
 use crate::path::field::Field;
 use crate::path::potentials;
+use crate::path::walk::Workbench;
 
-use super::draft::Draft;
+use super::draft::{Draft, Seek};
 use super::propose::{Task, parts, terms};
 use super::quanta::Quanta;
 use super::solve::{Sent, send};
@@ -34,7 +34,7 @@ pub(super) fn few(
         field.caution =
             if usual > 0.0 { caution.max(usual) } else { caution - tune::FEW_CAUTIONS[3] };
         let mut draft = Draft::default();
-        let rest = draft.widen(field, task, task.query.amount_msat, bench);
+        let rest = draft.complete(field, task, Seek::Widest, task.query.amount_msat, bench);
         draft.join(field, task.limits);
         draft.lift(field);
         drafts.push(draft);

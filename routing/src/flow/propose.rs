@@ -1,12 +1,13 @@
 //! Proposes plans: one path, and a flow in parts.
 
 use crate::cost::{Weights, tune};
-use crate::path::dijkstra::{Limits, Workbench, cheapest};
+use crate::path::dijkstra::cheapest;
 use crate::path::field::Field;
 use crate::path::potentials;
+use crate::path::walk::{Limits, Workbench};
 use crate::query::Query;
 
-use super::draft::Draft;
+use super::draft::{Draft, Seek};
 use super::few::few;
 use super::quanta::Quanta;
 use super::solve::{Sent, Terms, send};
@@ -192,7 +193,7 @@ pub(super) fn parts(
     if rest < quantum * 2 {
         rest = draft.top_up(field, rest, limits);
     }
-    draft.repair(field, task, rest, bench);
+    draft.complete(field, task, Seek::Cheapest, rest, bench);
     draft.join(field, limits);
     let most = (query.max_parts as f32 * tune::SPLIT_PARTS) as usize;
     draft.split(field, limits, most, tune::SPLIT_NATS, tune::LEAST_SPLIT_MSAT);

@@ -2,8 +2,8 @@
 
 use crate::amount::amount_within;
 use crate::cost::checked_fee;
-use crate::path::dijkstra::Limits;
 use crate::path::field::Field;
+use crate::path::walk::Limits;
 
 /// A path with the exact amount at each hop.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,9 +13,9 @@
 //! Where the pieces are not convex an arc can come out a little negative: it is taken as zero.
 
 use crate::cost::{Weights, tune};
-use crate::path::dijkstra::{Limits, Workbench};
 use crate::path::field::{CARRIES, Field};
 use crate::path::labels::{Label, ROOT};
+use crate::path::walk::{Limits, Workbench};
 
 use super::linear::{refund, risk, sure_cost};
 use super::quanta::Quanta;

@@ -2,10 +2,10 @@
 //!
 //! The bounds `[a, b]` of a channel have likelihood `S(a) - S(b)` under a model with survival `S`. The
 //! product of the ratios over all channels that something is known of, times the initial odds, are the
-//! odds of the uniform against the bimodal model (Bayes). Bounds that age to "anything" have the ratio 1 and
-//! so fall silent by themselves.
+//! odds of the uniform against the bimodal model (Bayes). Bounds that may no longer hold tell of the balance
+//! when they did: their ratio counts with the weight of that case, and fades to 1.
 
-use super::Range;
+use super::decay::Cases;
 use super::probability::Prior;
 
 /// Mixtures that are tabulated; the nearest to the odds is taken.
@@ -57,10 +57,16 @@ pub(crate) struct Evidence<'f> {
 
 impl<'f> Evidence<'f> {
     /// Takes account of what is known of one channel.
-    pub(crate) fn hear(&mut self, range: &Range, capacity_msat: u64) {
+    pub(crate) fn hear(&mut self, cases: &Cases, capacity_msat: u64) {
         let share = |msat: u64| (msat as f64 / capacity_msat.max(1) as f64) as f32;
-        let (least, most) = (share(range.least_msat), share(range.most_msat));
-        let likelihood = |prior: &Prior| (prior.survival(least) - prior.survival(most)).max(1e-4);
+        let likelihood = |prior: &Prior| {
+            let within = |least: u64, most: u64| {
+                (prior.survival(share(least)) - prior.survival(share(most))).max(1e-4)
+            };
+            let case =
+                |c: &super::decay::Case| c.weight * within(c.range.least_msat, c.range.most_msat);
+            cases.iter().map(case).sum::<f32>()
+        };
         let (bimodal, uniform) = (&self.family.members[0], &self.family.members[MEMBERS - 1]);
         let ratio = (likelihood(uniform) / likelihood(bimodal)).ln();
         self.log_odds += ratio.clamp(-MOST_NATS, MOST_NATS);
@@ -82,7 +88,8 @@ mod tests {
         let family = Family::default();
         let verdict = |least_msat, most_msat| {
             let mut evidence = family.weigh();
-            (0..10).for_each(|_| evidence.hear(&Range { least_msat, most_msat }, 1_000));
+            let cases = Cases::sure(super::super::Range { least_msat, most_msat });
+            (0..10).for_each(|_| evidence.hear(&cases, 1_000));
             evidence.verdict().survival(0.2)
         };
         let (middle, end, nothing) = (verdict(400, 600), verdict(0, 50), verdict(0, 1_000));

@@ -2,7 +2,7 @@
 //!
 //! A channel of capacity `c` holds `x` on one side and `c - x` on the other; nobody tells us `x`. Every
 //! HTLC of ours that passes or fails bounds it. Bounds are kept for each direction with the time they
-//! were learnt, [`decay`] widens them with age, [`probability`] turns them into a chance of success.
+//! were learnt, [`decay`] tells how far they still hold, [`probability`] turns them into a chance of success.
 
 pub mod decay;
 pub mod evidence;
@@ -14,9 +14,10 @@ use std::collections::BTreeMap;
 
 use std::sync::{Arc, LazyLock};
 
+use decay::Cases;
 use evidence::Family;
 
-/// Default time in seconds after which what a bound tells is worth half: six hours.
+/// Default time in seconds after which a bound holds as likely as not: six hours.
 pub const HALF_LIFE_SECS: u64 = 6 * 3600;
 
 /// Bounds on what one direction of a channel can carry, each with the time it was learnt.
@@ -86,14 +87,20 @@ impl Beliefs {
         self.channels.is_empty()
     }
 
-    /// Returns what a direction of a channel can carry, given its capacity in msat and the time in seconds.
+    /// Returns what a direction of a channel can carry more likely than not, given its capacity in msat and
+    /// the time in seconds.
     ///
     /// The two directions share the capacity, so each bounds the other.
     pub fn range(&self, scid: u64, direction: u8, capacity_msat: u64, now: u64) -> Range {
-        match self.channels.get(&scid) {
-            Some(both) => self.range_of(both, direction, capacity_msat, now),
-            None => Range { least_msat: 0, most_msat: capacity_msat },
-        }
+        let both = self.channels.get(&scid);
+        let cases = both.and_then(|both| self.cases_of(both, direction, capacity_msat, now));
+        let nothing = Range { least_msat: 0, most_msat: capacity_msat };
+        cases.map_or(nothing, |cases| cases.likely(0.5))
+    }
+
+    /// Returns for how many seconds after an amount failed over a direction no plan sends as much there.
+    pub fn rest_secs(&self) -> u64 {
+        decay::rest_secs(self.half_life_secs)
     }
 
     /// Returns whether anything is known of a channel.
@@ -111,23 +118,14 @@ impl Beliefs {
         self.channels.clear();
     }
 
-    pub(crate) fn range_of(
+    pub(crate) fn cases_of(
         &self,
         both: &[Bounds; 2],
         direction: u8,
-        capacity: u64,
+        capacity_msat: u64,
         now: u64,
-    ) -> Range {
-        let aged = |bounds: &Bounds| decay::widen(bounds, capacity, self.half_life_secs, now);
-        let (here, there) =
-            (aged(&both[usize::from(direction & 1)]), aged(&both[usize::from(!direction & 1)]));
-        let least = here.least_msat.max(capacity - there.most_msat);
-        let most = here.most_msat.min(capacity - there.least_msat);
-        // Bounds learnt at different times can cross when money moved between: believe neither side wholly.
-        if least > most {
-            Range { least_msat: most, most_msat: least }
-        } else {
-            Range { least_msat: least, most_msat: most }
-        }
+    ) -> Option<Cases> {
+        let (here, there) = (&both[usize::from(direction & 1)], &both[usize::from(!direction & 1)]);
+        decay::cases(here, there, capacity_msat, self.half_life_secs, now)
     }
 }

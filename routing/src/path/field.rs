@@ -7,6 +7,8 @@
 
 use crate::graph::NodeKey;
 use crate::graph::view::{NONE, View};
+use crate::liquidity::Range;
+use crate::liquidity::decay::{Case, Cases};
 use crate::liquidity::probability::{HOPELESS, Prior, nats_of};
 
 /// The node must not be entered.
@@ -36,8 +38,7 @@ pub(crate) struct Edge {
 /// What is known of a link in this query.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
-    pub least_msat: u64,
-    pub most_msat: u64,
+    pub cases: Cases,
     pub capacity_msat: u64,
     /// In flight, or given to parts of the plan in the making.
     pub used_msat: u64,
@@ -48,26 +49,44 @@ impl Known {
     #[inline]
     pub(crate) fn nats(&self, prior: &Prior, amount_msat: u64) -> f32 {
         let total = self.used_msat.saturating_add(amount_msat);
-        let least = self.least_msat.max(self.used_msat);
-        if total <= least {
-            return 0.0;
+        if let Some(range) = self.cases.only() {
+            let least = range.least_msat.max(self.used_msat);
+            if total <= least {
+                return 0.0;
+            }
+            return nats_of(prior.chance(total, least, range.most_msat, self.capacity_msat));
         }
-        nats_of(prior.chance(total, least, self.most_msat, self.capacity_msat))
+        let chance = |msat: u64| -> f32 {
+            let case = |case: &Case| {
+                let Range { least_msat, most_msat } = case.range;
+                case.weight * prior.chance(msat, least_msat, most_msat, self.capacity_msat)
+            };
+            self.cases.iter().map(case).sum()
+        };
+        let used = if self.used_msat > 0 { chance(self.used_msat) } else { 1.0 };
+        if used > 0.0 { nats_of(chance(total) / used) } else { HOPELESS }
     }
 
     /// Returns how much more may be sent before it is known to fail.
     #[inline]
     pub(crate) fn bound(&self) -> u64 {
-        self.most_msat.saturating_sub(self.used_msat)
+        self.cases.likely(0.0).most_msat.saturating_sub(self.used_msat)
     }
 
-    /// Returns how much more may be sent without going to the very end of what is possible.
+    /// Returns how much more may be sent without going to the very end of what is possible, nor beyond a
+    /// bound that holds in nearly all cases.
     #[inline]
     pub(crate) fn room(&self, caution: f32) -> u64 {
-        let least = self.least_msat.max(self.used_msat);
-        let unsure = self.most_msat.saturating_sub(least);
+        let Range { least_msat, most_msat } = self.cases.likely(caution);
+        let unsure = most_msat.saturating_sub(least_msat.max(self.used_msat));
         let kept = (unsure as f32 * caution) as u64;
-        self.bound().saturating_sub(kept)
+        most_msat.saturating_sub(self.used_msat).saturating_sub(kept)
+    }
+
+    /// Returns whether anything is known to have passed.
+    #[inline]
+    pub(crate) fn has_passed(&self) -> bool {
+        self.cases.iter().any(|case| case.range.least_msat > 0)
     }
 }
 
@@ -188,8 +207,7 @@ impl Field<'_> {
         let scratch = &mut self.scratch;
         if scratch.known_at[link as usize] == 0 {
             scratch.known.push(Known {
-                least_msat: 0,
-                most_msat: capacity_msat,
+                cases: Cases::sure(Range { least_msat: 0, most_msat: capacity_msat }),
                 capacity_msat,
                 used_msat: 0,
             });

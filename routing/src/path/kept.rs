@@ -116,7 +116,7 @@ fn least_nats(field: &Field<'_>, edge: &Edge, amount_msat: u64) -> f32 {
 fn lower(field: &Field<'_>, floor: &Weights, scope: &Scope, bounds: &mut [f32], heap: &mut Heap) {
     let slots = field.view.slots.len() as u32;
     for (&link, known) in field.scratch.links.iter().zip(&field.scratch.known) {
-        if link >= slots || known.least_msat == 0 {
+        if link >= slots || !known.has_passed() {
             continue;
         }
         let edge = field.edge(field.view.slot_of_link(link));

@@ -6,7 +6,8 @@ use crate::amount::MAX_MSAT;
 use crate::graph::NodeKey;
 use crate::graph::overlay::Overlay;
 use crate::graph::view::View;
-use crate::liquidity::Beliefs;
+use crate::liquidity::decay::Cases;
+use crate::liquidity::{Beliefs, Range};
 use crate::query::Query;
 
 use super::field::{CLOSED, EXTRAS, Edge, Field, NOWHERE, Scratch};
@@ -132,8 +133,7 @@ fn lay_first_hops(field: &mut Field<'_>, overlay: &Overlay, peers: &[u32], query
             scid: own.scid,
         };
         let link = push(field, edge);
-        let known = field.know(link, spendable);
-        known.least_msat = spendable;
+        field.know(link, spendable).cases = exactly(spendable);
     }
     if !overlay.own.is_empty() || field.payer_in_view == NOWHERE {
         return;
@@ -168,12 +168,11 @@ fn lay_beliefs<'a>(field: &mut Field<'a>, beliefs: &'a Beliefs, now: u64) {
         }
         let capacity = field.view.capacity_msat(from as u32);
         for direction in 0..2u8 {
-            let range = beliefs.range_of(both, direction, capacity, now);
+            let Some(cases) = beliefs.cases_of(both, direction, capacity, now) else { continue };
             if direction == 0 {
-                evidence.hear(&range, capacity);
+                evidence.hear(&cases, capacity);
             }
-            let known = field.know((from * 2) as u32 + u32::from(direction), capacity);
-            (known.least_msat, known.most_msat) = (range.least_msat, range.most_msat);
+            field.know((from * 2) as u32 + u32::from(direction), capacity).cases = cases;
         }
     }
     field.prior = evidence.verdict();
@@ -182,25 +181,25 @@ fn lay_beliefs<'a>(field: &mut Field<'a>, beliefs: &'a Beliefs, now: u64) {
         let is_hint = edge.source != field.payer;
         if let (true, Some(both)) = (is_hint, beliefs.channels.get(&edge.scid)) {
             // A hint has no known end order and no capacity: what was learnt of it stands as direction 0.
-            let range = beliefs.range_of(
-                &[both[0], crate::liquidity::Bounds::UNKNOWN],
-                0,
-                edge.capacity_msat,
-                now,
-            );
-            let known = field.know(edge.link, edge.capacity_msat);
-            (known.least_msat, known.most_msat) = (range.least_msat, range.most_msat);
+            let both = [both[0], crate::liquidity::Bounds::UNKNOWN];
+            if let Some(cases) = beliefs.cases_of(&both, 0, edge.capacity_msat, now) {
+                field.know(edge.link, edge.capacity_msat).cases = cases;
+            }
         }
     }
+}
+
+/// What is known to the msat.
+fn exactly(msat: u64) -> Cases {
+    Cases::sure(Range { least_msat: msat, most_msat: msat })
 }
 
 fn lay_balances(field: &mut Field<'_>, overlay: &Overlay) {
     for &(scid, direction, balance_msat) in &overlay.balances {
         if let Some(channel) = field.view.channel_index(scid) {
             let capacity = field.view.capacity_msat(channel);
-            let known = field.know(channel * 2 + u32::from(direction), capacity);
-            let balance_msat = balance_msat.min(capacity);
-            (known.least_msat, known.most_msat) = (balance_msat, balance_msat);
+            let cases = exactly(balance_msat.min(capacity));
+            field.know(channel * 2 + u32::from(direction), capacity).cases = cases;
         }
     }
 }
@@ -232,15 +231,13 @@ fn lay_restrictions(field: &mut Field<'_>, query: &Query) {
         if let Some(channel) = field.view.channel_index(scid) {
             let capacity = field.view.capacity_msat(channel);
             for link in [channel * 2, channel * 2 + 1] {
-                let known = field.know(link, capacity);
-                (known.least_msat, known.most_msat) = (0, 0);
+                field.know(link, capacity).cases = exactly(0);
             }
         }
         for place in 0..field.scratch.extra.len() {
             let edge = field.scratch.extra[place];
             if edge.scid == scid {
-                let known = field.know(edge.link, edge.capacity_msat);
-                (known.least_msat, known.most_msat) = (0, 0);
+                field.know(edge.link, edge.capacity_msat).cases = exactly(0);
             }
         }
     }

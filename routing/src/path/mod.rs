@@ -7,4 +7,5 @@ pub(crate) mod kept;
 pub(crate) mod labels;
 pub(crate) mod lay;
 pub(crate) mod potentials;
+pub(crate) mod walk;
 pub(crate) mod widest;

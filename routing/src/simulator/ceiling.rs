@@ -1,7 +1,6 @@
-//! What no router can better: the cheapest delivery, and that in fewest parts, with all balances known.
+//! What no router can better: the cheapest delivery with all balances known.
 //!
-//! Both are for judging a router that has to find out what these are told. [`cheapest`] is a flow of least
-//! cost over the hidden balances by successive shortest paths, with node potentials so that arcs taken
+//! For judging a router that has to find out what this is told. [`cheapest`] is a flow of least cost over the hidden balances by successive shortest paths, with node potentials so that arcs taken
 //! back keep their costs positive. Fees charged on fees and base fees are left out of its bound, so no
 //! delivery can cost less; what it costs cut into parts, with both, is told beside it.
 
@@ -12,7 +11,7 @@ use crate::amount::fee_msat;
 use crate::graph::view::View;
 
 use super::balances::Balances;
-use super::oracle::{augment, room_of};
+use super::oracle::room_of;
 
 /// Costs are whole numbers of these per ppm.
 const FINE: i64 = 1_000;
@@ -52,52 +51,6 @@ pub fn cheapest(
         }
     }
     Some(Cheapest { bound_msat, found_msat, parts })
-}
-
-/// Returns whether `parts` HTLCs can deliver `want_msat`, fees left out; `Some(false)` is a proof, `None` means that none
-/// of the ways tried was found.
-pub fn in_parts(
-    view: &View,
-    balances: &Balances,
-    (payer, payee): (u32, u32),
-    want_msat: u64,
-    parts: usize,
-) -> Option<bool> {
-    let slot = |link: u32| &view.slots[view.slot_of_link(link) as usize];
-    let ends = |node: u32, inward: u32| -> u64 {
-        let mut pieces = Vec::new();
-        for place in view.row(node) {
-            let link = view.slots[place as usize].link ^ inward ^ 1;
-            let (mut room, most) = (room_of(view, balances, link), slot(link).htlc_max_msat);
-            for _ in 0..parts {
-                pieces.push(room.min(most));
-                room -= room.min(most);
-            }
-        }
-        pieces.sort_unstable_by_key(|&piece| Reverse(piece));
-        pieces.iter().take(parts).sum()
-    };
-    if ends(payer, 0) < want_msat || ends(payee, 1) < want_msat {
-        return Some(false);
-    }
-    // A flow of n whole quanta is n parts; some n may do where others do not.
-    let whole = (1..=parts).any(|count| {
-        let quantum = want_msat.div_ceil(count as u64);
-        let fits = |link: u32| {
-            let open = slot(link).htlc_max_msat >= quantum;
-            if open { room_of(view, balances, link) / quantum } else { 0 }
-        };
-        let mut room: Vec<u64> = (0..view.slots.len() as u32).map(fits).collect();
-        (0..count).all(|_| {
-            let Some(path) = augment(view, &room, payer, payee, 1) else { return false };
-            for link in path {
-                room[link as usize] -= 1;
-                room[(link ^ 1) as usize] += 1;
-            }
-            true
-        })
-    });
-    whole.then_some(true)
 }
 
 /// A flow over the hidden balances.

@@ -10,6 +10,7 @@ pub mod balances;
 pub mod ceiling;
 pub mod oracle;
 pub mod ours;
+pub mod parts;
 pub mod payments;
 
 use std::collections::HashMap;

@@ -15,12 +15,17 @@ pub struct Ours<'a> {
     planner: Planner,
     beliefs: Beliefs,
     locked: Vec<(u64, u8, u64)>,
+    /// Seconds since the payment began.
+    now: u64,
 }
+
+/// A round takes so many seconds: parts fail at a second or so a hop, and the last one is waited for.
+const ROUND_SECS: u64 = 10;
 
 impl<'a> Ours<'a> {
     /// Starts on a view with cold knowledge.
     pub fn new(view: &'a View) -> Self {
-        Self { view, planner: Planner::new(), beliefs: Beliefs::new(), locked: Vec::new() }
+        Self { view, planner: Planner::new(), beliefs: Beliefs::new(), locked: Vec::new(), now: 0 }
     }
 
     /// Returns what else of ours is locked on a channel in a direction.
@@ -32,7 +37,7 @@ impl<'a> Ours<'a> {
     fn passed(&mut self, part: &Part, hops: usize) {
         for hop in part.hops.iter().take(hops).skip(1) {
             let total = hop.amount_msat + self.in_flight(hop.scid, hop.direction);
-            self.beliefs.passed(hop.scid, hop.direction, total, 0);
+            self.beliefs.passed(hop.scid, hop.direction, total, self.now);
         }
     }
 }
@@ -44,6 +49,7 @@ impl Router for Ours<'_> {
     }
 
     fn route(&mut self, ask: &Ask<'_>) -> Option<Vec<Part>> {
+        self.now = u64::from(ask.round) * ROUND_SECS;
         let mut overlay = Overlay::new();
         ask.own.iter().for_each(|&own| {
             overlay.own_channel(own);
@@ -61,7 +67,7 @@ impl Router for Ours<'_> {
             total_msat: ask.payment.amount_msat,
             ..Query::new(payer, payee, ask.amount_msat)
         };
-        let found = self.planner.plan(self.view, &overlay, &self.beliefs, 0, &query);
+        let found = self.planner.plan(self.view, &overlay, &self.beliefs, self.now, &query);
         found.ok().map(|plan| plan.parts)
     }
 
@@ -75,6 +81,6 @@ impl Router for Ours<'_> {
         self.passed(part, place);
         let hop = &part.hops[place];
         let total = hop.amount_msat + self.in_flight(hop.scid, hop.direction);
-        self.beliefs.failed(hop.scid, hop.direction, total, 0);
+        self.beliefs.failed(hop.scid, hop.direction, total, self.now);
     }
 }

@@ -76,11 +76,13 @@ pub(super) fn of_ldk(
     query.final_cltv = *final_cltv_expiry_delta;
     query.max_parts = if splittable { usize::from(params.max_path_count.max(1)) } else { 1 };
     query.max_hops = params.max_path_length;
+    // A failure that taught a bound bars greater amounts by itself; barring the channel altogether would give
+    // up what it can still carry.
     query.avoid_channels = params
         .previously_failed_channels
         .iter()
         .copied()
-        .filter(|scid| !has_learnt(graph, beliefs, *scid))
+        .filter(|scid| !beliefs.knows(*scid))
         .collect();
     constraints.narrow(&mut query, graph, first_hops, route_hints);
     Some((query, overlay(payer, node_id, first_hops, route_hints)))
@@ -158,13 +160,6 @@ fn in_flight_rows(in_flight: &InFlightHtlcs) -> Vec<(u64, bool, u64)> {
             Some((scid, from_lesser, Readable::read(&mut reader).ok()?))
         })
         .collect()
-}
-
-/// A failure that taught a bound bars greater amounts by itself; barring the channel altogether would
-/// give up what it can still carry. Of a hint the capacity is unknown, so that a bound says next to nothing
-/// a second later, and the same hint would be tried again and again.
-fn has_learnt(graph: &Graph, beliefs: &Beliefs, scid: u64) -> bool {
-    beliefs.knows(scid) && graph.read_only().channel(scid).is_some()
 }
 
 fn payee_takes_parts(graph: &Graph, payee: &PublicKey) -> bool {

@@ -1,0 +1,123 @@
+//! Which payments may be forgotten: those that are over, and that nobody can pay or tell of a second time.
+
+use std::collections::HashSet;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use lightning::ln::channelmanager::RecentPaymentDetails;
+use lightning_invoice::Bolt11Invoice;
+
+use super::record::{Kind, PaymentRecord, State};
+use super::{Payments, reconcile, since_epoch};
+use crate::storage::{Class, Fate};
+
+/// Payments that LDK still has something to do with, however old they are.
+#[derive(Debug, Default)]
+pub(super) struct InHand {
+    ids: HashSet<[u8; 32]>,
+    hashes: HashSet<[u8; 32]>,
+}
+
+impl InHand {
+    fn holds(&self, record: &PaymentRecord) -> bool {
+        self.ids.contains(&record.payment_id) || self.hashes.contains(&record.payment_hash)
+    }
+}
+
+impl Payments {
+    /// Payments that have ended, kept for so many days; 0 for ever.
+    pub fn history(&self, keep_days: u32) -> Class {
+        let payments = self.clone();
+        Class::new("payments", keep_days, move |before, from| {
+            let in_hand = payments.in_hand_of_ldk();
+            payments.0.ledger.forget(before, from, since_epoch(), &in_hand)
+        })
+    }
+
+    fn in_hand_of_ldk(&self) -> InHand {
+        let manager = &self.0.node.channel_manager;
+        let recent: Vec<RecentPaymentDetails> = manager.list_recent_payments();
+        let channels = manager.list_channels();
+        let htlcs = channels.iter().flat_map(|channel| &channel.pending_outbound_htlcs);
+        InHand {
+            ids: recent.iter().map(|payment| reconcile::id_of(payment).0).collect(),
+            hashes: htlcs.map(|htlc| htlc.payment_hash.0).collect(),
+        }
+    }
+}
+
+/// Decides about a payment; `before_ms` is in milliseconds since 1970.
+///
+/// The record of an invoice is what keeps it from being paid twice, so it stays for as long as the invoice can be paid.
+pub(super) fn fate(
+    record: &PaymentRecord,
+    before_ms: u64,
+    now: Duration,
+    in_hand: &InHand,
+) -> Fate {
+    if record.created_at_ms >= before_ms {
+        return Fate::TooYoung;
+    }
+    let is_over = match record.state {
+        State::Pending => false,
+        State::Failed => true,
+        // What was paid is known by its hash alone: perhaps an invoice that can still be paid.
+        State::Succeeded => record.kind != Kind::Unknown,
+    };
+    let is_old = record.finished_at_ms.is_some_and(|finished_at_ms| finished_at_ms < before_ms);
+    match is_over && is_old && !in_hand.holds(record) && !can_be_paid(record, now) {
+        true => Fate::Goes,
+        false => Fate::Stays,
+    }
+}
+
+fn can_be_paid(record: &PaymentRecord, now: Duration) -> bool {
+    let invoice = record.bolt11.as_deref().map(Bolt11Invoice::from_str);
+    invoice.is_some_and(|read| read.is_ok_and(|invoice| !invoice.would_expire(now)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payments::record::tests::whole;
+
+    /// Of BOLT 11's examples: made at 1496314658, expires after 60 seconds.
+    const EXPIRES: &str = "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85fkpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh";
+    const EXPIRED_AT: u64 = 1_496_314_658 + 61;
+
+    #[test]
+    fn only_what_is_over_and_cannot_be_paid_again_goes() {
+        let over = PaymentRecord {
+            kind: Kind::Bolt11,
+            created_at_ms: 1_000,
+            finished_at_ms: Some(2_000),
+            bolt11: Some(EXPIRES.to_owned()),
+            ..whole()
+        };
+        let now = Duration::from_secs(EXPIRED_AT);
+        let failed = PaymentRecord { state: State::Failed, ..over.clone() };
+        let pending = PaymentRecord { state: State::Pending, finished_at_ms: None, ..over.clone() };
+        let keysend = PaymentRecord { kind: Kind::Keysend, bolt11: None, ..over.clone() };
+        let unknown = PaymentRecord { kind: Kind::Unknown, bolt11: None, ..over.clone() };
+        let unknown_failed = PaymentRecord { state: State::Failed, ..unknown.clone() };
+        for (name, record, before_ms, now, expected) in [
+            ("old", &over, 3_000, now, Fate::Goes),
+            ("failed", &failed, 3_000, now, Fate::Goes),
+            ("without invoice", &keysend, 3_000, now, Fate::Goes),
+            ("ended lately", &over, 2_000, now, Fate::Stays),
+            ("made lately", &over, 1_000, now, Fate::TooYoung),
+            ("not ended", &pending, 3_000, now, Fate::Stays),
+            ("its invoice lives", &over, 3_000, now - Duration::from_secs(61), Fate::Stays),
+            ("it may be tried again", &failed, 3_000, now - Duration::from_secs(61), Fate::Stays),
+            ("its invoice is not known", &unknown, 3_000, now, Fate::Stays),
+            ("nothing was paid", &unknown_failed, 3_000, now, Fate::Goes),
+        ] {
+            assert_eq!(fate(record, before_ms, now, &InHand::default()), expected, "{name}");
+        }
+        let by_id = InHand { ids: [over.payment_id].into(), ..InHand::default() };
+        let by_hash = InHand { hashes: [over.payment_hash].into(), ..InHand::default() };
+        for in_hand in [by_id, by_hash] {
+            assert_eq!(fate(&over, 3_000, now, &in_hand), Fate::Stays, "{in_hand:?}");
+        }
+    }
+}

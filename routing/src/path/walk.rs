@@ -1,0 +1,166 @@
+//! The walk from the payee backwards that every search for one path is: label-setting, edge by edge.
+//!
+//! Fees are charged on what is forwarded, so they are only known from the payee's side; hence backwards.
+//! What a search looks for is a [`Measure`]: what an edge adds to a label. The walk knows the limits, the
+//! restrictions of the query and the order of labels; a node's label is final once it is the least.
+
+use super::field::Field;
+use super::heap::Heap;
+use super::labels::{Label, Labels, ROOT};
+
+/// Limits of one path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub max_fee_msat: u64,
+    pub max_cltv: u32,
+    pub max_hops: u8,
+    pub final_cltv: u32,
+}
+
+/// Memory of the searches, kept between queries.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Workbench {
+    pub labels: Labels,
+    pub heap: Heap,
+    /// Nodes settled since the query began.
+    pub visits: u64,
+}
+
+/// What an edge asks, and where what is known of it is looked up.
+pub(crate) struct Terms {
+    pub base_msat: u32,
+    pub ppm: u32,
+    pub cltv_delta: u32,
+    /// As a slot has it: where it does not fit, [`Terms::least`] looks it up.
+    pub htlc_min_msat: u64,
+    pub htlc_max_msat: u64,
+    pub link: u32,
+    /// `None` for a channel of the graph.
+    pub capacity_msat: Option<u64>,
+}
+
+impl Terms {
+    /// Returns the least HTLC, msat.
+    #[inline]
+    pub(crate) fn least(&self, field: &Field<'_>) -> u64 {
+        let known = self.capacity_msat.is_some() || self.htlc_min_msat < u64::from(u32::MAX);
+        let slot = || &field.view.slots[field.view.slot_of_link(self.link) as usize];
+        if known { self.htlc_min_msat } else { field.view.htlc_min_msat(slot()) }
+    }
+
+    /// Returns the capacity, looked up only when it is needed.
+    #[inline]
+    pub(crate) fn capacity(&self, field: &Field<'_>) -> u64 {
+        self.capacity_msat.unwrap_or_else(|| field.view.capacity_msat(self.link >> 1))
+    }
+}
+
+/// What a search looks for.
+pub(crate) trait Measure {
+    /// Returns a lower bound of the cost from the payer to a node.
+    fn bound(&self, node: u32) -> f32;
+    /// Returns whether an edge that takes HTLCs of this size comes into question for an amount.
+    fn admits(&self, amount_msat: u64, htlc_min_msat: u64, htlc_max_msat: u64) -> bool;
+    /// Returns the cost and the amount of a label's way with one more edge, or `None` where the edge cannot be
+    /// used or the cost is not below `best`.
+    fn extend(&self, label: &Label, terms: &Terms, best: f32) -> Option<(f32, u64)>;
+}
+
+/// Returns the edges of the path from payer to payee with the least cost, or `None`.
+pub(crate) fn walk(
+    field: &Field<'_>,
+    measure: &impl Measure,
+    amount_msat: u64,
+    limits: &Limits,
+    bench: &mut Workbench,
+) -> Option<Vec<u32>> {
+    let Workbench { labels, heap, visits } = bench;
+    labels.begin(field.nodes);
+    heap.clear();
+    let root = Label { amount_msat, via: ROOT, cltv: limits.final_cltv, ..Label::default() };
+    labels.set(field.payee, root);
+    heap.push(0.0, field.payee);
+
+    while let Some((_, node)) = heap.pop() {
+        let label = *labels.get(node)?;
+        if label.settled {
+            continue;
+        }
+        if node == field.payer {
+            return Some(labels.trace(field.payer, field.payee));
+        }
+        labels.settle(node);
+        *visits += 1;
+        if label.hops >= limits.max_hops {
+            continue;
+        }
+        let amount = label.amount_msat;
+        let mut relax = |source: u32, edge: u32, terms: &Terms| {
+            // The cheapest tests first: most neighbours lead nowhere better, are settled or reached.
+            let bound = measure.bound(source);
+            if label.cost + bound >= labels.to_beat(field.payer) {
+                return;
+            }
+            let best = labels.to_beat(source);
+            if label.cost >= best {
+                return;
+            }
+            let Some((cost, amount_msat)) = measure.extend(&label, terms, best) else { return };
+            let cltv = label.cltv.saturating_add(terms.cltv_delta);
+            if cltv > limits.max_cltv || !(cost + bound).is_finite() {
+                return;
+            }
+            let (via, hops) = (edge, label.hops + 1);
+            let way = Label { cost, amount_msat, via, next: node, cltv, hops, ..label };
+            labels.set(source, Label { settled: false, ..way });
+            heap.push(cost + bound, source);
+        };
+        let at_payee = node == field.payee;
+        if (node as usize) < field.view.node_count() {
+            for place in field.view.row(node) {
+                let slot = &field.view.slots[place as usize];
+                let htlc_min_msat = u64::from(slot.htlc_min_msat);
+                if !measure.admits(amount, htlc_min_msat, slot.htlc_max_msat)
+                    || slot.source == field.payer_in_view
+                    || field.closed(slot.source)
+                    || (at_payee && !field.may_end(place))
+                    || (slot.htlc_min_msat == u32::MAX
+                        && !measure.admits(amount, field.view.htlc_min_msat(slot), u64::MAX))
+                {
+                    continue;
+                }
+                let terms = Terms {
+                    base_msat: slot.base_msat,
+                    ppm: slot.ppm,
+                    cltv_delta: u32::from(slot.cltv_delta),
+                    htlc_min_msat,
+                    htlc_max_msat: slot.htlc_max_msat,
+                    link: slot.link,
+                    capacity_msat: None,
+                };
+                relax(slot.source, place, &terms);
+            }
+        }
+        for place in field.extras_to(node) {
+            let edge = field.edge(place);
+            if !measure.admits(amount, edge.htlc_min_msat, edge.htlc_max_msat)
+                || field.closed(edge.source)
+                || (at_payee && !field.may_end(place))
+                || (label.via != ROOT && field.edge(label.via).scid == edge.scid)
+            {
+                continue;
+            }
+            let terms = Terms {
+                base_msat: edge.base_msat,
+                ppm: edge.ppm,
+                cltv_delta: edge.cltv_delta,
+                htlc_min_msat: edge.htlc_min_msat,
+                htlc_max_msat: edge.htlc_max_msat,
+                link: edge.link,
+                capacity_msat: Some(edge.capacity_msat),
+            };
+            relax(edge.source, place, &terms);
+        }
+    }
+    None
+}
