@@ -75,9 +75,9 @@ fn rounded(number: f64) -> serde_json::Value {
     serde_json::json!((number * 100.0).round() / 100.0)
 }
 
-/// Durable puts per raw append+fdatasync, in turns on the same disk; and puts a second.
+/// Durable puts per raw append+fdatasync, in short turns on the same disk, whose speed changes; and puts a second.
 fn puts_per_raw(scratch: &Path, writers: usize, span: Duration) -> (f64, f64) {
-    const TURNS: u32 = 4;
+    const TURNS: u32 = 40;
     let store =
         Store::open(&scratch.join(format!("puts-{writers}")), &Config::default()).expect("opens");
     let mut log = File::create(scratch.join("raw")).expect("creates");

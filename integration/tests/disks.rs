@@ -144,6 +144,7 @@ async fn paying_alice(network: &Network) -> Result<JoinSet<()>> {
         amount_msat: 1_000_000,
         in_flight: 8,
         keysend_every: 2,
+        max_parts: 0,
         until: Until::Payments(400),
     };
     let mut paying = JoinSet::new();

@@ -86,6 +86,7 @@ pub async fn pay(
         amount_msat: options.amount_msat,
         in_flight: options.in_flight,
         keysend_every: KEYSEND_EVERY,
+        max_parts: 0,
         until,
     };
     let cpu_before = cpu_time(network)?;

@@ -8,7 +8,7 @@ use fulmen_proto::dial::Connection;
 use fulmen_proto::v1::invoices_client::InvoicesClient;
 use fulmen_proto::v1::payment::State;
 use fulmen_proto::v1::payments_client::PaymentsClient;
-use fulmen_proto::v1::{CreateInvoiceRequest, KeysendRequest, PayRequest, Payment};
+use fulmen_proto::v1::{CreateInvoiceRequest, KeysendRequest, PayRequest, Payment, PaymentLimits};
 use tokio::task::JoinSet;
 
 use crate::daemon::Node;
@@ -51,8 +51,16 @@ pub struct Load {
     pub in_flight: usize,
     /// Every how many-th payment is a keysend; 0 for none.
     pub keysend_every: usize,
+    /// How many parts a payment may have; 0 leaves it to the payer.
+    pub max_parts: u32,
     /// When to end.
     pub until: Until,
+}
+
+impl Load {
+    fn limits(&self) -> Option<PaymentLimits> {
+        Some(PaymentLimits { max_parts: self.max_parts, ..PaymentLimits::default() })
+    }
 }
 
 /// When a load ends.
@@ -174,7 +182,7 @@ async fn pay_once(load: &Load, number: usize) -> Sample {
         match invoice_of(load, payee, number).await {
             Ok(bolt11) => {
                 began = Instant::now();
-                (Kind::Invoice, pay_invoice(payer, bolt11).await)
+                (Kind::Invoice, pay_invoice(load, payer, bolt11).await)
             }
             Err(error) => (Kind::Invoice, Err(error)),
         }
@@ -196,8 +204,8 @@ async fn invoice_of(load: &Load, payee: &End, number: usize) -> Result<String> {
     Ok(invoice.context("no invoice in the answer")?.bolt11)
 }
 
-async fn pay_invoice(payer: &End, bolt11: String) -> Result<Payment> {
-    let request = PayRequest { bolt11, ..PayRequest::default() };
+async fn pay_invoice(load: &Load, payer: &End, bolt11: String) -> Result<Payment> {
+    let request = PayRequest { bolt11, limits: load.limits(), ..PayRequest::default() };
     let stream = PaymentsClient::new(payer.connection.clone()).pay(request).await?;
     super::pay::finish(stream.into_inner()).await
 }
@@ -206,6 +214,7 @@ async fn keysend_once(load: &Load, payer: &End, payee: &End) -> Result<Payment> 
     let request = KeysendRequest {
         node_id: payee.id.clone(),
         amount_msat: load.amount_msat,
+        limits: load.limits(),
         ..KeysendRequest::default()
     };
     let stream = PaymentsClient::new(payer.connection.clone()).keysend(request).await?;

@@ -172,21 +172,24 @@ fn search(
         }
         let here = potentials[node as usize];
         let mut relax = |edge: &Offer| {
-            let cltv = label.cltv.saturating_add(edge.cltv_delta);
-            if cltv > limits.max_cltv {
-                return;
-            }
+            // The cheapest tests first: most neighbours are settled or reached for less.
             let best = labels.to_beat(edge.from).min(labels.to_beat(field.payer));
-            if label.cost >= best {
+            let cltv = label.cltv.saturating_add(edge.cltv_delta);
+            if label.cost >= best || cltv > limits.max_cltv {
                 return;
             }
-            let step = edge.cost + potentials[edge.from as usize] - here;
+            let base = if quanta.on(edge.via & !BACKWARD) == 0 { edge.base_msat } else { 0 };
+            let sure = || sure_cost(weights, quantum, base, edge.ppm, edge.cltv_delta);
+            let cost = edge.refund.map_or_else(sure, |refund| -refund);
+            let step = cost + potentials[edge.from as usize] - here;
             if edge.link.is_some() && label.cost + step >= best {
                 return;
             }
             let risk = match edge.link {
                 None => Some(0.0),
                 Some((link, capacity)) => {
+                    let announced = || field.view.capacity_msat(link >> 1);
+                    let capacity = capacity.unwrap_or_else(announced);
                     risk(field, quanta, edge.via, link, capacity, edge.htlc_max_msat)
                 }
             };
@@ -215,18 +218,15 @@ fn search(
                 {
                     continue;
                 }
-                let base = if quanta.on(place) == 0 { slot.base_msat } else { 0 };
-                let cltv_delta = u32::from(slot.cltv_delta);
-                let cost = sure_cost(weights, quantum, base, slot.ppm, cltv_delta);
-                let link = Some((slot.link, field.view.capacity_msat(slot.link >> 1)));
-                let htlc_max_msat = slot.htlc_max_msat;
                 relax(&Offer {
                     from: slot.source,
                     via: place,
-                    cost,
-                    cltv_delta,
-                    link,
-                    htlc_max_msat,
+                    refund: None,
+                    base_msat: slot.base_msat,
+                    ppm: slot.ppm,
+                    cltv_delta: u32::from(slot.cltv_delta),
+                    link: Some((slot.link, None)),
+                    htlc_max_msat: slot.htlc_max_msat,
                 });
             }
         }
@@ -240,26 +240,25 @@ fn search(
             {
                 continue;
             }
-            let base = if quanta.on(place) == 0 { edge.base_msat } else { 0 };
-            let cost = sure_cost(weights, quantum, base, edge.ppm, edge.cltv_delta);
-            let link = Some((edge.link, edge.capacity_msat));
             relax(&Offer {
                 from: edge.source,
                 via: place,
-                cost,
+                refund: None,
+                base_msat: edge.base_msat,
+                ppm: edge.ppm,
                 cltv_delta: edge.cltv_delta,
-                link,
+                link: Some((edge.link, Some(edge.capacity_msat))),
                 htlc_max_msat: edge.htlc_max_msat,
             });
         }
         if field.scratch.flags[node as usize] & CARRIES != 0 {
             for place in quanta.out_of(node) {
-                let from = field.edge(place).target;
-                let cost = -refund(field, weights, quanta, place);
                 relax(&Offer {
-                    from,
+                    from: field.edge(place).target,
                     via: place | BACKWARD,
-                    cost,
+                    refund: Some(refund(field, weights, quanta, place)),
+                    base_msat: 0,
+                    ppm: 0,
                     cltv_delta: 0,
                     link: None,
                     htlc_max_msat: u64::MAX,
@@ -275,10 +274,12 @@ struct Offer {
     from: u32,
     /// The edge, with [`BACKWARD`] where it is taken off.
     via: u32,
-    /// Its cost as far as it is sure.
-    cost: f32,
+    /// What it gives back, where it is taken off.
+    refund: Option<f32>,
+    base_msat: u32,
+    ppm: u32,
     cltv_delta: u32,
-    /// Where its risk is looked up: link and capacity.
-    link: Option<(u32, u64)>,
+    /// Where its risk is looked up: link and capacity, which is the view's where it is not given.
+    link: Option<(u32, Option<u64>)>,
     htlc_max_msat: u64,
 }

@@ -34,7 +34,10 @@ pub fn rest_secs(half_life_secs: u64) -> u64 {
 /// Returns the chance that nothing has happened since; near 0 and 1 it is made whole. A time to come counts
 /// as now.
 fn weight(learnt_at: u64, half_life_secs: u64, now: u64) -> f32 {
-    let age = now.saturating_sub(learnt_at) as f64 / half_life_secs.max(1) as f64;
+    if now <= learnt_at {
+        return 1.0;
+    }
+    let age = (now - learnt_at) as f64 / half_life_secs.max(1) as f64;
     let weight = (-age).exp2() as f32;
     match weight {
         w if w < LEAST_WEIGHT => 0.0,
@@ -89,6 +92,19 @@ impl Cases {
         Range { least_msat: least_msat.min(most_msat), most_msat }
     }
 
+    /// Returns the same seen from the other end of the channel.
+    pub(crate) fn mirrored(&self, capacity_msat: u64) -> Self {
+        let mut mirrored = *self;
+        for case in &mut mirrored.all {
+            let Range { least_msat, most_msat } = case.range;
+            case.range = Range {
+                least_msat: capacity_msat.saturating_sub(most_msat),
+                most_msat: capacity_msat.saturating_sub(least_msat),
+            };
+        }
+        mirrored
+    }
+
     fn sum(&self, counts: impl Fn(&Range) -> bool) -> f32 {
         self.iter().filter(|case| counts(&case.range)).map(|case| case.weight).sum()
     }
@@ -117,20 +133,16 @@ pub(crate) fn cases(
     let gap = |bound: u64| capacity_msat - bound.min(capacity_msat);
     let tighter = |one: (u64, u64), two: (u64, u64)| {
         let worth = |(gap, at): (u64, u64)| gap as f64 * f64::from(weight(at));
-        if worth(two) > worth(one) { two } else { one }
+        // Mostly one of them tells nothing, and the power need not be taken.
+        if two.0 == 0 || (one.0 > 0 && worth(two) <= worth(one)) { one } else { two }
     };
     let low = (here.least_msat.min(capacity_msat), here.least_at);
     let (least, least_at) = tighter(low, (gap(there.most_msat), there.most_at));
     let high = (gap(here.most_msat), here.most_at);
     let (over, most_at) = tighter(high, (there.least_msat.min(capacity_msat), there.least_at));
     let most = capacity_msat - over;
-    let (mut by_least, mut by_most) = (weight(least_at), weight(most_at));
-    if least == 0 {
-        by_least = 0.0;
-    }
-    if over == 0 {
-        by_most = 0.0;
-    }
+    let mut by_least = if least > 0 { weight(least_at) } else { 0.0 };
+    let mut by_most = if over > 0 { weight(most_at) } else { 0.0 };
     let (mut least, mut most) = (least, most);
     if least > most && by_least > 0.0 && by_most > 0.0 {
         // They contradict each other, so something happened between: the younger one holds. Where neither is
@@ -206,6 +218,8 @@ mod tests {
         let seen = |a, b| rows(cases(a, b, 1_000, HOUR, 0));
         assert_eq!(seen(&here, &there), [(200, 700, 1.0)]);
         assert_eq!(seen(&there, &here), [(300, 800, 1.0)]);
+        let mirrored = cases(&here, &there, 1_000, HOUR, 0).map(|cases| cases.mirrored(1_000));
+        assert_eq!(rows(mirrored), [(300, 800, 1.0)]);
     }
 
     #[test]

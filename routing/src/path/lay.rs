@@ -167,13 +167,11 @@ fn lay_beliefs<'a>(field: &mut Field<'a>, beliefs: &'a Beliefs, now: u64) {
             continue;
         }
         let capacity = field.view.capacity_msat(from as u32);
-        for direction in 0..2u8 {
-            let Some(cases) = beliefs.cases_of(both, direction, capacity, now) else { continue };
-            if direction == 0 {
-                evidence.hear(&cases, capacity);
-            }
-            field.know((from * 2) as u32 + u32::from(direction), capacity).cases = cases;
-        }
+        let Some(cases) = beliefs.cases_of(both, 0, capacity, now) else { continue };
+        evidence.hear(&cases, capacity);
+        let link = (from * 2) as u32;
+        field.know(link, capacity).cases = cases;
+        field.know(link + 1, capacity).cases = cases.mirrored(capacity);
     }
     field.prior = evidence.verdict();
     for place in 0..field.scratch.extra.len() {
