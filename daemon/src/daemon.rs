@@ -17,6 +17,7 @@ use crate::forwards::Forwards;
 use crate::grpc::{self, serve};
 use crate::invoices::Invoices;
 use crate::journal::{Entry, Journal};
+use crate::metrics::Registry;
 use crate::node::assemble::{self, Assembled, Materials};
 use crate::node::ready::Readiness;
 use crate::node::{Node, net, process, restore};
@@ -27,7 +28,7 @@ use crate::tasks::{Stage, Stop, Tasks};
 use crate::wallet::{
     self, Announcer, BirthdayError, Onlooker, Outside, Seed, SeedError, Wallet, reserve,
 };
-use crate::{events, offline};
+use crate::{events, figures, metrics, offline};
 
 /// How long each stage may take to end.
 const STAGE_DEADLINE: Duration = Duration::from_secs(20);
@@ -61,6 +62,9 @@ pub enum Error {
     /// The port for gRPC.
     #[error(transparent)]
     Grpc(#[from] serve::Error),
+    /// The port for figures.
+    #[error(transparent)]
+    Metrics(#[from] metrics::serve::ListenError),
     /// Records of payments do not fit LDK's.
     #[error("could not reconcile payments: {0}")]
     Payments(#[from] payments::Error),
@@ -184,6 +188,8 @@ async fn start(
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let listeners = net::bind(&config.node.listen).await?;
     let bound = serve::bind(&config.grpc, &places.data)?;
+    let registry = Registry::default();
+    metrics::serve::serve(&registry, tasks, metrics::serve::bind(&config.metrics.listen).await?);
     let journal = Journal::open(store)?;
 
     let source = Source::connect(&config.bitcoind, config.network).await?;
@@ -337,6 +343,20 @@ async fn start(
         Ok(())
     });
 
+    if !config.metrics.listen.is_empty() {
+        let rooms = figures::Rooms {
+            node: node.clone(),
+            tip: tip.clone(),
+            readiness: readiness.clone(),
+            channels: channels.clone(),
+            payments: payments.clone(),
+            forwards: forwards.clone(),
+            journal: journal.clone(),
+            store: store.clone(),
+            started_at,
+        };
+        figures::tell(rooms, &registry, tasks);
+    }
     let stopping = tasks.stopping(Stage::Api);
     let services = serve::Services {
         node: grpc::node::NodeService {

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod daemon;
 pub mod events;
+pub mod figures;
 pub mod grpc;
 pub mod offline;
 
@@ -21,6 +22,8 @@ pub mod feerates;
 pub mod chain;
 
 pub mod journal;
+
+pub mod metrics;
 
 pub mod storage;
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::{
-    chain, channels, feerates, grpc, invoices, log, node, payments, peers, storage, wallet,
+    chain, channels, feerates, grpc, invoices, log, metrics, node, payments, peers, storage, wallet,
 };
 
 /// Everything that can be configured.
@@ -24,6 +24,8 @@ pub struct Config {
     pub seed: wallet::Config,
     /// The way in.
     pub grpc: grpc::Config,
+    /// What watching programs are told.
+    pub metrics: metrics::Config,
     /// Where blocks come from.
     pub bitcoind: chain::Config,
     /// On-chain fees.
@@ -50,9 +52,9 @@ impl Default for Config {
 }
 
 /// The names of all sections.
-pub(super) const SECTIONS: [&str; 11] = [
-    "log", "node", "seed", "grpc", "bitcoind", "feerates", "channels", "peers", "payments",
-    "invoices", "storage",
+pub(super) const SECTIONS: [&str; 12] = [
+    "log", "node", "seed", "grpc", "metrics", "bitcoind", "feerates", "channels", "peers",
+    "payments", "invoices", "storage",
 ];
 
 /// Reads every section and reports everything that is wrong.
@@ -64,6 +66,7 @@ pub(super) fn read(mut table: Table, problems: &mut Vec<String>) -> Config {
         node: section(&mut table, "node", problems),
         seed: section(&mut table, "seed", problems),
         grpc: section(&mut table, "grpc", problems),
+        metrics: section(&mut table, "metrics", problems),
         bitcoind: section(&mut table, "bitcoind", problems),
         feerates: section(&mut table, "feerates", problems),
         channels: section(&mut table, "channels", problems),
@@ -80,6 +83,7 @@ pub(super) fn read(mut table: Table, problems: &mut Vec<String>) -> Config {
     told("node", config.node.problems());
     told("seed", config.seed.problems());
     told("grpc", config.grpc.problems());
+    told("metrics", config.metrics.problems());
     told("bitcoind", config.bitcoind.problems());
     told("feerates", config.feerates.problems());
     told("channels", config.channels.problems());

@@ -82,7 +82,8 @@ fn closing_txid(closing: Option<ClosingTx>) -> Vec<u8> {
     closing.map(|closing| convert::txid_bytes(&closing.txid)).unwrap_or_default()
 }
 
-fn state(details: &ChannelDetails) -> &'static str {
+/// The state of an open or pending channel, in the words of the API.
+pub fn state(details: &ChannelDetails) -> &'static str {
     match details.channel_shutdown_state {
         Some(
             ChannelShutdownState::ShutdownInitiated

@@ -2,9 +2,9 @@
 
 pub mod auth;
 mod beliefs;
-mod channel_view;
+pub mod channel_view;
 pub mod channels;
-mod closing;
+pub mod closing;
 mod config;
 pub mod convert;
 pub mod events;

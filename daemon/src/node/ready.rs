@@ -66,13 +66,14 @@ impl Readiness {
     /// # Errors
     /// The most serious obstacle.
     pub fn check(&self) -> Result<(), NotReady> {
-        if let Some(failure) = self.store.failed().borrow().as_ref() {
-            return Err(NotReady::StoreFailed(failure.to_string()));
-        }
-        if let Some(low) = self.store.low_space().borrow().as_ref() {
-            return Err(NotReady::LowSpace(low.to_string()));
-        }
-        if self.is_synced() { Ok(()) } else { Err(NotReady::NotSynced) }
+        self.obstacles().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Everything that keeps anything new from being taken on, the most serious first.
+    pub fn obstacles(&self) -> Vec<NotReady> {
+        let failure = self.store.failed().borrow().as_ref().map(ToString::to_string);
+        let low = self.store.low_space().borrow().as_ref().map(ToString::to_string);
+        obstacles(failure, low, self.is_synced())
     }
 
     /// Whether the tip is fresh enough to pay and to open channels.
@@ -88,9 +89,24 @@ impl Readiness {
     }
 }
 
+fn obstacles(failure: Option<String>, low: Option<String>, synced: bool) -> Vec<NotReady> {
+    let failed = failure.map(NotReady::StoreFailed);
+    let stale = (!synced).then_some(NotReady::NotSynced);
+    failed.into_iter().chain(low.map(NotReady::LowSpace)).chain(stale).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_obstacle_is_told_and_the_most_serious_first() {
+        assert!(obstacles(None, None, true).is_empty());
+        assert_eq!(obstacles(None, None, false), [NotReady::NotSynced]);
+        let all = obstacles(Some("gone".to_owned()), Some("full".to_owned()), false);
+        let words: Vec<&str> = all.iter().map(NotReady::word).collect();
+        assert_eq!(words, ["STORE_FAILED", "LOW_DISK_SPACE", "NOT_SYNCED"]);
+    }
 
     #[test]
     fn strangers_learn_nothing_of_our_disks() {

@@ -201,6 +201,10 @@ impl Ledger {
         Ok(records.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
+    pub(super) fn pending_count(&self) -> Result<usize, storage::Error> {
+        Ok(PENDING.all(&self.store)?.len())
+    }
+
     pub(super) fn page(
         &self,
         token: &[u8],
@@ -334,6 +338,7 @@ mod tests {
         let record = admitted(&ledger, draft(90, 1, None));
         let mut watch = ledger.watch(record.payment_id);
         assert_eq!(ledger.pending().expect("readable"), std::slice::from_ref(&record));
+        assert_eq!(ledger.pending_count().expect("readable"), 1);
         assert!(news(&ledger, &record, News::Cancelled).expect("it is new").cancelling);
         assert!(watch.changed().await.expect("the store works").cancelling);
         assert!(news(&ledger, &record, sent()).is_some());
@@ -342,6 +347,7 @@ mod tests {
         let ended = watch.changed().await.expect("the store works");
         assert_eq!((ended.state, ended.fee_msat), (State::Succeeded, Some(3)));
         assert!(ledger.pending().expect("readable").is_empty());
+        assert_eq!(ledger.pending_count().expect("readable"), 0);
         let told = ledger.journal.read(0, 10).expect("readable");
         assert_eq!(told.len(), 2, "started and finished, once each");
     }

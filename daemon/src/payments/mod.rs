@@ -125,6 +125,14 @@ impl Payments {
         Ok(self.0.ledger.page(token, limit, state)?)
     }
 
+    /// Returns how many payments have not ended.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn pending_count(&self) -> Result<usize, storage::Error> {
+        self.0.ledger.pending_count()
+    }
+
     /// Follows a payment: its state now, then each change until it ends.
     ///
     /// # Errors

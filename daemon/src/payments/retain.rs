@@ -36,11 +36,14 @@ impl Payments {
 
     fn in_hand_of_ldk(&self) -> InHand {
         let manager = &self.0.node.channel_manager;
-        let recent: Vec<RecentPaymentDetails> = manager.list_recent_payments();
         let channels = manager.list_channels();
         let htlcs = channels.iter().flat_map(|channel| &channel.pending_outbound_htlcs);
+        let recent = manager.list_recent_payments();
+        // LDK lists one that has succeeded for some minutes more; what it may tell of it comes with an HTLC.
+        let going_on =
+            recent.iter().filter(|it| !matches!(it, RecentPaymentDetails::Fulfilled { .. }));
         InHand {
-            ids: recent.iter().map(|payment| reconcile::id_of(payment).0).collect(),
+            ids: going_on.map(|payment| reconcile::id_of(payment).0).collect(),
             hashes: htlcs.map(|htlc| htlc.payment_hash.0).collect(),
         }
     }

@@ -195,12 +195,13 @@ impl Queue {
         }
     }
 
-    fn grow(&self, writes: &[Write<'_>]) {
+    fn grow(&self, writes: &[Write<'_>], took: Duration) {
         let bytes = |write: &Write<'_>| {
             write.key.len() + write.value.as_ref().map_or(0, |value| value.len())
         };
         let mut growth = self.growth.lock().expect("nobody panics while holding it");
         growth.commits += 1;
+        growth.times.add(took);
         growth.writes += writes.len() as u64;
         growth.bytes += writes.iter().map(bytes).sum::<usize>() as u64;
     }
@@ -330,7 +331,9 @@ impl Committer {
         let sum = self.queue.seal.lock().expect("nobody panics while holding it").apply(&split);
         split.push(sum);
         split.push(number(keys::meta(COMMIT_SEQ), commit));
+        let began = Instant::now();
         let written = self.queue.backend.commit(&split);
+        let took = began.elapsed();
         if let Err(error) = written {
             // Whoever is told of the failure finds the store failed.
             self.queue.fail(&mut self.queue.lock(), error.clone());
@@ -339,7 +342,7 @@ impl Committer {
         }
         self.last_commit = commit;
         self.queue.taps.show(&split);
-        self.queue.grow(&split);
+        self.queue.grow(&split, took);
         drop(split);
         // Whoever waited for an entry finds it in its log; the overlay may be tidied after the waiters are awake.
         for NewHead { head, number } in heads {

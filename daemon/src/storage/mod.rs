@@ -34,6 +34,7 @@ mod stats;
 mod store;
 mod table;
 mod tap;
+mod times;
 mod transfer;
 mod watch;
 mod witness;
@@ -57,6 +58,7 @@ pub use space::LowSpace;
 pub use stats::{Growth, StatsReport, TableStats};
 pub use store::Store;
 pub use table::Table;
+pub use times::CommitTimes;
 pub use watch::{Watch, Watches};
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! How much space the disk still has, so that obligations end before acknowledgements do.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
@@ -34,21 +35,42 @@ pub(super) struct SpaceWatch {
     directories: Vec<PathBuf>,
     min_free_mib: u64,
     low: watch::Sender<Option<LowSpace>>,
+    /// Of the fullest disk at the last look; the largest number where nobody can tell.
+    free_bytes: AtomicU64,
 }
 
 impl SpaceWatch {
     /// Watches the disks of some directories.
     pub(super) fn new(directories: Vec<PathBuf>, min_free_mib: u64) -> Self {
-        Self { directories, min_free_mib, low: watch::Sender::new(None) }
+        Self {
+            directories,
+            min_free_mib,
+            low: watch::Sender::new(None),
+            free_bytes: AtomicU64::new(u64::MAX),
+        }
     }
 
     pub(super) fn low(&self) -> watch::Receiver<Option<LowSpace>> {
         self.low.subscribe()
     }
 
+    /// Bytes free on the fullest disk at the last look.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        Some(self.free_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes != u64::MAX)
+    }
+
     /// Looks now; says so when the answer changes.
     pub(super) fn look(&self) {
-        let found = self.directories.iter().find_map(|directory| self.low_on(directory));
+        let free = self.directories.iter().filter_map(|directory| free_on(directory));
+        let fullest = free.min_by_key(|(_, free_bytes)| *free_bytes);
+        let free_bytes = fullest.map_or(u64::MAX, |(_, free_bytes)| free_bytes);
+        self.free_bytes.store(free_bytes, Ordering::Relaxed);
+        let free_mib = free_bytes >> 20;
+        let found =
+            fullest.filter(|_| is_low(free_mib, self.min_free_mib)).map(|(directory, _)| {
+                let (directory, min_free_mib) = (directory.to_owned(), self.min_free_mib);
+                LowSpace { directory, free_mib, min_free_mib }
+            });
         self.low.send_if_modified(|low| {
             let changed = low.is_some() != found.is_some();
             match (&found, changed) {
@@ -60,20 +82,15 @@ impl SpaceWatch {
             changed
         });
     }
+}
 
-    fn low_on(&self, directory: &Path) -> Option<LowSpace> {
-        let free_mib = match rustix::fs::statvfs(directory) {
-            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) >> 20,
-            Err(error) => {
-                tracing::debug!(directory = %directory.display(), %error, "cannot tell the free space");
-                return None;
-            }
-        };
-        is_low(free_mib, self.min_free_mib).then(|| LowSpace {
-            directory: directory.to_owned(),
-            free_mib,
-            min_free_mib: self.min_free_mib,
-        })
+fn free_on(directory: &Path) -> Option<(&Path, u64)> {
+    match rustix::fs::statvfs(directory) {
+        Ok(disk) => Some((directory, disk.f_bavail.saturating_mul(disk.f_frsize))),
+        Err(error) => {
+            tracing::debug!(directory = %directory.display(), %error, "cannot tell the free space");
+            None
+        }
     }
 }
 
@@ -92,9 +109,10 @@ mod tests {
             let watch = SpaceWatch::new(vec![directory.path().to_owned()], min_free_mib);
             watch.look();
             assert_eq!(watch.low().borrow().is_some(), low);
+            assert!(watch.free_bytes().is_some_and(|bytes| bytes > 0));
         }
         let gone = SpaceWatch::new(vec![directory.path().join("gone")], u64::MAX);
         gone.look();
-        assert_eq!(*gone.low().borrow(), None);
+        assert_eq!((gone.low().borrow().clone(), gone.free_bytes()), (None, None));
     }
 }

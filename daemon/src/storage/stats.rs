@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use super::backend::{Backend, Direction, Span};
 use super::chunks::Manifest;
 use super::open::last_commit;
+use super::times::CommitTimes;
 use super::{Error, keys, schema};
 
 /// How many of the largest values are named.
@@ -54,6 +55,8 @@ pub struct Growth {
     pub writes: u64,
     /// Bytes of keys and values in them.
     pub bytes: u64,
+    /// How long the commits took.
+    pub times: CommitTimes,
 }
 
 /// Measures every row.

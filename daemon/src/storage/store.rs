@@ -23,7 +23,7 @@ use super::open::{self, Sound};
 #[cfg(test)]
 use super::seal::Seal;
 use super::space::{LowSpace, SpaceWatch};
-use super::stats::{self, StatsReport};
+use super::stats::{self, Growth, StatsReport};
 use super::{Config, Error, GoOn, keys, schema};
 
 /// All that the daemon keeps on disk, but for the seed; a handle.
@@ -41,6 +41,7 @@ struct Inner {
 struct Followed {
     mirror: watch::Receiver<MirrorStatus>,
     low_space: watch::Receiver<Option<LowSpace>>,
+    space: Arc<SpaceWatch>,
 }
 
 impl Store {
@@ -84,12 +85,13 @@ impl Store {
         let space = Arc::new(space);
         space.look();
         let low_space = space.low();
+        let followed = space.clone();
         let committer = Committer { queue: queue.clone(), chunked, space, witness, last_commit };
         let thread = crate::tasks::thread("committer", move || committer.run());
         let thread =
             thread.map_err(|error| Error::io("start the committer of", directory, error))?;
         let committer = Mutex::new(Some(thread));
-        let watches = Followed { mirror, low_space };
+        let watches = Followed { mirror, low_space, space: followed };
         Ok(Self(Arc::new(Inner { queue, committer, watches, _held: held })))
     }
 
@@ -123,6 +125,21 @@ impl Store {
     /// Follows how the second copy fares.
     pub fn mirror(&self) -> watch::Receiver<MirrorStatus> {
         self.0.watches.mirror.clone()
+    }
+
+    /// What was committed since the store was opened.
+    pub fn growth(&self) -> Result<Growth, Error> {
+        self.0.queue.growth()
+    }
+
+    /// Bytes that the database takes on disk.
+    pub fn disk_bytes(&self) -> Result<u64, Error> {
+        self.0.queue.backend.disk_bytes()
+    }
+
+    /// Bytes free on the fullest disk of the store when it was last looked at, seconds ago; none if nobody can tell.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.0.watches.space.free_bytes()
     }
 
     /// Measures all tables; it reads everything, so call it off the runtime's workers.

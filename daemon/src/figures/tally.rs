@@ -1,0 +1,236 @@
+//! What happened since the daemon started, counted from the journal.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use crate::journal::{Entry, InvoiceKind, Journal};
+use crate::metrics::Figure;
+
+/// Entries read at a time.
+const STEP_ENTRIES: usize = 1_000;
+
+/// The journal, counted up to a place.
+pub struct Counted {
+    journal: Journal,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The last entry that is counted.
+    counted: u64,
+    tally: Tally,
+}
+
+impl Counted {
+    /// Counts what is written down from now on.
+    pub fn from_now(journal: Journal) -> Self {
+        let counted = journal.head();
+        Self { journal, state: Mutex::new(State { counted, tally: Tally::default() }) }
+    }
+
+    /// Counts what has become durable meanwhile.
+    pub fn catch_up(&self) {
+        let mut state = self.lock();
+        loop {
+            let entries = match self.journal.read(state.counted, STEP_ENTRIES) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    tracing::warn!(%error, "could not read the journal to count what happened");
+                    return;
+                }
+            };
+            for numbered in &entries {
+                state.tally.add(&numbered.entry);
+                state.counted = numbered.sequence;
+            }
+            if entries.len() < STEP_ENTRIES {
+                return;
+            }
+        }
+    }
+
+    /// What has been counted.
+    pub fn figures(&self) -> Vec<Figure> {
+        self.lock().tally.figures()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while held")
+    }
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    payments_succeeded: u64,
+    payments_failed: u64,
+    sent_msat: u64,
+    fees_msat: u64,
+    /// How many invoices of each kind, and what came in by them.
+    settled: [(u64, u64); KINDS.len()],
+    /// By how channels closed.
+    closed: BTreeMap<String, u64>,
+    swept: u64,
+}
+
+/// How a channel closes when all is well.
+const COOPERATIVE: &str = "cooperative";
+
+const KINDS: [(InvoiceKind, &str); 4] = [
+    (InvoiceKind::Bolt11, "bolt11"),
+    (InvoiceKind::Bolt12, "bolt12"),
+    (InvoiceKind::Keysend, "keysend"),
+    (InvoiceKind::Rebalance, "rebalance"),
+];
+
+impl Tally {
+    fn add(&mut self, entry: &Entry) {
+        match entry {
+            Entry::PaymentFinished { succeeded: true, amount_msat, fee_msat, .. } => {
+                self.payments_succeeded += 1;
+                self.sent_msat += amount_msat;
+                self.fees_msat += fee_msat;
+            }
+            Entry::PaymentFinished { succeeded: false, .. } => self.payments_failed += 1,
+            Entry::InvoiceSettled { received_msat, kind, .. } => {
+                let of_kind = KINDS.iter().zip(&mut self.settled).find(|((one, _), _)| one == kind);
+                if let Some((_, (count, msat))) = of_kind {
+                    *count += 1;
+                    *msat += received_msat;
+                }
+            }
+            Entry::ChannelClosed { kind, .. } => {
+                *self.closed.entry(kind.clone()).or_default() += 1;
+            }
+            Entry::OutputSwept { .. } => self.swept += 1,
+            // Forwards have totals of their own, and of the rest only what is now is told.
+            Entry::PaymentStarted { .. }
+            | Entry::InvoiceCreated { .. }
+            | Entry::ForwardSettled { .. }
+            | Entry::ForwardFailed { .. }
+            | Entry::ChannelOpening { .. }
+            | Entry::ChannelReady { .. }
+            | Entry::WalletSent { .. }
+            | Entry::WalletReceived { .. }
+            | Entry::MirrorFailed { .. }
+            | Entry::MirrorCaughtUp { .. } => (),
+        }
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let mut payments =
+            Figure::counter("fulmen_payments_total", "Payments that ended since the start.");
+        payments = payments
+            .of(&[("outcome", "succeeded")], self.payments_succeeded)
+            .of(&[("outcome", "failed")], self.payments_failed);
+        let mut settled = Figure::counter(
+            "fulmen_invoices_settled_total",
+            "Invoices and keysends that were paid since the start, by kind; `rebalance` is our own money.",
+        );
+        let mut received =
+            Figure::counter("fulmen_invoices_received_msat_total", "What was received by them.");
+        for ((_, kind), (count, msat)) in KINDS.iter().zip(self.settled) {
+            settled = settled.of(&[("kind", kind)], count);
+            received = received.of(&[("kind", kind)], msat);
+        }
+        let mut closed = Figure::counter(
+            "fulmen_channels_closed_total",
+            "Channels that closed since the start, by how; anything but `cooperative` is worth a look.",
+        )
+        .of(&[("kind", COOPERATIVE)], self.closed.get(COOPERATIVE).copied().unwrap_or(0));
+        for (kind, count) in self.closed.iter().filter(|(kind, _)| *kind != COOPERATIVE) {
+            closed = closed.of(&[("kind", kind)], *count);
+        }
+        vec![
+            payments,
+            Figure::counter(
+                "fulmen_payments_sent_msat_total",
+                "What payees got by the payments that succeeded since the start.",
+            )
+            .is(self.sent_msat),
+            Figure::counter(
+                "fulmen_payments_fees_msat_total",
+                "What the payments that succeeded since the start cost.",
+            )
+            .is(self.fees_msat),
+            settled,
+            received,
+            closed,
+            Figure::counter(
+                "fulmen_outputs_swept_total",
+                "Outputs of closed channels that came back to the wallet since the start.",
+            )
+            .is(self.swept),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Registry;
+    use crate::storage::{Batch, Store};
+
+    fn paid(succeeded: bool, amount_msat: u64, fee_msat: u64) -> Entry {
+        let (payment_id, payment_hash) = ([1; 32], [2; 32]);
+        let failure_reason = String::new();
+        Entry::PaymentFinished {
+            payment_id,
+            payment_hash,
+            succeeded,
+            amount_msat,
+            fee_msat,
+            failure_reason,
+        }
+    }
+
+    fn received(kind: InvoiceKind, received_msat: u64) -> Entry {
+        Entry::InvoiceSettled { payment_hash: [3; 32], received_msat, kind }
+    }
+
+    fn closed(kind: &str) -> Entry {
+        let (kind, reason) = (kind.to_owned(), String::new());
+        Entry::ChannelClosed { channel_id: [4; 32], node_id: None, kind, reason }
+    }
+
+    async fn happened(store: &Store, journal: &Journal, entries: &[Entry]) {
+        let mut batch = Batch::new();
+        entries.iter().for_each(|entry| journal.append(&mut batch, entry.clone()));
+        store.commit(batch).await.expect("the store works");
+    }
+
+    #[tokio::test]
+    async fn what_happens_after_the_start_is_counted_once() {
+        let store = Store::temporary();
+        let journal = Journal::open(&store).expect("an empty journal");
+        happened(&store, &journal, &[paid(true, 1, 1), closed("cooperative")]).await;
+        let counted = Counted::from_now(journal.clone());
+        let many = vec![received(InvoiceKind::Keysend, 7); STEP_ENTRIES];
+        happened(&store, &journal, &many).await;
+        let entries = [
+            paid(true, 1_000, 5),
+            paid(true, 2_000, 6),
+            paid(false, 4_000, 0),
+            received(InvoiceKind::Bolt11, 3),
+            closed("holder_force_closed"),
+        ];
+        happened(&store, &journal, &entries).await;
+        counted.catch_up();
+        counted.catch_up();
+        let registry = Registry::default();
+        registry.tell(move || counted.figures());
+        let told = registry.text_for_tests();
+        for line in [
+            "fulmen_payments_total{outcome=\"succeeded\"} 2",
+            "fulmen_payments_total{outcome=\"failed\"} 1",
+            "fulmen_payments_sent_msat_total 3000",
+            "fulmen_payments_fees_msat_total 11",
+            "fulmen_invoices_settled_total{kind=\"bolt11\"} 1",
+            "fulmen_invoices_settled_total{kind=\"keysend\"} 1000",
+            "fulmen_invoices_received_msat_total{kind=\"keysend\"} 7000",
+            "fulmen_channels_closed_total{kind=\"cooperative\"} 0",
+            "fulmen_channels_closed_total{kind=\"holder_force_closed\"} 1",
+        ] {
+            assert!(told.lines().any(|told| told == line), "{line} is not in {told}");
+        }
+    }
+}

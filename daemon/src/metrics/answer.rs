@@ -1,0 +1,98 @@
+//! What is answered to whom, without sockets.
+
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+use prometheus::TEXT_FORMAT;
+
+use super::Registry;
+
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    Figures,
+    Health,
+    /// There is such a page, but it is only read.
+    NotRead,
+    Unknown,
+}
+
+/// Answers a request.
+pub(super) fn answer(registry: &Registry, method: &Method, path: &str) -> Response<String> {
+    match question(method, path) {
+        Question::Figures => match registry.text() {
+            Ok(text) => page(StatusCode::OK, TEXT_FORMAT, text),
+            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        },
+        Question::Health => health(&registry.ailments()),
+        Question::NotRead => {
+            let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "this is only read: use GET");
+            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+            refusal
+        }
+        Question::Unknown => {
+            plain(StatusCode::NOT_FOUND, "there is no such page: ask for /metrics or /healthz")
+        }
+    }
+}
+
+fn question(method: &Method, path: &str) -> Question {
+    let question = match path {
+        "/metrics" => Question::Figures,
+        "/healthz" => Question::Health,
+        _ => return Question::Unknown,
+    };
+    if method == Method::GET { question } else { Question::NotRead }
+}
+
+fn health(ailments: &[String]) -> Response<String> {
+    match ailments {
+        [] => plain(StatusCode::OK, "ok"),
+        ailments => plain(StatusCode::SERVICE_UNAVAILABLE, &ailments.join("\n")),
+    }
+}
+
+fn plain(status: StatusCode, words: &str) -> Response<String> {
+    page(status, PLAIN_TEXT, format!("{words}\n"))
+}
+
+fn page(status: StatusCode, kind: &'static str, text: String) -> Response<String> {
+    let mut page = Response::new(text);
+    *page.status_mut() = status;
+    page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_pages_are_read_and_nothing_else() {
+        let cases = [
+            (Method::GET, "/metrics", Question::Figures),
+            (Method::GET, "/healthz", Question::Health),
+            (Method::POST, "/metrics", Question::NotRead),
+            (Method::HEAD, "/healthz", Question::NotRead),
+            (Method::GET, "/", Question::Unknown),
+            (Method::GET, "/metrics/", Question::Unknown),
+            (Method::DELETE, "/../metrics", Question::Unknown),
+        ];
+        for (method, path, expected) in cases {
+            assert_eq!(question(&method, path), expected, "{method} {path}");
+        }
+        let refused = answer(&Registry::default(), &Method::PUT, "/metrics");
+        assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(refused.headers()[ALLOW], "GET");
+    }
+
+    #[test]
+    fn health_is_ok_or_a_line_for_each_ailment() {
+        let well = health(&[]);
+        assert_eq!((well.status(), well.body().as_str()), (StatusCode::OK, "ok\n"));
+        let ill = health(&["no tip".to_owned(), "no disk".to_owned()]);
+        assert_eq!(ill.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(ill.body(), "no tip\nno disk\n");
+    }
+}

@@ -1,0 +1,13 @@
+//! What watching programs are told: figures for Prometheus, and whether all is well.
+//!
+//! Rooms above hand their figures to the [`Registry`], which asks for them when somebody looks and not before.
+
+mod answer;
+mod config;
+mod figure;
+mod registry;
+pub mod serve;
+
+pub use config::Config;
+pub use figure::Figure;
+pub use registry::Registry;

@@ -1,0 +1,212 @@
+//! The HTTP port: one request a connection, bounded in size and time.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use prometheus::{Histogram, HistogramOpts};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::{Registry, answer};
+use crate::tasks::{Outcome, Stage, Tasks};
+
+/// Whoever has not asked and taken the answer by then is cut off; Prometheus itself waits for 10 s.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest request; it is hyper's smallest limit.
+const REQUEST_BYTES: usize = 8_192;
+/// Connections served at a time; more wait for their turn.
+const AT_ONCE: usize = 16;
+/// How long to wait when the system has no more descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Why figures cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("could not listen for metrics on {address}: {source} (metrics.listen)")]
+pub struct ListenError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Binds all addresses at once, so that a port in use is known before anything starts.
+///
+/// # Errors
+/// Names the address that could not be bound.
+pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for &address in addresses {
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Answers until the API's stage ends.
+pub fn serve(registry: &Registry, tasks: &Tasks, listeners: Vec<TcpListener>) {
+    if listeners.is_empty() {
+        return;
+    }
+    let took = Histogram::with_opts(HistogramOpts::new(
+        "fulmen_metrics_request_duration_seconds",
+        "How long requests of watching programs took, the gathering of figures included.",
+    ));
+    let took = took.expect("the name is sound");
+    registry.watch(took.clone());
+    for listener in listeners {
+        let desk = Desk { registry: registry.clone(), took: took.clone() };
+        let connections = tasks.clone();
+        tasks.spawn(Stage::Api, "serve metrics", |stopping| {
+            accept(listener, desk, connections, stopping)
+        });
+    }
+}
+
+/// Where one connection is served.
+#[derive(Clone)]
+struct Desk {
+    registry: Registry,
+    took: Histogram,
+}
+
+async fn accept(
+    listener: TcpListener,
+    desk: Desk,
+    tasks: Tasks,
+    stopping: CancellationToken,
+) -> Outcome {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "serving metrics");
+    }
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    loop {
+        let in_turn = async {
+            let turn = turns.clone().acquire_owned().await;
+            (listener.accept().await, turn)
+        };
+        let accepted = tokio::select! {
+            accepted = in_turn => accepted,
+            () = stopping.cancelled() => return Ok(()),
+        };
+        match accepted {
+            (Ok((stream, _)), turn) => {
+                let (desk, stopping) = (desk.clone(), stopping.clone());
+                tasks.spawn_once(Stage::Api, "answer a watcher", async move {
+                    tokio::select! {
+                        () = desk.serve(stream) => (),
+                        () = stopping.cancelled() => (),
+                    }
+                    drop(turn);
+                });
+            }
+            (Err(error), _) => {
+                tracing::warn!(%error, "could not accept a connection for metrics");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Desk {
+    async fn serve(&self, stream: TcpStream) {
+        let service = service_fn(|request: Request<Incoming>| {
+            ready(Ok::<Response<String>, Infallible>(self.answer(&request)))
+        });
+        let served = http1::Builder::new()
+            .keep_alive(false)
+            .max_buf_size(REQUEST_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        match tokio::time::timeout(PATIENCE, served).await {
+            Ok(Ok(())) => (),
+            // Neither is anything that the operator of this node did.
+            Ok(Err(error)) => tracing::debug!(%error, "a request for metrics went wrong"),
+            Err(_) => tracing::debug!("a request for metrics took too long and was cut off"),
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<String> {
+        let began = Instant::now();
+        let answer = answer::answer(&self.registry, request.method(), request.uri().path());
+        self.took.observe(began.elapsed().as_secs_f64());
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    async fn served(registry: &Registry) -> (Tasks, SocketAddr) {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listeners = bind(&[any_port]).await.expect("a free port");
+        let address = listeners[0].local_addr().expect("bound");
+        let tasks = Tasks::new();
+        serve(registry, &tasks, listeners);
+        (tasks, address)
+    }
+
+    /// Sends bytes and returns all that comes back until the connection ends.
+    async fn says(address: SocketAddr, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream.write_all(bytes).await.expect("sent");
+        let mut answer = Vec::new();
+        // A refusal may come as a reset, after what was said of it.
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named() {
+        let (_tasks, address) = served(&Registry::default()).await;
+        let error = bind(&[address]).await.expect_err("the port is in use").to_string();
+        assert!(
+            error.contains(&address.to_string()) && error.contains("metrics.listen"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn garbage_is_refused_and_the_next_is_answered() {
+        let registry = Registry::default();
+        registry.report_health(Vec::new);
+        let (tasks, address) = served(&registry).await;
+        let long =
+            [b"GET /healthz HTTP/1.1\r\nx: ".as_slice(), &[b'a'; 3 * REQUEST_BYTES]].concat();
+        let garbage: [(&[u8], &str); 5] = [
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "HTTP/1.1 400"),
+            (b"GET /metrics\r\n\r\n", "HTTP/1.1 400"),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ""),
+            (b"GET /other HTTP/1.1\r\n\r\n", "HTTP/1.1 404"),
+            (&long, "HTTP/1.1 431"),
+        ];
+        for (bytes, expected) in garbage {
+            let answer = says(address, bytes).await;
+            assert!(answer.starts_with(expected), "{expected}: {answer}");
+            let well = says(address, b"GET /healthz HTTP/1.1\r\n\r\n").await;
+            assert!(well.starts_with("HTTP/1.1 200") && well.ends_with("\r\n\r\nok\n"), "{well}");
+        }
+        let figures = says(address, b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(figures.contains("content-type: text/plain; version=0.0.4\r\n"), "{figures}");
+        assert!(figures.contains("fulmen_metrics_request_duration_seconds_count 6\n"), "{figures}");
+        assert!(tasks.shutdown(PATIENCE).await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_says_nothing_is_cut_off() {
+        let (_tasks, address) = served(&Registry::default()).await;
+        let began = tokio::time::Instant::now();
+        assert_eq!(says(address, b"GET /metrics HTTP/1.1\r\n").await, "");
+        assert!(began.elapsed() >= PATIENCE - Duration::from_secs(1), "{:?}", began.elapsed());
+    }
+}
