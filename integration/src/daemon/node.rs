@@ -131,12 +131,15 @@ impl Node {
     pub async fn reach(&mut self) -> Result<()> {
         let process = self.process()?;
         let (connection, info) = poll::eventually(&format!("{} answers", self.name), async || {
-            process.must_run()?;
+            // Nobody waits for a process that has ended.
+            if let Err(ended) = process.must_run() {
+                return Ok(Look::Done(Err(ended)));
+            }
             let connection = self.dial_as("admin").await?;
             let info = NodeClient::new(connection.clone()).get_info(GetInfoRequest {}).await?;
-            Ok(Look::Done((connection, info.into_inner())))
+            Ok(Look::Done(Ok((connection, info.into_inner()))))
         })
-        .await?;
+        .await??;
         self.id = info.node_id;
         self.connection = Some(connection);
         Ok(())
