@@ -92,7 +92,9 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
     let started_at = since_epoch();
     let keys = Arc::new(Keys::new(&seed, started_at, wallet.clone()));
 
-    let gate = Arc::new(if async_persistence { Gate::open() } else { Gate::default() });
+    let gate = Arc::new(Gate::default());
+    // Where LDK itself waits with its messages, only its transactions have to be held back.
+    let message_gate = if async_persistence { Arc::new(Gate::open()) } else { gate.clone() };
     let broadcasts = Arc::new(HeldBroadcaster::new(broadcaster.clone(), gate.clone()));
 
     for package in restore::broadcasts(&kv)?.0 {
@@ -223,7 +225,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         Arc::new(OrderedGossip::new(gossip.clone(), resolving.clone(), answers.clone()));
     let peer_manager = Arc::new(PeerManager::new(
         MessageHandler {
-            chan_handler: Arc::new(ChannelMessages::new(channel_manager.clone(), gate.clone())),
+            chan_handler: Arc::new(ChannelMessages::new(channel_manager.clone(), message_gate)),
             route_handler: ordered_gossip.clone(),
             onion_message_handler: onion_messenger.clone(),
             custom_message_handler: answers,

@@ -34,7 +34,7 @@ const REST: u32 = 4;
 /// event that must not be told too early does not wait for that. Only the processing loop uses them.
 pub struct Checkpoints<'a> {
     node: &'a Node,
-    /// Told when a checkpoint is in the store's queue.
+    /// Told when a checkpoint is in the store's queue that holds none of the events handled so far.
     taken: &'a (dyn Fn() + Send + Sync),
     state: Mutex<State>,
 }
@@ -43,6 +43,8 @@ pub struct Checkpoints<'a> {
 struct State {
     /// LDK has said that its manager has changed since the last checkpoint.
     dirty: bool,
+    /// No events were made since the last checkpoint without a word of it.
+    surely_unchanged: bool,
     /// When the next one may begin.
     rest_until: Option<Instant>,
     under_way: VecDeque<UnderWay>,
@@ -76,10 +78,18 @@ impl<'a> Checkpoints<'a> {
         let rested = rest_until.is_none_or(|moment| Instant::now() >= moment);
         if rested && self.is_none_under_way() && self.is_wanted() {
             self.take();
+            (self.taken)();
         }
     }
 
+    /// LDK is about to look for events: it may make some, and say that it has changed only after they are handled.
+    pub fn before_events(&self) {
+        self.state().surely_unchanged = false;
+    }
+
     /// Before an event is acted on: enqueues what it follows from, so that no record of it is durable earlier.
+    ///
+    /// Such a checkpoint still holds events that were handled a moment ago: LDK drops them once all are.
     pub fn cover(&self, event: &Event) {
         if tells_the_user(event) && !self.is_unchanged() {
             self.take();
@@ -103,6 +113,7 @@ impl<'a> Checkpoints<'a> {
         while self.is_wanted() || !self.is_none_under_way() {
             if self.is_wanted() {
                 self.take();
+                (self.taken)();
             }
             self.tell(self.first_durable().await?);
         }
@@ -133,11 +144,14 @@ impl<'a> Checkpoints<'a> {
     fn is_unchanged(&self) -> bool {
         // LDK shows an event a moment before it says that it has changed; it says so before this lock is free.
         drop(self.node.channel_manager.write(&mut Refusing));
-        !self.is_dirty() && self.node.held.is_empty()
+        !self.is_dirty() && self.node.held.is_empty() && self.state().surely_unchanged
     }
 
     fn take(&self) {
-        self.state().dirty = false;
+        {
+            let mut state = self.state();
+            (state.dirty, state.surely_unchanged) = (false, true);
+        }
         let began = Instant::now();
         let mut moment = None;
         let mut encoding =
@@ -155,8 +169,6 @@ impl<'a> Checkpoints<'a> {
         let writes = held.writes.into_iter().chain([manager]).chain(broadcasts);
         let commit = self.node.kv.commit_all(writes);
         state.under_way.push_back(UnderWay { commit, number, updates: held.updates });
-        drop(state);
-        (self.taken)();
     }
 
     /// Called while LDK's manager stands still.

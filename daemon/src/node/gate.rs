@@ -28,11 +28,6 @@ impl Gate {
         Self { open: true, ..Self::default() }
     }
 
-    /// Whether it lets everything through.
-    pub fn is_open(&self) -> bool {
-        self.open
-    }
-
     /// The checkpoint to wait for with what has happened by now.
     fn ticket(&self) -> u64 {
         if self.open {

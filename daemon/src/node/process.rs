@@ -48,6 +48,7 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
         (outlet.event)(event)
     };
     let mut forward_at: Option<Instant> = None;
+    checkpoints.before_events();
     node.channel_manager.process_pending_events_async(handle).await;
     node.chain_monitor.process_pending_events_async(handle).await;
     (outlet.replay_ended)();
@@ -57,6 +58,7 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
         let message_changed = node.onion_messenger.get_update_future();
 
         // Events first: what a failure teaches has to be known before LDK retries the payment.
+        checkpoints.before_events();
         node.channel_manager.process_pending_events_async(handle).await;
         forward_at = forward(&node, forward_at);
         node.chain_monitor.process_pending_events_async(handle).await;
@@ -77,6 +79,7 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
             tick = timers.next() => tick.act(&node),
         }
     }
+    checkpoints.before_events();
     node.channel_manager.process_pending_events_async(handle).await;
     checkpoints.finish().await?;
     GRAPH.write(&node.kv, &*node.graph).await?;
