@@ -67,7 +67,7 @@ struct Moment {
 }
 
 impl<'a> Checkpoints<'a> {
-    /// Checkpoints of `node`; `taken` is called for each.
+    /// Checkpoints of `node`; `taken` is called for each that was not taken in the midst of events.
     pub fn new(node: &'a Node, taken: &'a (dyn Fn() + Send + Sync)) -> Self {
         Self { node, taken, state: Mutex::default() }
     }
