@@ -58,6 +58,10 @@ pub(crate) mod tune {
     pub(crate) const FEW_SHARES: [f32; 3] = [0.5, 0.75, 1.0];
     /// Share of an unsure balance that wide paths keep away from, tried in turn.
     pub(crate) const FEW_CAUTIONS: [f32; 4] = [0.5, 0.3, 0.15, 0.05];
+    /// Parts narrower than so many even shares are spared then,
+    pub(crate) const SPARE_WIDTH: f32 = 1.5;
+    /// with no more caution than this.
+    pub(crate) const SPARE_CAUTION: f32 = 0.02;
     /// Price of using all parts that are left, in nats.
     pub(crate) const FEW_NATS: f32 = 5.0;
     /// Quanta that the amount is cut into.

@@ -108,6 +108,22 @@ fn few_parts_take_the_widest_ways() {
 }
 
 #[test]
+fn a_narrow_part_is_spared_where_parts_are_few() {
+    let view = graph(&[
+        (1, 2, 9, 8_000_000, 0),
+        (2, 3, 9, 3_000_000, 0),
+        (3, 4, 9, 1_000_000, 0),
+        (4, 1, 2, 1, 0),
+    ]);
+    let overlay = own(&[(11, 2, 90_000_000), (12, 3, 90_000_000), (13, 4, 90_000_000)]);
+    let query = Query { max_parts: 3, ..Query::new(key(1), key(9), 10_000_000_000) };
+    let plan = ask(&view, &overlay, &query).expect("three ways");
+    let mut ways = scids(&plan);
+    ways.sort_unstable();
+    assert_eq!(ways, [[11, 1], [12, 2]]);
+}
+
+#[test]
 fn circular_payments_leave_by_one_channel_and_return_by_another() {
     let view = graph(&[(1, 1, 2, 100_000, 0), (2, 2, 3, 100_000, 0), (3, 3, 1, 100_000, 0)]);
     let overlay = own(&[(1, 2, 90_000), (3, 3, 90_000)]);

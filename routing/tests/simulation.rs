@@ -1,6 +1,5 @@
 //! The simulator on a made-up graph: what is feasible is delivered, within budget, by our planner.
 
-use fulmen_routing::View;
 use fulmen_routing::fixture::synthetic::generate;
 use fulmen_routing::simulator::balances::{Balances, Model};
 use fulmen_routing::simulator::ceiling::cheapest;
@@ -8,6 +7,7 @@ use fulmen_routing::simulator::ours::Ours;
 use fulmen_routing::simulator::parts::in_parts;
 use fulmen_routing::simulator::payments::{feasible, pairs, payments};
 use fulmen_routing::simulator::{MAX_ROUNDS, oracle, pay};
+use fulmen_routing::{Builder, Policy, View};
 
 /// Returns how many payments were feasible, and how many of those were delivered.
 fn run(view: &View, model: Model, amount_sat: u64, seed: u64) -> (usize, usize) {
@@ -70,6 +70,30 @@ fn the_oracle_counts_every_way() {
         .sum();
     let most = oracle::deliverable_msat(&view, &balances, 1, 0, u64::MAX / 4);
     assert!(most > 0 && most <= payee_holds);
+}
+
+#[test]
+fn small_htlcs_in_the_middle_are_proven_too_narrow() {
+    let mut builder = Builder::new();
+    let policy = |htlc_max_msat| {
+        Some(Policy { base_msat: 0, ppm: 0, cltv_delta: 40, htlc_min_msat: 1, htlc_max_msat })
+    };
+    let (wide, narrow) = (policy(u64::MAX), policy(5_000_000));
+    // The ends take any HTLC of it; between them one way takes large ones and the other small ones.
+    let channels = [(1, 1, 2, wide), (2, 2, 3, wide), (3, 2, 3, narrow), (4, 3, 4, wide)];
+    for (scid, a, b, policy) in channels {
+        let capacity_sat = if a == 2 { 1_000_000 } else { 900_000_000 };
+        builder.channel(scid, [[a; 33], [b; 33]], capacity_sat, [policy, policy]);
+    }
+    let view = builder.build();
+    let balances = Balances::draw(&view, Model::Uniform, 3);
+    let ends = (view.node(&[1; 33]).expect("payer"), view.node(&[4; 33]).expect("payee"));
+    let (large, small) = (balances.of(&view, 2, 0), balances.of(&view, 3, 0));
+    assert!(large > 10_000_000 && small > 100_000_000, "{large} and {small}");
+    let want = large + 30_000_000;
+    assert_eq!(oracle::deliverable_msat(&view, &balances, ends.0, ends.1, want), want);
+    assert_eq!(in_parts(&view, &balances, ends, want, 5), Some(false));
+    assert_ne!(in_parts(&view, &balances, ends, want, 7), Some(false));
 }
 
 #[test]

@@ -139,6 +139,27 @@ impl Draft {
         self.top_up(field, rest_msat, limits)
     }
 
+    /// Returns the same delivery without the narrowest route, for one that is not on the field; `None` where that
+    /// is no narrower than `narrow_msat` or the others have no room for what it carries.
+    pub(crate) fn without_narrowest(
+        &self,
+        field: &mut Field<'_>,
+        narrow_msat: u64,
+        limits: &Limits,
+    ) -> Option<Self> {
+        let mut fewer = self.clone();
+        let widths = self.routes.iter().map(Route::delivered).enumerate();
+        let (place, width) = widths.min_by_key(|&(_, width)| width)?;
+        if width >= narrow_msat {
+            return None;
+        }
+        fewer.routes.swap_remove(place);
+        fewer.routes.iter().for_each(|route| route.occupy(field));
+        let rest = fewer.top_up(field, width, limits);
+        fewer.lift(field);
+        (rest == 0).then_some(fewer)
+    }
+
     /// Joins routes along the same path into one where one HTLC can carry both.
     pub(crate) fn join(&mut self, field: &mut Field<'_>, limits: &Limits) {
         let mut joined: Vec<Route> = Vec::with_capacity(self.routes.len());

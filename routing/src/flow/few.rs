@@ -3,7 +3,9 @@
 //! Parts that arrive count for good: one that is smaller than its share leaves more to the others. Two kinds
 //! of plans keep parts large. A flow of `n` quanta is cut into `n` parts at most, so flows of few quanta
 //! are tried, the coarsest first. Where the channels differ much in width no such flow is complete, and
-//! the widest paths are taken one by one, first as wide as they are likely to be, then as they may be.
+//! the widest paths are taken one by one, first as wide as they are likely to be, then as they may be. In
+//! either, parts narrower than most are spared where the others can carry what they do: of a plan that fails
+//! in part it is the narrow ones that arrive, and they use parts up for little.
 
 use crate::cost::tune;
 use crate::path::field::Field;
@@ -39,6 +41,10 @@ pub(super) fn few(
         draft.lift(field);
         drafts.push(draft);
         if rest == 0 {
+            field.caution = usual;
+            if let Some(draft) = drafts.last_mut() {
+                spare(field, task, draft);
+            }
             break;
         }
     }
@@ -69,10 +75,26 @@ fn coarse(
         let sent = send(field, &terms(task), count, &mut bounds, quanta, bench);
         let paths = quanta.cut(field);
         match sent {
-            Sent::All => return Ok(Some(parts(field, task, bench, paths, quantum))),
+            Sent::All => {
+                let mut draft = parts(field, task, bench, paths, quantum);
+                spare(field, task, &mut draft);
+                return Ok(Some(draft));
+            }
             Sent::Part(_) => {}
             Sent::Cut(most) => return Err(most),
         }
     }
     Ok(None)
+}
+
+/// Spares the narrowest parts of a draft that is not on the field, one by one.
+fn spare(field: &mut Field<'_>, task: &Task<'_>, draft: &mut Draft) {
+    let usual = field.caution;
+    field.caution = usual.min(tune::SPARE_CAUTION);
+    let even = task.query.amount_msat as f32 / task.query.max_parts as f32;
+    let narrow = (even * tune::SPARE_WIDTH) as u64;
+    while let Some(fewer) = draft.without_narrowest(field, narrow, task.limits) {
+        *draft = fewer;
+    }
+    field.caution = usual;
 }

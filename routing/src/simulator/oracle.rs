@@ -32,8 +32,6 @@ pub(super) fn room_of(view: &View, balances: &Balances, link: u32) -> u64 {
 
 /// Returns how much of `want_msat` can flow from payer to payee over enabled directions, each with its
 /// hidden balance as capacity, whatever the fees.
-///
-/// Augmenting paths of most hops' least room first (capacity scaling over breadth-first search).
 pub fn deliverable_msat(
     view: &View,
     balances: &Balances,
@@ -43,10 +41,23 @@ pub fn deliverable_msat(
 ) -> u64 {
     let links = 0..view.slots.len() as u32;
     let mut room: Vec<u64> = links.map(|link| room_of(view, balances, link)).collect();
+    flow_msat(view, &mut room, payer, payee, want_msat)
+}
+
+/// Sends up to `want_msat` over links with `room`, which is left as it is then; returns how much it was.
+///
+/// Augmenting paths of most hops' least room first (capacity scaling over breadth-first search).
+pub(super) fn flow_msat(
+    view: &View,
+    room: &mut [u64],
+    payer: u32,
+    payee: u32,
+    want_msat: u64,
+) -> u64 {
     let mut flow = 0;
     let mut step = want_msat.max(1);
     while flow < want_msat && step > 0 {
-        match augment(view, &room, payer, payee, step) {
+        match augment(view, room, payer, payee, step) {
             None => step /= 4,
             Some(links) => {
                 let least = links.iter().map(|&link| room[link as usize]).min().unwrap_or(0);

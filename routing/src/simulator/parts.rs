@@ -5,6 +5,9 @@
 //! - *It can*, when some `n` HTLCs of the same size can flow: a flow of `n` whole quanta is `n` parts at most.
 //! - *It cannot*, when the ends' channels send or take too little: `k` HTLCs through them carry at most the
 //!   sum of the `k` greatest pieces, one piece being what one HTLC can take of a channel.
+//! - *It cannot*, when too much would have to be narrow. Parts no wider than `t` carry at most `n t` together;
+//!   the others flow through channels that hold and take more than `t`, of which none carries more than `n` of
+//!   its greatest HTLCs. So all deliver at most that flow and `n t`, whatever `t`.
 //! - *It cannot*, when parts would have to be wider than the network is. Let `N(t)` be the greatest number of
 //!   HTLCs of size `t` that can flow at once (a maximal flow, each channel holding `room / t` of them). The
 //!   `i` widest parts of a delivery are each at least as wide as the `i`-th, so that `i <= N(w_i)`; hence
@@ -15,7 +18,7 @@ use std::cmp::Reverse;
 use crate::graph::view::{Slot, View};
 
 use super::balances::Balances;
-use super::oracle::{augment, room_of};
+use super::oracle::{augment, flow_msat, room_of};
 
 /// Halvings by which a width is found; what is left of the interval counts as width.
 const HALVINGS: usize = 12;
@@ -33,12 +36,20 @@ pub fn in_parts(
     if network.pieces(payer, 0, parts) < want_msat || network.pieces(payee, 1, parts) < want_msat {
         return Some(false);
     }
+    let share = want_msat / parts.max(1) as u64;
+    let narrow = |width: u64| network.beside(share / WIDTHS * width, want_msat, parts);
+    if (0..WIDTHS).any(|width| narrow(width) < want_msat) {
+        return Some(false);
+    }
     let equal = |&count: &usize| network.carries(want_msat.div_ceil(count as u64), count);
     if (1..=parts).any(|count| equal(&count)) {
         return Some(true);
     }
     if network.widths(want_msat, parts) < want_msat { Some(false) } else { None }
 }
+
+/// So many widths between nothing and an even share are tried as narrow ones.
+const WIDTHS: u64 = 16;
 
 /// The channels with what they really hold.
 struct Network<'a> {
@@ -51,6 +62,23 @@ struct Network<'a> {
 impl Network<'_> {
     fn slot(&self, link: u32) -> &Slot {
         &self.view.slots[self.view.slot_of_link(link) as usize]
+    }
+
+    /// Returns what no `parts` HTLCs together can be more than, given that some are no wider than `narrow_msat`
+    /// and the others avoid channels that are not wider.
+    fn beside(&self, narrow_msat: u64, want_msat: u64, parts: usize) -> u64 {
+        let wide = |link: u32| {
+            let most = self.slot(link).htlc_max_msat;
+            let room = room_of(self.view, self.balances, link);
+            if most.min(room) > narrow_msat {
+                room.min(most.saturating_mul(parts as u64))
+            } else {
+                0
+            }
+        };
+        let mut room: Vec<u64> = (0..self.view.slots.len() as u32).map(wide).collect();
+        let flow = flow_msat(self.view, &mut room, self.payer, self.payee, want_msat);
+        flow.saturating_add(narrow_msat.saturating_mul(parts as u64))
     }
 
     /// Returns what `parts` HTLCs can carry out of a node, or, with `inward` 1, into it.
