@@ -229,7 +229,7 @@ impl<B: Backend> Shared<B> {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the database does not take what the log has");
+                    tracing::warn!(%error, "the database does not take what the log has");
                     state.failed = Some(error);
                 }
             }
