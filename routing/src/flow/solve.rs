@@ -54,31 +54,77 @@ pub(crate) fn send(
     bench: &mut Workbench,
 ) -> Sent {
     let mut settled: Vec<u32> = Vec::new();
+    let mut paths: Vec<Vec<u32>> = Vec::new();
     let mut sent = 0;
     while sent < count {
-        settled.clear();
-        if bench.visits >= terms.max_visits {
+        if bench.visits >= terms.max_visits || spent(field, quanta) {
             return Sent::Part(sent);
         }
-        if !search(field, terms, potentials, quanta, bench, &mut settled) {
+        let limit = limit(field, terms.weights, potentials, quanta, &paths);
+        let found = search(field, terms, potentials, quanta, bench, &mut settled, limit)
+            || limit.is_finite()
+                && search(field, terms, potentials, quanta, bench, &mut settled, f32::INFINITY);
+        if !found {
             let cut = cut_msat(field, bench, &settled);
             return if cut < terms.amount_msat { Sent::Cut(cut) } else { Sent::Part(sent) };
         }
-        let distance = bench.labels.get(field.payer).map_or(0.0, |label| label.cost);
+        let distance = bench.labels.get(field.payer).cost;
         for &node in &settled {
-            if let Some(label) = bench.labels.get(node) {
-                potentials[node as usize] += (distance - label.cost).max(0.0);
-            }
+            let label = bench.labels.get(node);
+            potentials[node as usize] += (distance - label.cost).max(0.0);
         }
-        sent += augment(field, terms, count - sent, quanta, bench);
+        let path = bench.labels.trace(field.payer);
+        sent += augment(field, terms, count - sent, quanta, &path);
+        if straight(&path) {
+            paths.push(path);
+        }
     }
     Sent::All
+}
+
+/// Returns whether none of the payer's channels takes one more quantum.
+fn spent(field: &Field<'_>, quanta: &Quanta) -> bool {
+    let slots = field.view.slots.len() as u32;
+    let mut own = field.scratch.extra.iter().zip(slots..).filter(|(e, _)| e.source == field.payer);
+    own.all(|(edge, place)| {
+        let most = edge.htlc_max_msat;
+        risk(field, quanta, place, edge.link, edge.capacity_msat, most).is_none()
+    })
+}
+
+/// Returns what the next path costs at most, in reduced costs: as much as one of those before. The first
+/// one costs nothing, as far as the potentials know of all that bars it.
+fn limit(
+    field: &Field<'_>,
+    weights: &Weights,
+    potentials: &[f32],
+    quanta: &Quanta,
+    paths: &[Vec<u32>],
+) -> f32 {
+    let direct = potentials[field.payee as usize] - potentials[field.payer as usize];
+    let slack = 0.01 * direct;
+    let again = |path: &Vec<u32>| {
+        let bases = path.iter().filter(|&&edge| quanta.on(edge) == 0);
+        let bases: f32 = bases.map(|&edge| field.edge(edge).base_msat as f32).sum();
+        Some(next_cost(field, weights, quanta, path)? + bases)
+    };
+    let least = paths.iter().filter_map(again).min_by(f32::total_cmp);
+    match (paths.is_empty(), least) {
+        (true, _) => slack,
+        (false, Some(least)) => (least - direct).max(0.0) + slack,
+        (false, None) => f32::INFINITY,
+    }
+}
+
+/// Returns whether a path takes nothing off an edge.
+fn straight(path: &[u32]) -> bool {
+    path.iter().all(|via| via & BACKWARD == 0)
 }
 
 /// Returns how much can pass, whatever the flow, from nodes the search did not reach to those it did. The
 /// search ended without meeting the payer, so all of the payment has to pass there.
 fn cut_msat(field: &Field<'_>, bench: &Workbench, settled: &[u32]) -> u64 {
-    let reached = |node: u32| bench.labels.get(node).is_some_and(|label| label.settled);
+    let reached = |node: u32| bench.labels.settled(node);
     let mut sum = 0u64;
     for &node in settled {
         let row =
@@ -105,14 +151,12 @@ fn augment(
     terms: &Terms<'_>,
     most: u64,
     quanta: &mut Quanta,
-    bench: &Workbench,
+    path: &[u32],
 ) -> u64 {
-    let path = bench.labels.trace(field.payer, field.payee);
-    let straight = path.iter().all(|via| via & BACKWARD == 0);
-    let first = if straight { next_cost(field, terms.weights, quanta, &path) } else { None };
+    let first = if straight(path) { next_cost(field, terms.weights, quanta, path) } else { None };
     let mut pushed = 0;
     loop {
-        for &via in &path {
+        for &via in path {
             if via & BACKWARD != 0 {
                 quanta.take(via & !BACKWARD, 1);
             } else {
@@ -121,7 +165,7 @@ fn augment(
         }
         pushed += 1;
         let (Some(first), true) = (first, pushed < most) else { return pushed };
-        match next_cost(field, terms.weights, quanta, &path) {
+        match next_cost(field, terms.weights, quanta, path) {
             Some(next) if next <= first * (1.0 + tune::SLACK) => {}
             _ => return pushed,
         }
@@ -148,23 +192,26 @@ fn search(
     quanta: &Quanta,
     bench: &mut Workbench,
     settled: &mut Vec<u32>,
+    limit: f32,
 ) -> bool {
     let (weights, limits, quantum) = (terms.weights, terms.limits, quanta.size_msat);
     let Workbench { labels, heap, visits, .. } = bench;
     labels.begin(field.nodes);
     heap.clear();
+    settled.clear();
+    labels.demand(field.payer, limit);
     labels.set(field.payee, Label { via: ROOT, cltv: limits.final_cltv, ..Label::default() });
     heap.push(0.0, field.payee);
 
     while let Some((_, node)) = heap.pop() {
-        let Some(&label) = labels.get(node) else { return false };
-        if label.settled {
+        if labels.settled(node) {
             continue;
         }
         labels.settle(node);
         if node == field.payer {
             return true;
         }
+        let label = *labels.get(node);
         settled.push(node);
         *visits += 1;
         if label.hops >= limits.max_hops {
@@ -175,13 +222,15 @@ fn search(
             // The cheapest tests first: most neighbours are settled or reached for less.
             let best = labels.to_beat(edge.from).min(labels.to_beat(field.payer));
             let cltv = label.cltv.saturating_add(edge.cltv_delta);
-            if label.cost >= best || cltv > limits.max_cltv {
+            let ahead = potentials[edge.from as usize] - here;
+            let least = if edge.link.is_some() { ahead + weights.hop } else { 0.0 };
+            if label.cost + least.max(0.0) >= best || cltv > limits.max_cltv {
                 return;
             }
             let base = if quanta.on(edge.via & !BACKWARD) == 0 { edge.base_msat } else { 0 };
             let sure = || sure_cost(weights, quantum, base, edge.ppm, edge.cltv_delta);
             let cost = edge.refund.map_or_else(sure, |refund| -refund);
-            let step = cost + potentials[edge.from as usize] - here;
+            let step = cost + ahead;
             if edge.link.is_some() && label.cost + step >= best {
                 return;
             }

@@ -57,13 +57,13 @@ pub(crate) fn walk(
     heap.push(0.0, field.payee);
 
     while let Some((_, node)) = heap.pop() {
-        let label = *labels.get(node)?;
-        if label.settled {
+        if labels.settled(node) {
             continue;
         }
         if node == field.payer {
-            return Some(labels.trace(field.payer, field.payee));
+            return Some(labels.trace(node));
         }
+        let label = *labels.get(node);
         labels.settle(node);
         *visits += 1;
         if label.hops >= limits.max_hops {
@@ -86,8 +86,7 @@ pub(crate) fn walk(
                 return;
             }
             let (via, hops) = (edge, label.hops + 1);
-            let way = Label { cost, amount_msat, via, next: node, cltv, hops, ..label };
-            labels.set(source, Label { settled: false, ..way });
+            labels.set(source, Label { cost, amount_msat, via, next: node, cltv, hops });
             heap.push(cost + bound, source);
         };
         let at_payee = node == field.payee;
