@@ -57,6 +57,12 @@ impl Labels {
         self.to_beat[node as usize] == SETTLED
     }
 
+    /// Returns whether the node has a label.
+    #[inline]
+    pub(crate) fn reached(&self, node: u32) -> bool {
+        self.to_beat[node as usize] < f32::INFINITY
+    }
+
     /// Returns the edges by which a node with a label leads to where the search began.
     pub(crate) fn trace(&self, mut node: u32) -> Vec<u32> {
         let mut edges = Vec::new();
@@ -65,11 +71,6 @@ impl Labels {
             node = self.get(node).next;
         }
         edges
-    }
-
-    /// Asks of ways from a node that they cost less than this.
-    pub(crate) fn demand(&mut self, node: u32, cost: f32) {
-        self.to_beat[node as usize] = cost;
     }
 
     #[inline]
