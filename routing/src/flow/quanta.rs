@@ -1,6 +1,6 @@
 //! A flow in whole quanta: how many each edge carries.
 
-use crate::path::field::{CARRIES, Field};
+use crate::path::field::{CARRIES, Edge, Field};
 
 /// A flow on the field.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +58,8 @@ impl Quanta {
     /// Puts one more quantum on an edge.
     pub(crate) fn add(&mut self, field: &mut Field<'_>, edge: u32) {
         if self.on[edge as usize] == 0 {
-            let ends = [field.edge(edge).source, field.edge(edge).target];
+            let Edge { source, target, .. } = field.edge(edge);
+            let ends = [source, target];
             self.carrying.push((ends, edge));
             ends.iter().for_each(|&end| field.scratch.flags[end as usize] |= CARRIES);
         }

@@ -17,8 +17,7 @@
 //!
 //! they are so too, for every cost that is not less than the amount's. Hence it is enough to search from
 //! both ends until the two balls meet, and balls grow with their radius much faster than in proportion: two
-//! of half the radius have a twelfth of the edges. The outer part of the payee's ball is what a guided search
-//! looks at in vain, so that ball is kept the smaller one.
+//! of half the radius have a twelfth of the edges.
 //!
 //! A search ends when the least costs on both heaps, `near` and `far`, sum up to the cost of a way that was
 //! found: no other is cheaper. What a step reaches at `near' >= D' - far'` for the figures of that time lies on
@@ -31,9 +30,6 @@ use crate::cost::Weights;
 use super::field::{Arc, Field, hopeless};
 use super::heap::Heap;
 use super::terms::Terms;
-
-/// The payer's ball may cost so many times as much to search as the payee's.
-const LEAN: usize = 2;
 
 /// What bars an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,7 +206,7 @@ pub(crate) fn build(
             break (near, far);
         }
         *visits += 1;
-        forth = work[0] <= work[1] * LEAN;
+        forth = work[0] <= work[1];
         if forth {
             let Some((cost, node)) = front.next() else { continue };
             let mut other = Other { costs: &back.costs, radius: far, whole };
