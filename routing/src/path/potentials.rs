@@ -228,3 +228,53 @@ pub(crate) fn build(
     let bounds = front.costs.iter().zip(&back.costs);
     Some(bounds.map(|(&f, &b)| f.min(radius).max(whole - b)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::synthetic::generate;
+    use crate::graph::overlay::Overlay;
+    use crate::liquidity::Beliefs;
+    use crate::path::field::Scratch;
+    use crate::path::lay::lay;
+    use crate::query::Query;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bounds_are_consistent_and_tell_the_distance(seed in 0..1_000u64, sat in 1..2_000_000u64) {
+            let view = generate(seed, 60, 150);
+            let nodes = view.node_count() as u64;
+            let (payer, payee) = (*view.key((seed % nodes) as u32), *view.key((seed / 7 % nodes) as u32));
+            let query = Query::new(payer, payee, sat * 1_000);
+            let (overlay, beliefs) = (Overlay::new(), Beliefs::new());
+            let field = lay(Scratch::default(), &view, &overlay, &beliefs, 0, &query);
+            let weights = Weights::of(&query, 1.0);
+            let amount = query.amount_msat;
+            let scope = Scope { least_msat: amount, most_msat: amount, bars: Bars::Hopeless };
+            let ground = Ground::new(&field, &weights, scope);
+            let mut from_payer = Side::default();
+            from_payer.begin(field.nodes, field.payer);
+            ground.spread(&mut from_payer, &mut 0);
+            let distance = from_payer.costs[field.payee as usize];
+
+            let Some(bounds) = build(&field, &weights, scope, &mut Default::default(), &mut 0) else {
+                prop_assert!(distance.is_infinite());
+                return Ok(());
+            };
+            let slack = 1.0 + 1e-5 * distance;
+            prop_assert!((bounds[field.payee as usize] - distance).abs() <= slack);
+            prop_assert_eq!(bounds[field.payer as usize], 0.0);
+            for node in 0..field.nodes as u32 {
+                let here = bounds[node as usize];
+                prop_assert!(here <= from_payer.costs[node as usize] + slack);
+                field.each_out_of(node, |target, arc| {
+                    let terms = field.terms(arc.edge(&field));
+                    let through = ground.step(here, &terms, f32::INFINITY);
+                    let low = bounds[target as usize] - slack;
+                    assert!(through.is_none_or(|through| low <= through), "{node} to {target}");
+                });
+            }
+        }
+    }
+}
