@@ -79,6 +79,9 @@ impl Shelf {
         let (_, floor, bounds) = &mut self.kept[place];
         side.heap.clear();
         std::mem::swap(bounds, &mut side.costs);
+        // What is beyond the graph's nodes may be another node in every query.
+        side.costs[field.view.node_count()..].fill(f32::INFINITY);
+        side.offer(field.payer, 0.0);
         begin(field, floor, &scope, side);
         lower(field, floor, &scope, side);
         Ground::new(field, floor, scope).spread(side, visits);
@@ -110,20 +113,24 @@ fn least_nats(field: &Field<'_>, edge: &Edge, amount_msat: u64) -> f32 {
     unknown.min(field.nats(edge.link, edge.capacity_msat, amount_msat))
 }
 
-/// Offers the edges whose risk is known to be less than the prior's.
+/// Offers the edges whose risk is known to be less than the prior's, and this query's hints.
 fn lower(field: &Field<'_>, floor: &Weights, scope: &Scope, side: &mut Side) {
     let slots = field.view.slots.len() as u32;
+    let mut offer = |edge: &Edge, nats: f32| {
+        let fee = fee_msat(scope.least_msat, edge.base_msat, edge.ppm).unwrap_or(u64::MAX);
+        let from = side.costs[edge.source as usize];
+        if edge.htlc_max_msat >= scope.least_msat {
+            let cost = floor.cost(fee, nats, scope.least_msat, edge.cltv_delta);
+            side.offer(edge.target, from + cost);
+        }
+    };
     for (&link, known) in field.scratch.links.iter().zip(&field.scratch.known) {
         if link >= slots || !known.has_passed() {
             continue;
         }
         let edge = field.edge(field.view.slot_of_link(link));
-        let from = side.costs[edge.source as usize];
-        let fee = fee_msat(scope.least_msat, edge.base_msat, edge.ppm).unwrap_or(u64::MAX);
-        let nats = known.nats(field.prior, scope.least_msat);
-        let through = from + floor.cost(fee, nats, scope.least_msat, edge.cltv_delta);
-        if edge.htlc_max_msat >= scope.least_msat {
-            side.offer(edge.target, through);
-        }
+        offer(&edge, known.nats(field.prior, scope.least_msat));
     }
+    let extra = field.scratch.extra.iter();
+    extra.filter(|edge| edge.source != field.payer).for_each(|hint| offer(hint, 0.0));
 }

@@ -17,8 +17,7 @@
 //!
 //! they are so too, for every cost that is not less than the amount's. Hence it is enough to search from
 //! both ends until the two balls meet, and balls grow with their radius much faster than in proportion: two
-//! of half the radius have a twelfth of the edges. The outer part of the payee's ball is what a guided search
-//! looks at in vain, so that ball is kept the smaller one.
+//! of half the radius have a twelfth of the edges.
 //!
 //! A search ends when the least costs on both heaps, `near` and `far`, sum up to the cost of a way that was
 //! found: no other is cheaper. What a step reaches at `near' >= D' - far'` for the figures of that time lies on
@@ -28,12 +27,9 @@
 use crate::amount::fee_msat;
 use crate::cost::Weights;
 
-use super::field::{Field, hopeless};
+use super::field::{Arc, Field, hopeless};
 use super::heap::Heap;
 use super::terms::Terms;
-
-/// The payer's ball may cost so many times as much to search as the payee's.
-const LEAN: usize = 2;
 
 /// What bars an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,20 +111,11 @@ pub(crate) struct Ground<'a, 'v> {
     field: &'a Field<'v>,
     weights: &'a Weights,
     scope: Scope,
-    /// Hints by the node they lead out of.
-    hints: Vec<(u32, u32)>,
 }
 
 impl<'a, 'v> Ground<'a, 'v> {
     pub(crate) fn new(field: &'a Field<'v>, weights: &'a Weights, scope: Scope) -> Self {
-        let slots = field.view.slots.len() as u32;
-        let extras = field.scratch.extra.iter().enumerate();
-        let mut hints: Vec<(u32, u32)> = extras
-            .filter(|(_, edge)| edge.source != field.payer)
-            .map(|(place, edge)| (edge.source, slots + place as u32))
-            .collect();
-        hints.sort_unstable();
-        Self { field, weights, scope, hints }
+        Self { field, weights, scope }
     }
 
     /// Spreads what is on the heap all over the field.
@@ -142,75 +129,29 @@ impl<'a, 'v> Ground<'a, 'v> {
         }
     }
 
-    /// Reaches the nodes that edges out of a node lead to. Returns how many were tried.
-    fn onward(&self, side: &mut Side, node: u32, cost: f32, other: &mut Other<'_>) -> usize {
-        let field = self.field;
-        let view = field.view;
-        let mut tried = 0;
-        if node == field.payer {
-            let own = field.scratch.extra.iter().filter(|edge| edge.source == node);
-            for edge in own {
-                tried += 1;
-                self.reach(side, edge.target, cost, other, || Terms::of_edge(edge));
-            }
-            return tried;
-        }
-        if (node as usize) < view.node_count() && node != field.payer_in_view {
-            for place in view.row(node) {
-                let twin = || Terms::of_slot(&view.slots[view.twin(place) as usize]);
-                let target = view.slots[place as usize].source;
-                self.reach(side, target, cost, other, twin);
-            }
-            tried += view.row(node).len();
-        }
-        let from = self.hints.partition_point(|&(source, _)| source < node);
-        for &(_, place) in self.hints[from..].iter().take_while(|&&(source, _)| source == node) {
-            let edge = field.edge(place);
-            tried += 1;
-            self.reach(side, edge.target, cost, other, || Terms::of_edge(&edge));
-        }
-        tried
+    /// Goes on from a node along the edges out of it.
+    fn onward(&self, side: &mut Side, node: u32, cost: f32, other: &mut Other<'_>) {
+        self.field.each_out_of(node, |target, arc| self.reach(side, target, cost, other, arc));
     }
 
-    /// Reaches the nodes that edges into a node come from. Returns how many were tried.
-    fn backward(&self, side: &mut Side, node: u32, cost: f32, other: &mut Other<'_>) -> usize {
-        let field = self.field;
-        let view = field.view;
-        let ends = |edge: u32| node != field.payee || field.may_end(edge);
-        let mut tried = 0;
-        if (node as usize) < view.node_count() {
-            for place in view.row(node) {
-                let slot = &view.slots[place as usize];
-                if slot.source != field.payer_in_view && ends(place) {
-                    let terms = || Terms::of_slot(slot);
-                    self.reach(side, slot.source, cost, other, terms);
-                }
-            }
-            tried += view.row(node).len();
-        }
-        for place in field.extras_to(node).filter(|&place| ends(place)) {
-            let edge = field.edge(place);
-            tried += 1;
-            self.reach(side, edge.source, cost, other, || Terms::of_edge(&edge));
-        }
-        tried
+    /// Goes on from a node against the edges that lead to it.
+    fn backward(&self, side: &mut Side, node: u32, cost: f32, other: &mut Other<'_>) {
+        self.field.each_into(node, |source, arc| self.reach(side, source, cost, other, arc));
     }
 
     #[inline]
-    fn reach(
-        &self,
-        side: &mut Side,
-        node: u32,
-        cost: f32,
-        other: &mut Other<'_>,
-        terms: impl FnOnce() -> Terms,
-    ) {
+    fn reach(&self, side: &mut Side, node: u32, cost: f32, other: &mut Other<'_>, arc: Arc) {
         // The cheapest test first: most neighbours have a better way.
         let below = side.costs[node as usize].min(other.whole - other.radius);
-        if cost >= below || (self.scope.bars != Bars::Lasting && self.field.closed(node)) {
+        let lasting = self.scope.bars == Bars::Lasting;
+        if cost >= below || (!lasting && self.field.closed(node)) {
             return;
         }
-        if let Some(through) = self.step(cost, &terms(), below) {
+        let edge = arc.edge(self.field);
+        if !lasting && !self.field.may_enter(node, edge) {
+            return;
+        }
+        if let Some(through) = self.step(cost, &self.field.terms(edge), below) {
             side.costs[node as usize] = through;
             side.heap.push(through, node);
             other.hear(node, through);
@@ -265,16 +206,18 @@ pub(crate) fn build(
             break (near, far);
         }
         *visits += 1;
-        forth = work[0] <= work[1] * LEAN;
+        forth = work[0] <= work[1];
         if forth {
             let Some((cost, node)) = front.next() else { continue };
             let mut other = Other { costs: &back.costs, radius: far, whole };
-            work[0] += ground.onward(front, node, cost, &mut other);
+            ground.onward(front, node, cost, &mut other);
+            work[0] += field.degree(node);
             whole = other.whole;
         } else {
             let Some((cost, node)) = back.next() else { continue };
             let mut other = Other { costs: &front.costs, radius: near, whole };
-            work[1] += ground.backward(back, node, cost, &mut other);
+            ground.backward(back, node, cost, &mut other);
+            work[1] += field.degree(node);
             whole = other.whole;
         }
     };
@@ -284,4 +227,54 @@ pub(crate) fn build(
     let radius = if forth { whole - far } else { near };
     let bounds = front.costs.iter().zip(&back.costs);
     Some(bounds.map(|(&f, &b)| f.min(radius).max(whole - b)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::synthetic::generate;
+    use crate::graph::overlay::Overlay;
+    use crate::liquidity::Beliefs;
+    use crate::path::field::Scratch;
+    use crate::path::lay::lay;
+    use crate::query::Query;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bounds_are_consistent_and_tell_the_distance(seed in 0..1_000u64, sat in 1..2_000_000u64) {
+            let view = generate(seed, 60, 150);
+            let nodes = view.node_count() as u64;
+            let (payer, payee) = (*view.key((seed % nodes) as u32), *view.key((seed / 7 % nodes) as u32));
+            let query = Query::new(payer, payee, sat * 1_000);
+            let (overlay, beliefs) = (Overlay::new(), Beliefs::new());
+            let field = lay(Scratch::default(), &view, &overlay, &beliefs, 0, &query);
+            let weights = Weights::of(&query, 1.0);
+            let amount = query.amount_msat;
+            let scope = Scope { least_msat: amount, most_msat: amount, bars: Bars::Hopeless };
+            let ground = Ground::new(&field, &weights, scope);
+            let mut from_payer = Side::default();
+            from_payer.begin(field.nodes, field.payer);
+            ground.spread(&mut from_payer, &mut 0);
+            let distance = from_payer.costs[field.payee as usize];
+
+            let Some(bounds) = build(&field, &weights, scope, &mut Default::default(), &mut 0) else {
+                prop_assert!(distance.is_infinite());
+                return Ok(());
+            };
+            let slack = 1.0 + 1e-5 * distance;
+            prop_assert!((bounds[field.payee as usize] - distance).abs() <= slack);
+            prop_assert_eq!(bounds[field.payer as usize], 0.0);
+            for node in 0..field.nodes as u32 {
+                let here = bounds[node as usize];
+                prop_assert!(here <= from_payer.costs[node as usize] + slack);
+                field.each_out_of(node, |target, arc| {
+                    let terms = field.terms(arc.edge(&field));
+                    let through = ground.step(here, &terms, f32::INFINITY);
+                    let low = bounds[target as usize] - slack;
+                    assert!(through.is_none_or(|through| low <= through), "{node} to {target}");
+                });
+            }
+        }
+    }
 }

@@ -5,9 +5,9 @@
 //! restrictions of the query and the order of labels; a node's label is final once it is the least.
 
 use super::field::Field;
-use super::heap::Heap;
-use super::labels::{Label, Labels, ROOT};
+use super::labels::{Label, ROOT};
 use super::potentials::Side;
+use super::reach::Reach;
 use super::terms::Terms;
 
 /// Limits of one path.
@@ -22,9 +22,9 @@ pub(crate) struct Limits {
 /// Memory of the searches, kept between queries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Workbench {
-    pub labels: Labels,
-    pub heap: Heap,
-    /// The search for potentials from the payer, and from the payee.
+    /// The search from the payer, and from the payee.
+    pub reaches: [Reach; 2],
+    /// The same for potentials.
     pub sides: [Side; 2],
     /// Nodes settled since the query began.
     pub visits: u64,
@@ -49,21 +49,19 @@ pub(crate) fn walk(
     limits: &Limits,
     bench: &mut Workbench,
 ) -> Option<Vec<u32>> {
-    let Workbench { labels, heap, visits, .. } = bench;
-    labels.begin(field.nodes);
-    heap.clear();
-    let root = Label { amount_msat, via: ROOT, cltv: limits.final_cltv, ..Label::default() };
-    labels.set(field.payee, root);
-    heap.push(0.0, field.payee);
+    let Workbench { reaches: [_, back], visits, .. } = bench;
+    let root = Label { amount_msat, cltv: limits.final_cltv, ..Label::default() };
+    back.begin(field.nodes, field.payee, root);
+    let Reach { labels, heap, .. } = back;
 
     while let Some((_, node)) = heap.pop() {
-        let label = *labels.get(node)?;
-        if label.settled {
+        if labels.settled(node) {
             continue;
         }
         if node == field.payer {
-            return Some(labels.trace(field.payer, field.payee));
+            return Some(labels.trace(node));
         }
+        let label = *labels.get(node);
         labels.settle(node);
         *visits += 1;
         if label.hops >= limits.max_hops {
@@ -86,8 +84,7 @@ pub(crate) fn walk(
                 return;
             }
             let (via, hops) = (edge, label.hops + 1);
-            let way = Label { cost, amount_msat, via, next: node, cltv, hops, ..label };
-            labels.set(source, Label { settled: false, ..way });
+            labels.set(source, Label { cost, amount_msat, via, next: node, cltv, hops });
             heap.push(cost + bound, source);
         };
         let at_payee = node == field.payee;
