@@ -11,6 +11,7 @@ pub mod keys;
 pub mod logger;
 pub mod messages;
 pub mod net;
+pub mod outstanding;
 pub mod planner;
 pub mod process;
 pub mod ready;
