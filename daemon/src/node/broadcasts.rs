@@ -143,8 +143,10 @@ mod tests {
     use crate::chain::fake::transaction;
     use crate::chain::{Answer, Refusal, Verdict};
 
+    type Reply = oneshot::Sender<Result<(), Refusal>>;
+
     #[derive(Default)]
-    struct Sent(Mutex<Vec<(Vec<Transaction>, oneshot::Sender<Result<(), Refusal>>)>>);
+    struct Sent(Mutex<Vec<(Vec<Transaction>, Reply)>>);
 
     impl Offer for Sent {
         fn offer(&self, transactions: Vec<Transaction>) -> Answer {
@@ -178,16 +180,16 @@ mod tests {
     #[test]
     fn a_transaction_goes_out_after_its_checkpoint_and_stays_in_the_next_until_bitcoind_has_it() {
         let (sent, gate, held) = held();
-        let package = vec![a_transaction()];
+        let package = [vec![a_transaction()]];
         held.broadcast_transactions(&[&a_transaction()]);
         held.release();
         assert!(sent.packages().is_empty());
-        assert_eq!(held.unsent().0, [package.clone()]);
+        assert_eq!(held.unsent().0, package);
         gate.pass(gate.begin());
         held.release();
         held.release();
-        assert_eq!(sent.packages(), [package.clone()]);
-        assert_eq!(held.unsent().0, [package]);
+        assert_eq!(sent.packages(), package);
+        assert_eq!(held.unsent().0, package);
         assert!(!held.settle());
         sent.answer(Ok(()));
         assert!(held.settle());

@@ -4,8 +4,8 @@
 //! A refusal is the last word only after a day: bitcoind may have lost its newest blocks with the power, be
 //! behind, or have a full mempool.
 //!
-//! Their number is bounded: of packages that spend the same coins the last is kept, one whose coins bitcoind does not
-//! find is tried for a day, and of those only so many are kept.
+//! Their number is bounded: of packages that spend the same coins the first and the last are kept, one whose coins
+//! bitcoind does not find is tried for a day, and of those only so many are kept.
 
 use std::collections::HashSet;
 
@@ -65,7 +65,11 @@ impl Outstanding {
         if let Some(package) = same {
             return package.is_refused().then(|| package.leave());
         }
-        self.packages.retain(|package| !is_superseded(&package.transactions, &transactions));
+        // The first as well: what both sides agreed on is better than the commitment that LDK sends after a restart.
+        let mut is_first = true;
+        self.packages.retain(|package| {
+            !is_superseded(&package.transactions, &transactions) || std::mem::take(&mut is_first)
+        });
         self.last_number += 1;
         let number = Number(self.last_number);
         let standing = Standing::Leaving;
@@ -167,7 +171,7 @@ fn is_doubtful(verdict: &Verdict) -> bool {
 }
 
 /// Whether each transaction of `earlier` stands in `later` too, or something there that spends one of its coins: both
-/// cannot be confirmed, and the later one is what LDK wants now.
+/// cannot be confirmed.
 fn is_superseded(earlier: &[Transaction], later: &[Transaction]) -> bool {
     let txids: HashSet<Txid> = later.iter().map(Transaction::compute_txid).collect();
     let coins: HashSet<OutPoint> =
@@ -244,18 +248,21 @@ mod tests {
     }
 
     #[test]
-    fn of_packages_that_spend_the_same_coins_the_last_stays() {
+    fn of_packages_that_spend_the_same_coins_the_first_and_the_last_stay() {
         let mut outstanding = Outstanding::default();
         let commitment = transaction(1, &[]);
         let bump = |number| vec![commitment.clone(), transaction(number, &[&commitment])];
         let other = vec![transaction(2, &[])];
         outstanding.add(bump(10)).expect("not there yet");
         outstanding.add(other.clone()).expect("not there yet");
-        outstanding.add(bump(11)).expect("not there yet");
-        assert_eq!(outstanding.all().collect::<Vec<_>>(), [&other, &bump(11)]);
+        for number in 11..=13 {
+            outstanding.add(bump(number)).expect("not there yet");
+            let kept: Vec<_> = outstanding.all().collect();
+            assert_eq!(kept, [&bump(10), &other, &bump(number)]);
+        }
         // Without its child it is another thing.
         outstanding.add(vec![commitment.clone()]).expect("not there yet");
-        assert_eq!(count(&outstanding), 3);
+        assert_eq!(count(&outstanding), 4);
     }
 
     #[test]
