@@ -3,12 +3,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bitcoincore_rpc::bitcoin::hashes::Hash as _;
+use fulmen_integration::chaos::disks::{Fault, Faults};
 use fulmen_integration::daemon::Node;
 use fulmen_integration::network::funding::{Plan, follow_open};
 use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
-use fulmen_integration::steps::{channel, pay, wallet};
+use fulmen_integration::steps::{chain, channel, pay, wallet};
 use fulmen_proto::v1::open_channel_update::State as OpenState;
 use fulmen_proto::v1::{
     ListPeersRequest, PayRequest, PaymentLimits, SummarizeGraphRequest, payment,
@@ -260,6 +261,32 @@ fn a_close_that_bitcoind_has_not_seen_survives_a_kill() {
         channel::usable(bob, &channel::between(bob, carol).await?.channel_id).await?;
         pay::transfer(bob, carol, 1_000_000).await?;
         Ok(())
+    });
+}
+
+#[test]
+fn a_close_that_was_answered_survives_a_kill() {
+    scenario::run("close-answered", async |network| {
+        network.build(&Plan::balanced(Topology::Pair)).await?;
+        network.nodes[0].stop().await?;
+        let scratch = network.folder("faults")?;
+        let state = network.nodes[0].state_dir();
+        let faults = Faults::under(&mut network.nodes[0], &state, &scratch)?;
+        network.nodes[0].launch().await?;
+        network.wait_usable().await?;
+        let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };
+        let channel_id = channel::between(alice, bob).await?.channel_id;
+        // So that the answer comes well before the close is on the disk, if it comes before.
+        faults.begin(Fault::Slow)?;
+        drop(alice.channels().close(channel::close_request(&channel_id)).await?);
+        network.nodes[0].kill()?;
+        faults.end()?;
+        network.nodes[0].launch().await?;
+        // Nobody asks again.
+        channel::closed(&network.nodes[0], &channel_id).await?;
+        channel::closed(&network.nodes[1], &channel_id).await?;
+        chain::mempool_holds_some(network).await?;
+        network.mine(1).await
     });
 }
 

@@ -29,6 +29,7 @@ use super::types::{
 use super::{Config, Node, restore};
 use crate::chain::{Listener, UtxoCheck};
 use crate::feerates::Feerates;
+use crate::metrics::Durations;
 use crate::storage::{KvStore, Store};
 use crate::wallet::Wallet;
 
@@ -263,6 +264,10 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         wallet,
         network,
         config,
+        checkpoint_times: Durations::new(
+            "fulmen_checkpoint_duration_seconds",
+            "How long checkpoints took from the moment that they hold until they were durable.",
+        ),
         held,
         gate,
         broadcasts,

@@ -53,6 +53,7 @@ struct State {
 }
 
 struct UnderWay {
+    began: Instant,
     commit: Commit,
     number: u64,
     /// Updates that LDK waits for.
@@ -171,7 +172,7 @@ impl<'a> Checkpoints<'a> {
         state.broadcasts = Some(broadcasts);
         let writes = held.writes.into_iter().chain([manager]).chain(slot);
         let commit = self.node.kv.commit_all(writes);
-        state.under_way.push_back(UnderWay { commit, number, updates: held.updates });
+        state.under_way.push_back(UnderWay { began, commit, number, updates: held.updates });
     }
 
     /// Called while LDK's manager stands still.
@@ -196,6 +197,7 @@ impl<'a> Checkpoints<'a> {
     /// Messages go out when the peer manager is run next.
     fn tell(&self, durable: UnderWay) {
         self.node.gate.pass(durable.number);
+        self.node.checkpoint_times.add(durable.began.elapsed());
         self.node.broadcasts.release();
         for (channel_id, update) in durable.updates {
             if let Err(error) = self.node.chain_monitor.channel_monitor_updated(channel_id, update)

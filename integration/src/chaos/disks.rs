@@ -79,6 +79,8 @@ pub enum Fault {
     Eio,
     /// As of a full one.
     Enospc,
+    /// They succeed, but each flush takes a second more.
+    Slow,
 }
 
 /// Fails a daemon's writes under one directory, on demand.
@@ -109,6 +111,7 @@ impl Faults {
         let word = match fault {
             Fault::Eio => "EIO",
             Fault::Enospc => "ENOSPC",
+            Fault::Slow => "SLOW",
         };
         // In one step: the daemon must not read half of it.
         let draft = self.switch.with_extension("draft");
