@@ -22,6 +22,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Returns how much space the data takes on disk, in bytes.
     fn disk_bytes(&self) -> Result<u64, Error>;
+
+    /// Tells of a failure that `commit` has not met yet; the next one will.
+    fn health(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Called with each key and value of a scan.

@@ -1,8 +1,9 @@
-//! Durable records in sled behind one committer; nothing else knows sled.
+//! Durable records in sled behind one committer and a write-ahead log; nothing else knows sled.
 //!
 //! A write is enqueued at once, in call order, and becomes durable in that order: whoever has seen a later
 //! write durable may rely on all earlier ones. Reads see enqueued writes, so read-modify-write needs no wait.
 
+mod ahead;
 mod aside;
 mod backend;
 mod batch;
@@ -36,8 +37,10 @@ mod table;
 mod tap;
 mod times;
 mod transfer;
+mod wal;
 mod watch;
 mod witness;
+mod writes;
 
 pub use crate::record;
 pub use aside::{GoOn, Step, Told, to_the_end};

@@ -146,7 +146,7 @@ fn fresh(path: &PathBuf) -> Result<Sled, Error> {
     Sled::open(path, CACHE_MIB)
 }
 
-fn refuse_unsound(backend: &Sled, directory: &Path, witnessed: u64) -> Result<(), Error> {
+fn refuse_unsound(backend: &dyn Backend, directory: &Path, witnessed: u64) -> Result<(), Error> {
     let found = last_commit(backend)?;
     if found < witnessed {
         return Err(behind(directory, found, &open::witness(directory)?));

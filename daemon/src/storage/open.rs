@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::ahead::Ahead;
 use super::backend::{Backend, Direction, Span, Write};
 use super::commit::COMMIT_SEQ;
 use super::lock::Lock;
@@ -23,7 +24,7 @@ const STORE_ID: &str = "store_id";
 
 /// A database with its guards, before anybody writes to it.
 pub(super) struct Guarded {
-    pub(super) backend: Sled,
+    pub(super) backend: Ahead<Sled>,
     pub(super) witness: Witness,
     pub(super) lock: Lock,
 }
@@ -56,7 +57,7 @@ pub(super) fn guarded(directory: &Path, cache_mib: u64) -> Result<Guarded, Error
     if witness.last() > 0 && !database(directory).exists() {
         return Err(behind(directory, 0, &witness));
     }
-    let backend = Sled::open(&database(directory), cache_mib)?;
+    let backend = Ahead::open(&database(directory), cache_mib)?;
     Ok(Guarded { backend, witness, lock })
 }
 
@@ -96,17 +97,22 @@ pub(super) fn prepared(
 ) -> Result<Sound, Error> {
     let empty = is_empty(&*backend)?;
     if store_id(&*backend)?.is_none() && empty {
-        let mut id = [0; 8];
-        getrandom::fill(&mut id).map_err(|error| {
-            Error::io("name the store in", directory, std::io::Error::other(error.to_string()))
-        })?;
-        backend
-            .commit(&[number(keys::meta(STORE_ID), u64::from_be_bytes(id)), schema::current()])?;
+        let id = random(directory)?;
+        backend.commit(&[number(keys::meta(STORE_ID), id), schema::current()])?;
     } else {
         schema::migrate(&*backend, directory)?;
     }
     let last_commit = last_commit(&*backend)?;
     Ok(Sound { backend, seal, last_commit, witness, mirror, held })
+}
+
+/// A number that names something in `directory` and nothing else.
+pub(super) fn random(directory: &Path) -> Result<u64, Error> {
+    let mut id = [0; 8];
+    getrandom::fill(&mut id).map_err(|error| {
+        Error::io("find a name in", directory, std::io::Error::other(error.to_string()))
+    })?;
+    Ok(u64::from_be_bytes(id))
 }
 
 /// The number of the last commit; 0 in an empty store.

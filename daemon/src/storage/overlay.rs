@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::ControlFlow;
 
-use super::backend::{Direction, Span};
+use super::Error;
+use super::backend::{Backend, Direction, Span, Visit};
 use super::batch::Value;
 use super::group::Enqueued;
 
@@ -49,4 +51,45 @@ impl Overlay {
             Direction::Backward => range.rev().map(copy).collect(),
         }
     }
+}
+
+/// Visits the rows of a span of `base` as they will be once it has the enqueued ones, which are in the scan's order.
+///
+/// Take the enqueued ones first: what settles meanwhile is then seen here, or there, or equal in both.
+pub(super) fn scan(
+    enqueued: &[(Vec<u8>, Option<Value>)],
+    base: &dyn Backend,
+    span: &Span,
+    direction: Direction,
+    visit: &mut Visit<'_>,
+) -> Result<(), Error> {
+    let mut enqueued = enqueued.iter().peekable();
+    let comes_before = |one: &[u8], other: &[u8]| match direction {
+        Direction::Forward => one < other,
+        Direction::Backward => one > other,
+    };
+    let mut broke = false;
+    base.scan(span, direction, &mut |key, stored| {
+        while let Some((new, value)) = enqueued.next_if(|(new, _)| comes_before(new, key)) {
+            if value.as_ref().is_some_and(|value| visit(new, value).is_break()) {
+                broke = true;
+                return ControlFlow::Break(());
+            }
+        }
+        let shown = match enqueued.next_if(|(new, _)| new == key) {
+            Some((_, Some(value))) => visit(key, value),
+            Some((_, None)) => ControlFlow::Continue(()),
+            None => visit(key, stored),
+        };
+        broke = shown.is_break();
+        shown
+    })?;
+    if !broke {
+        for (new, value) in enqueued {
+            if value.as_ref().is_some_and(|value| visit(new, value).is_break()) {
+                break;
+            }
+        }
+    }
+    Ok(())
 }

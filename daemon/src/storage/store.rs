@@ -24,7 +24,7 @@ use super::open::{self, Sound};
 use super::seal::Seal;
 use super::space::{LowSpace, SpaceWatch};
 use super::stats::{self, Growth, StatsReport};
-use super::{Config, Error, GoOn, keys, schema};
+use super::{Config, Error, GoOn, keys, overlay, schema};
 
 /// All that the daemon keeps on disk, but for the seed; a handle.
 #[derive(Clone)]
@@ -249,37 +249,8 @@ impl Store {
         mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let queue = &self.0.queue;
-        // Before the backend: what settles meanwhile is then seen here, or there, or equal in both.
         let enqueued = queue.enqueued_within(span, direction);
-        let mut enqueued = enqueued.iter().peekable();
-        let comes_before = |one: &[u8], other: &[u8]| match direction {
-            Direction::Forward => one < other,
-            Direction::Backward => one > other,
-        };
-        let mut broke = false;
-        queue.backend.scan(span, direction, &mut |key, stored| {
-            while let Some((new, value)) = enqueued.next_if(|(new, _)| comes_before(new, key)) {
-                if value.as_ref().is_some_and(|value| visit(new, value).is_break()) {
-                    broke = true;
-                    return ControlFlow::Break(());
-                }
-            }
-            let shown = match enqueued.next_if(|(new, _)| new == key) {
-                Some((_, Some(value))) => visit(key, value),
-                Some((_, None)) => ControlFlow::Continue(()),
-                None => visit(key, stored),
-            };
-            broke = shown.is_break();
-            shown
-        })?;
-        if !broke {
-            for (new, value) in enqueued {
-                if value.as_ref().is_some_and(|value| visit(new, value).is_break()) {
-                    break;
-                }
-            }
-        }
-        Ok(())
+        overlay::scan(&enqueued, &*queue.backend, span, direction, &mut visit)
     }
 
     pub(super) fn log_head(&self, prefix: &[u8]) -> Result<watch::Receiver<u64>, Error> {

@@ -150,7 +150,7 @@ fn search(
     settled: &mut Vec<u32>,
 ) -> bool {
     let (weights, limits, quantum) = (terms.weights, terms.limits, quanta.size_msat);
-    let Workbench { labels, heap, visits } = bench;
+    let Workbench { labels, heap, visits, .. } = bench;
     labels.begin(field.nodes);
     heap.clear();
     labels.set(field.payee, Label { via: ROOT, cltv: limits.final_cltv, ..Label::default() });

@@ -7,5 +7,6 @@ pub(crate) mod kept;
 pub(crate) mod labels;
 pub(crate) mod lay;
 pub(crate) mod potentials;
+pub(crate) mod terms;
 pub(crate) mod walk;
 pub(crate) mod widest;

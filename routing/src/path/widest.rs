@@ -2,7 +2,8 @@
 
 use super::field::Field;
 use super::labels::Label;
-use super::walk::{Limits, Measure, Terms, Workbench, walk};
+use super::terms::Terms;
+use super::walk::{Limits, Measure, Workbench, walk};
 
 /// What a hop costs beside narrowness: a path of as many more hops may be this share narrower.
 const HOP: f32 = 0.02;

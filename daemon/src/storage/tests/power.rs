@@ -1,15 +1,17 @@
 //! Power cuts: what was fsynced stays, what was only written stays in part.
 //!
-//! All that sled's file held when an fsync began is durable once that fsync has ended; what changed from there until the
-//! next one begins may be lost. A cut there leaves one of many images: none of the changed sectors, all, or some.
+//! All that a file held when an fsync began is durable once that fsync has ended; what changed from there until the
+//! next one ends may be lost. A cut there leaves one of many images: none of the changed sectors, all, or some.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::*;
 use crate::storage::Error;
+use crate::storage::ahead::Ahead;
 use crate::storage::backend::{Backend, Direction, Span, Visit, Write};
 use crate::storage::sled::Sled;
 
@@ -18,23 +20,19 @@ const SECTOR_BYTES: usize = 512;
 /// The files of the database as the operating system holds them.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// A sled backend that remembers its files as of the beginning of its last two fsyncs.
+/// A sled database that remembers its files as of the beginning of its last fsync.
 struct Recorded {
     sled: Sled,
     directory: PathBuf,
-    images: Mutex<Vec<Files>>,
+    durable: Arc<Mutex<Files>>,
 }
 
 impl Backend for Recorded {
     fn commit(&self, writes: &[Write<'_>]) -> Result<(), Error> {
         self.sled.write(writes)?;
-        let image = files(&self.directory);
+        let image = files(&self.directory, is_of_sled);
         self.sled.sync()?;
-        let mut images = self.images.lock().unwrap();
-        images.push(image);
-        if images.len() > 2 {
-            images.remove(0);
-        }
+        *self.durable.lock().unwrap() = image;
         Ok(())
     }
 
@@ -51,11 +49,20 @@ impl Backend for Recorded {
     }
 }
 
-fn files(directory: &Path) -> Files {
+fn is_of_sled(name: &str) -> bool {
+    !is_of_log(name)
+}
+
+fn is_of_log(name: &str) -> bool {
+    name.starts_with("wal.")
+}
+
+fn files(directory: &Path, wanted: fn(&str) -> bool) -> Files {
     let mut files = Files::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file()
+            && wanted(&path.file_name().unwrap().to_string_lossy())
             // A snapshot may be renamed while we look.
             && let Ok(bytes) = fs::read(&path)
         {
@@ -82,23 +89,31 @@ fn cut(durable: &[u8], written: &[u8], mut kept: impl FnMut(usize) -> bool) -> V
     image
 }
 
-/// Commits numbered notes, each with a long and a short value, and cuts the power in the last commit.
+/// Commits numbered notes, each with a long and a short value, and cuts the power in the last commit, wherever the
+/// applier then is.
 fn survives(commits: u32, seed: u64) {
     let directory = tempfile::tempdir().unwrap();
     let running = directory.path().join("running");
     let sled = Sled::open(&running, 16).unwrap();
-    let recorded = Arc::new(Recorded { sled, directory: running, images: Mutex::default() });
-    let store = Store::over(recorded.clone()).unwrap();
+    let durable = Arc::new(Mutex::default());
+    let recorded = Recorded { sled, directory: running.clone(), durable: durable.clone() };
+    let ahead = Ahead::over(recorded, &running, Duration::from_millis(seed % 20)).unwrap();
+    let store = Store::over(Arc::new(ahead)).unwrap();
     let kv = kv(&store);
+    let mut log = Files::new();
     for commit in 0..commits {
         let text = format!("{commit} ").repeat(8_000 * (commit as usize % 4 + 1));
         let write = kv.write("monitors", "", &format!("channel{}", commit % 5), text.into_bytes());
         write.unwrap();
+        // All commits so far are durable.
+        log = files(&running, is_of_log);
         put(&store, b"last", &commit.to_string()).wait().unwrap();
     }
+    let mut written = files(&running, is_of_log);
+    let mut durable = durable.lock().unwrap().clone();
+    written.extend(files(&running, is_of_sled));
+    durable.extend(log);
     drop((kv, store));
-    let images = recorded.images.lock().unwrap();
-    let [durable, written] = &images[..] else { panic!("two commits at least") };
     let mut state = seed;
     let mut coin = move |_: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
@@ -110,7 +125,7 @@ fn survives(commits: u32, seed: u64) {
         let what = &**what;
         let image = directory.path().join(what).join("sled");
         fs::create_dir_all(&image).unwrap();
-        for (name, written) in written {
+        for (name, written) in &written {
             let durable = durable.get(name).map_or(&[][..], |durable| durable);
             fs::write(image.join(name), cut(durable, written, &mut *keep)).unwrap();
         }
@@ -140,6 +155,6 @@ fn kv_text(store: &Store, channel: u32) -> String {
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
     let cuts = std::env::var("FULMEN_POWER_CUTS").map_or(3, |text| text.parse().unwrap());
     for cut in 0..cuts {
-        survives(5 + cut * 17 % 60, u64::from(cut) * 77 + 1);
+        survives(5 + cut * 47 % 190, u64::from(cut) * 77 + 1);
     }
 }
