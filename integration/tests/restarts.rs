@@ -268,12 +268,7 @@ fn a_close_that_bitcoind_has_not_seen_survives_a_kill() {
 fn a_close_that_was_answered_survives_a_kill() {
     scenario::run("close-answered", async |network| {
         network.build(&Plan::balanced(Topology::Pair)).await?;
-        network.nodes[0].stop().await?;
-        let scratch = network.folder("faults")?;
-        let state = network.nodes[0].state_dir();
-        let faults = Faults::under(&mut network.nodes[0], &state, &scratch)?;
-        network.nodes[0].launch().await?;
-        network.wait_usable().await?;
+        let faults = Faults::restart(network, 0).await?;
         let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };
         let channel_id = channel::between(alice, bob).await?.channel_id;
         // So that the answer comes well before the close is on the disk, if it comes before.

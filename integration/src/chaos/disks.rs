@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::preload;
 use crate::daemon::Node;
+use crate::network::Network;
 
 /// A small ext4 on a loop device, unmounted when it is dropped.
 #[derive(Debug)]
@@ -104,6 +105,18 @@ impl Faults {
             ("FULMEN_FAULT_SWITCH".to_owned(), text(&switch)),
         ]);
         Ok(Self { switch })
+    }
+
+    /// Starts a daemon of a network anew, on a disk that can fail.
+    pub async fn restart(network: &mut Network, node: usize) -> Result<Self> {
+        let scratch = network.folder("faults")?;
+        let node = &mut network.nodes[node];
+        node.stop().await?;
+        let state = node.state_dir();
+        let faults = Self::under(node, &state, &scratch)?;
+        node.launch().await?;
+        network.wait_usable().await?;
+        Ok(faults)
     }
 
     /// From now on writes fail.
