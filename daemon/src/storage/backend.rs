@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::Error;
 
@@ -29,11 +30,33 @@ pub trait Backend: Send + Sync + 'static {
     }
 }
 
+impl<B: Backend> Backend for Arc<B> {
+    fn commit(&self, writes: &[Write<'_>]) -> Result<(), Error> {
+        (**self).commit(writes)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        (**self).get(key)
+    }
+
+    fn scan(&self, span: &Span, direction: Direction, visit: &mut Visit<'_>) -> Result<(), Error> {
+        (**self).scan(span, direction, visit)
+    }
+
+    fn disk_bytes(&self) -> Result<u64, Error> {
+        (**self).disk_bytes()
+    }
+
+    fn health(&self) -> Result<(), Error> {
+        (**self).health()
+    }
+}
+
 /// Called with each key and value of a scan.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// One key's new value, or its removal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write<'a> {
     /// The key.
     pub key: Cow<'a, [u8]>,

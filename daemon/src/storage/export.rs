@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::aside::Step;
 use super::backend::{Backend, Span, Write};
 use super::commit::COMMIT_SEQ;
+use super::disk::sync_directory;
 use super::transfer::page;
 use super::{Error, codec, keys, writes};
 
@@ -217,11 +218,4 @@ fn begins_as_export(path: &Path) -> bool {
 
 fn partial(path: &Path) -> PathBuf {
     path.with_added_extension("partial")
-}
-
-/// Makes the names in a directory durable.
-pub(super) fn sync_directory(directory: &Path) -> Result<(), Error> {
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    let synced = File::open(directory).and_then(|names| names.sync_all());
-    synced.map_err(|error| Error::io("sync", directory, error))
 }

@@ -4,6 +4,7 @@
 //! write durable may rely on all earlier ones. Reads see enqueued writes, so read-modify-write needs no wait.
 
 mod ahead;
+mod applier;
 mod aside;
 mod backend;
 mod batch;
@@ -11,11 +12,14 @@ mod check;
 mod chunks;
 mod codec;
 mod commit;
+mod compact;
 mod config;
+mod disk;
 mod error;
 mod export;
 mod group;
 mod history;
+mod id;
 mod keys;
 mod kv;
 mod lock;
@@ -29,6 +33,7 @@ mod overlay;
 mod retention;
 mod schema;
 mod seal;
+mod seat;
 mod sled;
 mod space;
 mod stats;
@@ -48,6 +53,7 @@ pub use backend::Direction;
 pub use batch::Batch;
 pub use check::{CheckReport, Decode, LdkValue};
 pub use codec::{DecodeError, JOURNAL_KIND, Record};
+pub use compact::CompactReport;
 pub use config::Config;
 pub use error::Error;
 pub use export::ExportReport;

@@ -13,24 +13,26 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::backend::Write;
-use super::export::sync_directory;
-use super::{Error, writes};
+use super::disk::sync_directory;
+use super::{Error, id, writes};
 
 const PAGE_BYTES: usize = 4096;
-/// A file's turn ends when it is this long.
-const TURN_BYTES: u64 = 8 << 20;
 /// A file grows by this much at once, so that most frames leave its length as it is.
 const GROW_BYTES: u64 = 1 << 20;
+/// How much memory is kept for frames to be made in.
+const FRAME_BYTES_KEPT: usize = 8 << 20;
 
 /// The two files of a log.
-const NAMES: [&str; 2] = ["wal.0", "wal.1"];
+pub(super) const NAMES: [&str; 2] = ["wal.0", "wal.1"];
 
 /// Two files, and the place in them where the next frame goes.
 #[derive(Debug)]
 pub(super) struct Wal {
-    files: [Turn; 2],
+    files: [LogFile; 2],
     /// Which of both has its turn.
     turn: usize,
+    /// How long it is when its turn ends.
+    turn_bytes: u64,
     /// Distinguishes this log's frames from anybody's bytes.
     id: u64,
     /// The number of the next frame.
@@ -40,13 +42,13 @@ pub(super) struct Wal {
 }
 
 #[derive(Debug)]
-struct Turn {
+struct LogFile {
     file: File,
     path: PathBuf,
     length: u64,
     /// Where the next frame goes.
     end: u64,
-    /// The last frame in it that may be needed.
+    /// The last frame written to it since the log was opened.
     last: u64,
 }
 
@@ -54,82 +56,96 @@ struct Turn {
 pub(super) type Frames = BTreeMap<u64, Vec<Write<'static>>>;
 
 impl Wal {
-    /// Makes the files of a new log; files that are there already are kept, and their frames are not this log's.
-    pub(super) fn create(directory: &Path, id: u64) -> Result<Self, Error> {
-        let wal = Self::over(directory, id, true)?;
-        for Turn { file, path, .. } in &wal.files {
+    /// Makes the files of a new log; returns its id too.
+    ///
+    /// # Errors
+    ///
+    /// Refuses files that hold batches: the database that they belong to is not the one beside them.
+    pub(super) fn create(directory: &Path, turn_bytes: u64) -> Result<(Self, u64), Error> {
+        let id = id::fresh(directory)?;
+        let wal = Self::over(directory, id, turn_bytes, true)?;
+        for LogFile { file, path, .. } in &wal.files {
+            if holds_frames(&read(path)?) {
+                let why = "it holds batches, and the database beside it knows of no log: it is older, or was lost";
+                return Err(damaged(directory, why.to_owned()));
+            }
             file.sync_all().map_err(|error| Error::io("sync", path, error))?;
         }
         sync_directory(directory)?;
-        Ok(wal)
+        Ok((wal, id))
     }
 
     /// Opens a log with the frames that it holds.
-    pub(super) fn open(directory: &Path, id: u64) -> Result<(Self, Frames), Error> {
-        let wal = Self::over(directory, id, false)?;
+    pub(super) fn open(
+        directory: &Path,
+        id: u64,
+        turn_bytes: u64,
+    ) -> Result<(Self, Frames), Error> {
+        let wal = Self::over(directory, id, turn_bytes, false)?;
         let mut frames = Frames::new();
-        for Turn { path, .. } in &wal.files {
-            let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
-            frames.extend(FramesIn { rest: &bytes, id });
+        for LogFile { path, .. } in &wal.files {
+            for (number, batch) in (FramesIn { rest: &read(path)?, id }) {
+                let before = frames.insert(number, batch);
+                if before.is_some_and(|before| before != frames[&number]) {
+                    return Err(damaged(directory, format!("it has two batches {number}")));
+                }
+            }
         }
         Ok((wal, frames))
     }
 
-    fn over(directory: &Path, id: u64, create: bool) -> Result<Self, Error> {
+    fn over(directory: &Path, id: u64, turn_bytes: u64, create: bool) -> Result<Self, Error> {
         let open = |name: &str| {
             let path = directory.join(name);
             let mut options = OpenOptions::new();
             let opened = options.read(true).write(true).create(create).truncate(false).open(&path);
             let file = opened.map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => Error::Corrupt {
-                    place: path.display().to_string(),
-                    why: "it is missing, and acknowledged writes may be nowhere else".to_owned(),
-                },
+                io::ErrorKind::NotFound => {
+                    let why =
+                        format!("{name} is missing, and acknowledged writes may be nowhere else");
+                    damaged(directory, why)
+                }
                 _ => Error::io("open", &path, error),
             })?;
             let length = file.metadata().map_err(|error| Error::io("read", &path, error))?.len();
-            Ok::<_, Error>(Turn { file, path, length, end: 0, last: 0 })
+            Ok::<_, Error>(LogFile { file, path, length, end: 0, last: 0 })
         };
         let files = [open(NAMES[0])?, open(NAMES[1])?];
-        Ok(Self { files, turn: 0, id, next: 1, frame: Vec::new() })
+        Ok(Self { files, turn: 0, turn_bytes, id, next: 1, frame: Vec::new() })
     }
 
-    /// Begins anew after frame `last`: all frames so far are needed no longer.
+    /// Begins anew after frame `last`: no frame so far is needed any longer.
     pub(super) fn begin_after(&mut self, last: u64) {
         self.next = last + 1;
     }
 
-    /// Whether the other file's turn has come; its frames up to the returned one must be needed no longer.
+    /// Whether the other file's turn has come; no frame up to the returned one may be needed any longer then.
     pub(super) fn due(&self) -> Option<u64> {
-        (self.files[self.turn].end >= TURN_BYTES).then(|| self.files[1 - self.turn].last)
+        (self.files[self.turn].end >= self.turn_bytes).then(|| self.files[1 - self.turn].last)
     }
 
     /// Gives the other file its turn.
     pub(super) fn take_turns(&mut self) {
         self.turn = 1 - self.turn;
         self.files[self.turn].end = 0;
+        self.frame.shrink_to(FRAME_BYTES_KEPT);
     }
 
     /// Appends a batch durably; returns its number.
     pub(super) fn append(&mut self, batch: &[Write<'_>]) -> Result<u64, Error> {
         let number = self.next;
-        frame(&mut self.frame, self.id, number, batch);
-        let turn = &mut self.files[self.turn];
-        turn.write(&self.frame).map_err(|error| Error::io("write", &turn.path, error))?;
-        turn.file.sync_data().map_err(|error| Error::io("sync", &turn.path, error))?;
-        turn.end += self.frame.len() as u64;
-        turn.last = number;
+        encode(self.id, number, batch, &mut self.frame);
+        let log = &mut self.files[self.turn];
+        log.write(&self.frame).map_err(|error| Error::io("write", &log.path, error))?;
+        log.file.sync_data().map_err(|error| Error::io("sync", &log.path, error))?;
+        log.end += self.frame.len() as u64;
+        log.last = number;
         self.next += 1;
         Ok(number)
     }
-
-    /// How much space the files take, in bytes.
-    pub(super) fn disk_bytes(&self) -> u64 {
-        self.files.iter().map(|turn| turn.length).sum()
-    }
 }
 
-impl Turn {
+impl LogFile {
     fn write(&mut self, frame: &[u8]) -> io::Result<()> {
         let end = self.end + frame.len() as u64;
         if end > self.length {
@@ -139,6 +155,24 @@ impl Turn {
         }
         self.file.write_all_at(frame, self.end)
     }
+}
+
+/// How much space a log takes, in bytes.
+pub(super) fn disk_bytes(directory: &Path) -> Result<u64, Error> {
+    NAMES.iter().try_fold(0, |bytes, name| {
+        let path = directory.join(name);
+        let metadata = fs::metadata(&path).map_err(|error| Error::io("read", &path, error))?;
+        Ok(bytes + metadata.len())
+    })
+}
+
+/// What is wrong with the log in a directory.
+pub(super) fn damaged(directory: &Path, why: String) -> Error {
+    Error::Corrupt { place: format!("the write-ahead log in {}", directory.display()), why }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|error| Error::io("read", path, error))
 }
 
 /// What comes before the writes of a frame.
@@ -182,7 +216,7 @@ impl Header {
 }
 
 /// Makes a frame of whole pages.
-fn frame(frame: &mut Vec<u8>, id: u64, number: u64, batch: &[Write<'_>]) {
+fn encode(id: u64, number: u64, batch: &[Write<'_>], frame: &mut Vec<u8>) {
     frame.clear();
     frame.reserve(HEADER_BYTES + batch.iter().map(writes::encoded_len).sum::<usize>() + PAGE_BYTES);
     frame.resize(HEADER_BYTES, 0);
@@ -193,6 +227,12 @@ fn frame(frame: &mut Vec<u8>, id: u64, number: u64, batch: &[Write<'_>]) {
     let (body_bytes, body_sum) = (body.len() as u64, crc32c::crc32c(body));
     frame[..HEADER_BYTES].copy_from_slice(&Header { id, number, body_bytes, body_sum }.encode());
     frame.resize(frame.len().next_multiple_of(PAGE_BYTES), 0);
+}
+
+/// Whether a file holds frames of any log.
+fn holds_frames(bytes: &[u8]) -> bool {
+    let mut pages = bytes.chunks(PAGE_BYTES).filter_map(<[u8]>::first_chunk);
+    pages.any(|page| Header::decode(page).is_some())
 }
 
 /// All frames of a log in a file that can be read, wherever they begin: what is torn or damaged lies between them.

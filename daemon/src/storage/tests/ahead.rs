@@ -12,13 +12,15 @@ use super::faults::Faulty;
 use super::mirror::copy_all;
 use super::*;
 use crate::storage::Error;
-use crate::storage::ahead::Ahead;
+use crate::storage::ahead::{Ahead, Pace};
 use crate::storage::backend::{Backend, Direction, Span, Write};
 use crate::storage::memory::Memory;
 use crate::storage::sled::Sled;
 
 /// The database gets nothing before the log is closed or its other file's turn has come.
-pub(super) const NEVER: Duration = Duration::from_secs(3600);
+pub(super) const NEVER: Pace = Pace { rest: Duration::from_secs(3600), turn_bytes: 8 << 20 };
+/// The database gets everything at once.
+pub(super) const AT_ONCE: Pace = Pace { rest: Duration::ZERO, turn_bytes: 8 << 20 };
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -50,7 +52,7 @@ fn behind(directory: &Path, applied: u32, logged: u32, bytes: usize) -> Vec<Rows
     fs::create_dir_all(directory).unwrap();
     let running = tempfile::tempdir().unwrap();
     let open =
-        || Ahead::over(Sled::open(running.path(), 16).unwrap(), running.path(), NEVER).unwrap();
+        || Ahead::with(Sled::open(running.path(), 16).unwrap(), running.path(), NEVER).unwrap();
     let ahead = open();
     for number in 0..applied {
         ahead.commit(&batch(number, bytes)).unwrap();
@@ -92,7 +94,7 @@ fn what_only_the_log_has_survives_a_kill_however_often() {
 #[test]
 fn a_long_run_takes_little_space_and_the_database_gets_all() {
     let directory = tempfile::tempdir().unwrap();
-    let ahead = Ahead::over(Memory::default(), directory.path(), NEVER).unwrap();
+    let ahead = Ahead::with(Memory::default(), directory.path(), NEVER).unwrap();
     let mut expected = Rows::new();
     for number in 0..100 {
         let batch = batch(number, 700_000);
@@ -166,6 +168,16 @@ fn a_missing_log_is_refused_and_a_foreign_one_is_nobodys() {
     fs::remove_file(copy("missing").join("wal.1")).unwrap();
     let said = reopened(&copy("missing")).unwrap_err().to_string();
     assert!(said.contains("wal.1") && said.contains("missing"), "{said}");
+    // A log whose database is gone is not given to another one.
+    copy_all(&copy("one"), &copy("lost"));
+    for file in fs::read_dir(copy("lost")).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() && !path.to_string_lossy().contains("wal.") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let said = reopened(&copy("lost")).unwrap_err().to_string();
+    assert!(said.contains("knows of no log") && said.contains("lost"), "{said}");
     // The other's frames lie in the second file, which is empty here.
     fs::copy(copy("other").join("wal.0"), copy("one").join("wal.1")).unwrap();
     assert!(reopened(&copy("one")).unwrap() == *states.last().unwrap());
@@ -207,7 +219,7 @@ fn a_database_that_fails_behind_the_log_ends_the_store_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let base = || Sled::open(directory.path(), 16).unwrap();
     let faulty = Faulty::after(3, Errno::NOSPC, base());
-    let ahead = Ahead::over(faulty, directory.path(), Duration::ZERO).unwrap();
+    let ahead = Ahead::with(faulty, directory.path(), AT_ONCE).unwrap();
     let mut acknowledged = 0;
     let error = loop {
         match ahead.commit(&batch(acknowledged, 100)) {
@@ -227,7 +239,7 @@ fn a_database_that_fails_behind_the_log_ends_the_store_and_loses_nothing() {
 #[test]
 fn pages_of_a_log_are_written_once_and_frames_never_share_one() {
     let directory = tempfile::tempdir().unwrap();
-    let ahead = Ahead::over(Memory::default(), directory.path(), NEVER).unwrap();
+    let ahead = Ahead::with(Memory::default(), directory.path(), NEVER).unwrap();
     let log = fs::File::open(directory.path().join("wal.0")).unwrap();
     let mut before = Vec::new();
     for number in 0..20 {

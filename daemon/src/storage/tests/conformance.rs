@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::time::Duration;
 
-use super::ahead::NEVER;
+use super::ahead::{AT_ONCE, NEVER};
 use crate::storage::ahead::Ahead;
 use crate::storage::backend::{Backend, Direction, Span, Write};
 use crate::storage::memory::Memory;
@@ -17,10 +16,10 @@ fn with_every_backend(test: impl Fn(&dyn Backend)) {
     test(&Sled::open(stored.path(), 16).unwrap());
     // Read from the log alone, and on its way into the database.
     let logged = directory();
-    test(&Ahead::over(Memory::default(), logged.path(), NEVER).unwrap());
+    test(&Ahead::with(Memory::default(), logged.path(), NEVER).unwrap());
     let applied = directory();
     let sled = Sled::open(applied.path(), 16).unwrap();
-    test(&Ahead::over(sled, applied.path(), Duration::ZERO).unwrap());
+    test(&Ahead::with(sled, applied.path(), AT_ONCE).unwrap());
 }
 
 fn put(key: &[u8], value: &[u8]) -> Write<'static> {
