@@ -102,9 +102,9 @@ pub enum Command {
     /// The network as gossip tells it: node, channel, summary, route, estimate, beliefs
     #[command(subcommand)]
     Graph(graph::Group),
-    /// The daemon's disk while it runs: check, stats, export
+    /// The daemon's disk while it runs: check, stats, export, compact
     ///
-    /// Compacting and importing need the daemon stopped: `fulmend store compact`, `fulmend store import`.
+    /// Importing needs the daemon stopped: `fulmend store import`.
     #[command(subcommand)]
     Store(store::Group),
     /// Make the seed of a new node, or restore one from its words
@@ -183,6 +183,7 @@ mod tests {
             &["completions", "bash"],
             &["store", "check"],
             &["store", "export", "/backup/today"],
+            &["store", "compact"],
             &["create", "--restore"],
             &["create", "--encrypt"],
             &["seed", "encrypt"],
@@ -213,7 +214,7 @@ mod tests {
             &["probe", &node, "5sat", "--attempts", "51"],
             &["graph", "route", &node, "0sat"],
             &["info", "--network", "mainnet"],
-            &["store", "compact"],
+            &["store", "import", "/backup/today"],
         ];
         for line in bad {
             let parsed = Args::try_parse_from(["fulmen"].iter().chain(*line));

@@ -28,7 +28,7 @@ use crate::tasks::{Stage, Stop, Tasks};
 use crate::wallet::{
     self, Announcer, BirthdayError, Onlooker, Outside, Seed, SeedError, Wallet, reserve,
 };
-use crate::{events, figures, metrics, offline};
+use crate::{events, figures, metrics, offline, ports};
 
 /// How long each stage may take to end.
 const STAGE_DEADLINE: Duration = Duration::from_secs(20);
@@ -56,15 +56,12 @@ pub enum Error {
     /// LDK's state cannot be read.
     #[error(transparent)]
     Restore(#[from] restore::Error),
-    /// A port for peers.
+    /// A port for peers or for watching programs.
     #[error(transparent)]
-    Listen(#[from] net::ListenError),
+    Listen(#[from] ports::Error),
     /// The port for gRPC.
     #[error(transparent)]
     Grpc(#[from] serve::Error),
-    /// The port for figures.
-    #[error(transparent)]
-    Metrics(#[from] metrics::serve::ListenError),
     /// Records of payments do not fit LDK's.
     #[error("could not reconcile payments: {0}")]
     Payments(#[from] payments::Error),
@@ -186,10 +183,11 @@ async fn start(
 ) -> Result<(), Error> {
     let started_at =
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let listeners = net::bind(&config.node.listen).await?;
+    let listeners = ports::bind("peers", "node.listen", &config.node.listen).await?;
     let bound = serve::bind(&config.grpc, &places.data)?;
     let registry = Registry::default();
-    metrics::serve::serve(&registry, tasks, metrics::serve::bind(&config.metrics.listen).await?);
+    let watched = ports::bind("metrics", "metrics.listen", &config.metrics.listen).await?;
+    metrics::serve::serve(&config.metrics, &registry, tasks, watched);
     let journal = Journal::open(store)?;
 
     let source = Source::connect(&config.bitcoind, config.network).await?;

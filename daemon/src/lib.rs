@@ -29,4 +29,6 @@ pub mod storage;
 
 pub mod log;
 
+pub mod ports;
+
 pub mod tasks;

@@ -1,4 +1,5 @@
-//! SIGKILL at any instant, the opening included: every acknowledged write is there, and none is older.
+//! SIGKILL at any instant, the opening included: every acknowledged write is there, and none is older; every other child
+//! compacts its store all the time.
 //!
 //! The child is this test program again; it says on its standard output which writes were acknowledged.
 //! `FULMEN_KILLS=300` makes the run long.
@@ -13,6 +14,7 @@ use lightning::io::ErrorKind;
 use lightning::util::persist::{KVStore, KVStoreSync};
 
 const DIRECTORY: &str = "FULMEN_TEST_KILL_DIRECTORY";
+const COMPACT: &str = "FULMEN_TEST_KILL_COMPACT";
 const CHANNELS: u64 = 4;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -42,12 +44,21 @@ fn child_writes_until_it_is_killed() {
     let kv = KvStore::new(store.clone());
     let first = LAST.get(&store, b"last").expect("reads").map_or(0, |last| last.round + 1);
     say("open");
+    std::thread::scope(|scope| {
+        if std::env::var_os(COMPACT).is_some() {
+            scope.spawn(|| while store.compact(&to_the_end).is_ok() {});
+        }
+        write(&store, &kv, first);
+    });
+}
+
+fn write(store: &Store, kv: &KvStore, first: u64) {
     for round in first.. {
         // Three writers' work, enqueued at once: a record with its index, a monitor, the pointer to the last.
         let mut batch = Batch::new();
-        PAID.insert(&store, &mut batch, &round.to_be_bytes(), &Paid { round }).expect("reads");
+        PAID.insert(store, &mut batch, &round.to_be_bytes(), &Paid { round }).expect("reads");
         let paid = store.commit(batch);
-        let monitor = KVStore::write(&kv, "monitors", "", &channel(round), monitor(round));
+        let monitor = KVStore::write(kv, "monitors", "", &channel(round), monitor(round));
         let mut batch = Batch::new();
         LAST.put(&mut batch, b"last", &Paid { round });
         store.commit(batch).wait().expect("durable");
@@ -55,7 +66,7 @@ fn child_writes_until_it_is_killed() {
         paid.wait().expect("durable");
         drop(monitor);
         say(&format!("acknowledged {round}"));
-        KVStoreSync::remove(&kv, "monitors", "", &format!("gone{round}"), true).expect("enqueued");
+        KVStoreSync::remove(kv, "monitors", "", &format!("gone{round}"), true).expect("enqueued");
     }
 }
 
@@ -70,10 +81,11 @@ struct Running {
 }
 
 impl Running {
-    fn start(directory: &Path) -> Self {
+    fn start(directory: &Path, compacts: bool) -> Self {
         let mut child = Command::new(std::env::current_exe().expect("has a path"))
             .args(["--exact", "child_writes_until_it_is_killed", "--nocapture"])
             .env(DIRECTORY, directory)
+            .envs(compacts.then_some((COMPACT, "always")))
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
@@ -118,7 +130,7 @@ fn every_acknowledged_write_survives_a_kill() {
     for kill in 0..kills {
         chance =
             chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let mut running = Running::start(&directory);
+        let mut running = Running::start(&directory, kill % 2 == 1);
         // A third of the kills hit the opening, at some point of its work; the others some write.
         let words = if kill % 3 == 0 { 1 } else { 2 + (chance >> 33) % 40 };
         for _ in 0..words {

@@ -121,12 +121,7 @@ async fn full_disk(network: &mut Network) -> Result<()> {
 /// Writes of alice's fail under load until she has ended; then they succeed again.
 async fn failing_writes(network: &mut Network, fault: Fault, words: &str) -> Result<()> {
     network.build(&Plan::balanced(Topology::Pair)).await?;
-    network.nodes[0].stop().await?;
-    let scratch = network.folder("faults")?;
-    let state = network.nodes[0].state_dir();
-    let faults = Faults::under(&mut network.nodes[0], &state, &scratch)?;
-    network.nodes[0].launch().await?;
-    network.wait_usable().await?;
+    let faults = Faults::restart(network, 0).await?;
 
     let load = paying_alice(network).await?;
     faults.begin(fault)?;

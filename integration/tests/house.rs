@@ -24,7 +24,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 11] = [
 ];
 
 /// The rooms of `daemon/src`, top to bottom; a line is a storey, whose rooms do not see each other.
-const STOREYS: [&[&str]; 17] = [
+const STOREYS: [&[&str]; 18] = [
     &["main"],
     &["daemon"],
     &["offline"],
@@ -41,6 +41,7 @@ const STOREYS: [&[&str]; 17] = [
     &["metrics"],
     &["storage"],
     &["log"],
+    &["ports"],
     &["tasks"],
 ];
 

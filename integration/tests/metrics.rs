@@ -17,9 +17,14 @@ use tokio::net::TcpStream;
 
 /// An answer's status and body.
 async fn ask(port: &Port, method: &str, path: &str) -> Result<(u16, String)> {
+    ask_for(&port.address(), port, method, path).await
+}
+
+/// [`ask`] in the belief that the port is `host`'s.
+async fn ask_for(host: &str, port: &Port, method: &str, path: &str) -> Result<(u16, String)> {
     bounded(&format!("{method} {path}"), async {
         let mut stream = TcpStream::connect(port.address()).await?;
-        let request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n\r\n", port.address());
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
@@ -186,6 +191,8 @@ fn figures_equal_what_the_api_tells() {
         let counted = told["fulmen_store_commit_duration_seconds_count"];
         ensure!(counted > 0.0 && counted <= commits as f64, "{counted} of {commits} commits");
         ensure!(told["fulmen_store_written_bytes_total"] > 0.0, "{told:?}");
+        ensure!(told["fulmen_checkpoint_duration_seconds_count"] > 0.0, "{told:?}");
+        ensure!(told["fulmen_checkpoint_duration_seconds_sum"] > 0.0, "{told:?}");
         ensure!(told["fulmen_store_free_bytes"] > 0.0, "{told:?}");
         ensure!(!told.contains_key("fulmen_mirror_ok"), "there is no mirror");
         Ok(())
@@ -217,6 +224,10 @@ fn health_is_refused_in_words_until_the_daemon_has_started() {
         {
             let (status, said) = ask(port, method, path).await?;
             ensure!(status == expected, "{method} {path}: {status} {said}");
+        }
+        for page in ["/healthz", "/metrics"] {
+            let (status, said) = ask_for("evil.example", port, "GET", page).await?;
+            ensure!(status == 403 && said.contains("metrics.allow_remote"), "{status} {said}");
         }
 
         network.stop_nodes().await?;

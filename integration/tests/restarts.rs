@@ -3,11 +3,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bitcoincore_rpc::bitcoin::hashes::Hash as _;
+use fulmen_integration::chaos::disks::{Fault, Faults};
+use fulmen_integration::daemon::Node;
 use fulmen_integration::network::funding::{Plan, follow_open};
 use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
-use fulmen_integration::steps::{channel, pay, wallet};
+use fulmen_integration::steps::{chain, channel, pay, wallet};
 use fulmen_proto::v1::open_channel_update::State as OpenState;
 use fulmen_proto::v1::{
     ListPeersRequest, PayRequest, PaymentLimits, SummarizeGraphRequest, payment,
@@ -216,16 +218,93 @@ fn bitcoind_goes_away_and_comes_back() {
             pay::transfer(bob, alice, 1_000_000).await?;
             let address = fulmen_integration::network::funding::new_address(bob).await?;
             let sent = wallet::send(alice, &address.to_string(), 10_000).await?;
-            poll::eventually("the broadcast arrives", async || {
-                let waiting = network.bitcoind.mempool()?;
-                let there = waiting.iter().any(|txid| txid.to_byte_array().as_slice() == sent.txid);
-                Ok(if there { Look::Done(()) } else { Look::NotYet(format!("{waiting:?}")) })
-            })
-            .await?;
+            arrives(network, &sent.txid).await?;
             network.mine(1).await?;
         }
         Ok(())
     });
+}
+
+#[test]
+fn a_close_that_bitcoind_has_not_seen_survives_a_kill() {
+    scenario::run("close-kill", async |network| {
+        network.build(&Plan::balanced(Topology::Line(3))).await?;
+        network.bitcoind.stop().await?;
+        let [alice, bob, carol] = &network.nodes[..] else { unreachable!("a line of three") };
+        let channel_id = channel::between(bob, alice).await?.channel_id;
+        drop(bob.channels().close(channel::close_request(&channel_id)).await?);
+        let closing_txid = closing_txid(bob, &channel_id).await?;
+        // LDK has sent it, once; its next checkpoints know nothing of it.
+        for _ in 0..5 {
+            pay::transfer(bob, carol, 1_000_000).await?;
+        }
+        // Alice has it too, but never comes back to tell.
+        network.nodes[0].kill()?;
+        network.nodes[1].kill()?;
+        network.bitcoind.launch().await?;
+        ensure!(network.bitcoind.mempool()?.is_empty(), "bitcoind knows it from elsewhere");
+        network.nodes[1].launch().await?;
+        arrives(network, &closing_txid).await?;
+        network.wait_synced().await?;
+        network.mine(1).await?;
+        let [_, bob, carol] = &network.nodes[..] else { unreachable!("a line of three") };
+        let closed = channel::closed(bob, &channel_id).await?;
+        ensure!(closed.closing_txid == closing_txid && closed.closing_height > 0, "{closed:?}");
+
+        // Sent once more after the next kill, if at all, it does no harm.
+        channel::usable(bob, &channel::between(bob, carol).await?.channel_id).await?;
+        network.nodes[1].kill()?;
+        network.nodes[1].launch().await?;
+        network.nodes[0].launch().await?;
+        network.wait_synced().await?;
+        let [_, bob, carol] = &network.nodes[..] else { unreachable!("a line of three") };
+        channel::usable(bob, &channel::between(bob, carol).await?.channel_id).await?;
+        pay::transfer(bob, carol, 1_000_000).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_close_that_was_answered_survives_a_kill() {
+    scenario::run("close-answered", async |network| {
+        network.build(&Plan::balanced(Topology::Pair)).await?;
+        let faults = Faults::restart(network, 0).await?;
+        let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };
+        let channel_id = channel::between(alice, bob).await?.channel_id;
+        // So that the answer comes well before the close is on the disk, if it comes before.
+        faults.begin(Fault::Slow)?;
+        drop(alice.channels().close(channel::close_request(&channel_id)).await?);
+        network.nodes[0].kill()?;
+        faults.end()?;
+        network.nodes[0].launch().await?;
+        // Nobody asks again.
+        channel::closed(&network.nodes[0], &channel_id).await?;
+        channel::closed(&network.nodes[1], &channel_id).await?;
+        chain::mempool_holds_some(network).await?;
+        network.mine(1).await
+    });
+}
+
+/// Waits until a node has sent the transaction that closes a channel; its id.
+async fn closing_txid(node: &Node, channel_id: &[u8]) -> Result<Vec<u8>> {
+    poll::eventually("the closing transaction is sent", async || {
+        let closed = channel::closed(node, channel_id).await?;
+        Ok(match closed.closing_txid.is_empty() {
+            false => Look::Done(closed.closing_txid),
+            true => Look::NotYet(closed.kind),
+        })
+    })
+    .await
+}
+
+/// Waits until bitcoind has a transaction.
+async fn arrives(network: &Network, txid: &[u8]) -> Result<()> {
+    poll::eventually("the broadcast arrives", async || {
+        let waiting = network.bitcoind.mempool()?;
+        let there = waiting.iter().any(|waiting| waiting.to_byte_array().as_slice() == txid);
+        Ok(if there { Look::Done(()) } else { Look::NotYet(format!("{waiting:?}")) })
+    })
+    .await
 }
 
 #[test]

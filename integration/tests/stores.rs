@@ -15,8 +15,9 @@ use fulmen_integration::steps::{pay, refused};
 use fulmen_proto::v1::event::What;
 use fulmen_proto::v1::store_mirror::State;
 use fulmen_proto::v1::{
-    CheckStoreRequest, Event, ExportStoreRequest, ExportStoreUpdate, StoreFindings, StoreMirror,
-    StoreStatsRequest, StoreStatsResponse, SubscribeEventsRequest,
+    CheckStoreRequest, CompactStoreRequest, CompactStoreUpdate, Event, ExportStoreRequest,
+    ExportStoreUpdate, StoreFindings, StoreMirror, StoreStatsRequest, StoreStatsResponse,
+    SubscribeEventsRequest,
 };
 use tonic::{Code, Status};
 
@@ -41,6 +42,15 @@ async fn stats(node: &Node) -> Result<StoreStatsResponse> {
 
 async fn mirror(node: &Node) -> Result<StoreMirror> {
     stats(node).await?.mirror.context("stats tell of the mirror")
+}
+
+async fn compact(node: &Node) -> Result<CompactStoreUpdate, Status> {
+    let mut stream = node.store().compact(CompactStoreRequest {}).await?.into_inner();
+    let mut last = CompactStoreUpdate::default();
+    while let Some(update) = stream.message().await? {
+        last = update;
+    }
+    Ok(last)
 }
 
 async fn export(node: &Node, path: &str) -> Result<ExportStoreUpdate, Status> {
@@ -131,6 +141,19 @@ fn a_running_store_is_checked_measured_and_exported() {
         let (well, said) = offline(alice.dir(), &["check"])?;
         ensure!(!well && said.contains("another fulmend"), "{said}");
 
+        // Compacted under payments: nothing is lost, nothing waits for its end.
+        let (compacted, paid) = tokio::join!(compact(alice), async {
+            for _ in 0..5 {
+                pay::transfer(alice, bob, 1_000_000).await?;
+            }
+            anyhow::Ok(())
+        });
+        paid?;
+        let compacted = compacted?;
+        ensure!(compacted.before_bytes > 0 && compacted.after_bytes > 0, "{compacted:?}");
+        ensure!(check(alice).await?.sound);
+        pay::transfer(bob, alice, 1_000_000).await?;
+
         for path in ["", "export", &alice.state_dir().join("seed").display().to_string()] {
             refused(export(alice, path).await, Code::InvalidArgument, "path")?;
         }
@@ -145,6 +168,7 @@ fn a_running_store_is_checked_measured_and_exported() {
         ensure!(cli.ok(&["store", "stats"]).await?.contains("monitors"));
         ensure!(cli.json(&["store", "stats"]).await?.pointer("/tables/0/rows").is_some());
         ensure!(cli.ok(&["store", "export", &file]).await?.contains(&file));
+        ensure!(cli.ok(&["store", "compact"]).await?.contains("on disk before"));
         cli.fails(1, &["store", "export", &words]).await?;
         Ok(())
     });

@@ -142,8 +142,8 @@ fn search(
     let mut kept = None;
     if query.round == 0 {
         let weights = Weights::of(query, 1.0);
-        let (heap, visits) = (&mut bench.heap, &mut bench.visits);
-        kept = shelf.bounds(field, &query.payer, &weights, query.amount_msat, heap, visits);
+        let (side, visits) = (&mut bench.sides[0], &mut bench.visits);
+        kept = shelf.bounds(field, &query.payer, &weights, query.amount_msat, side, visits);
     }
     for attempt in tune::ATTEMPTS {
         // One part needs no reserve for others: its risk and its fee are what they are.

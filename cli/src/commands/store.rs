@@ -3,7 +3,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{
-    CheckStoreRequest, CheckStoreUpdate, ExportStoreRequest, ExportStoreUpdate, StoreStatsRequest,
+    CheckStoreRequest, CheckStoreUpdate, CompactStoreRequest, CompactStoreUpdate,
+    ExportStoreRequest, ExportStoreUpdate, StoreStatsRequest,
 };
 
 use super::Session;
@@ -24,6 +25,11 @@ pub enum Group {
     /// `fulmend store import` makes a store from it. Channels move on: once they have, an older
     /// export must not be used to run a node again.
     Export(Export),
+    /// Write the database anew without the space that old values left
+    ///
+    /// The daemon goes on working meanwhile. The disk needs room for a second copy for a while; breaking it off
+    /// changes nothing.
+    Compact(Compact),
 }
 
 impl Group {
@@ -32,6 +38,7 @@ impl Group {
             Self::Check(command) => command.run(session).await,
             Self::Stats(command) => command.run(session).await,
             Self::Export(command) => command.run(session).await,
+            Self::Compact(command) => command.run(session).await,
         }
     }
 }
@@ -93,6 +100,26 @@ impl Export {
             return Err(broken_off());
         }
         session.screen.show(&last, |last, _| store::exported(last, &path))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Compact {}
+
+impl Compact {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let progress = session.screen.progress("writing the database anew");
+        let mut stream = session.store().compact(CompactStoreRequest {}).await?.into_inner();
+        let mut last = CompactStoreUpdate::default();
+        while let Some(update) = stream.message().await? {
+            progress.doing(read_so_far(update.rows, update.bytes));
+            last = update;
+        }
+        drop(progress);
+        if last.after_bytes == 0 {
+            return Err(broken_off());
+        }
+        session.screen.show(&last, |last, _| store::compacted(last))
     }
 }
 

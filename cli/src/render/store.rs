@@ -1,7 +1,8 @@
 //! The daemon's disk, for people.
 use fulmen_proto::v1::store_mirror::State;
 use fulmen_proto::v1::{
-    CheckStoreUpdate, ExportStoreUpdate, StoreGrowth, StoreMirror, StoreStatsResponse,
+    CheckStoreUpdate, CompactStoreUpdate, ExportStoreUpdate, StoreGrowth, StoreMirror,
+    StoreStatsResponse,
 };
 
 use super::human;
@@ -37,6 +38,12 @@ pub fn exported(update: &ExportStoreUpdate, path: &str) -> String {
         human::grouped(update.commit),
         human::one_line(path)
     )
+}
+
+/// What compaction gained.
+pub fn compacted(update: &CompactStoreUpdate) -> String {
+    let sizes = [update.before_bytes, update.after_bytes].map(human::size);
+    format!("{} on disk before, {} now", sizes[0], sizes[1])
 }
 
 /// Sizes, growth and the state of the disks.

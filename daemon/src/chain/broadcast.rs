@@ -1,7 +1,7 @@
 //! LDK's way to send transactions: a queue that nothing blocks on, emptied into bitcoind.
 //!
-//! Nothing is remembered over a restart, and need not be: LDK and the wallet broadcast again what
-//! is not confirmed. While bitcoind is away the queue waits; at the end it is emptied once more.
+//! Nothing is remembered here over a restart: whoever cannot say a thing again keeps it until it has the [`Answer`].
+//! While bitcoind is away the queue waits; at the end it is emptied once more.
 
 use std::collections::VecDeque;
 
@@ -25,20 +25,28 @@ pub struct Outbox {
     waiting: VecDeque<Package>,
 }
 
-/// Why a transaction was not taken.
+/// Why a package was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// bitcoind does not take it.
-    #[error("bitcoind does not take transaction {txid}: {}", verdict.reason())]
-    Judged {
-        /// The transaction.
-        txid: Txid,
-        /// Why.
-        verdict: Verdict,
-    },
-    /// Nobody sends any more.
-    #[error("the daemon is stopping")]
-    Stopping,
+#[error("bitcoind does not take transaction {txid}: {}", verdict.reason())]
+pub struct Refusal {
+    /// Its first transaction that was not.
+    pub txid: Txid,
+    /// Why.
+    pub verdict: Verdict,
+}
+
+/// What bitcoind says of a package once it is back, or that nobody will ask it any more.
+pub type Answer = oneshot::Receiver<Result<(), Refusal>>;
+
+/// Sends transactions of which somebody wants to know what became.
+pub trait Offer {
+    /// Queues transactions, a child with its parents at most; they go out whether the answer is awaited or not.
+    fn offer(&self, transactions: Vec<Transaction>) -> Answer;
+
+    /// The same for a package that was offered before.
+    fn offer_again(&self, transactions: Vec<Transaction>) -> Answer {
+        self.offer(transactions)
+    }
 }
 
 struct Package {
@@ -55,23 +63,24 @@ impl Broadcaster {
         (Broadcaster { queue }, Outbox { incoming, waiting: VecDeque::new() })
     }
 
-    /// Sends transactions, a child with its parents at most, and waits for bitcoind's answer.
-    ///
-    /// While bitcoind is away this waits; dropping the future does not take them back.
-    pub async fn send(&self, transactions: Vec<Transaction>) -> Result<(), Refusal> {
+    fn queue(&self, package: Package) {
+        if let Err(mpsc::error::SendError(package)) = self.queue.send(package) {
+            tracing::debug!(txids = ?package.ids, "not broadcast: the daemon is stopping");
+        }
+    }
+}
+
+impl Offer for Broadcaster {
+    fn offer(&self, transactions: Vec<Transaction>) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Package::new(transactions, Some(reply))).map_err(|_| Refusal::Stopping)?;
-        answer.await.unwrap_or(Err(Refusal::Stopping))
+        self.queue(Package::new(transactions, Some(reply)));
+        answer
     }
 }
 
 impl BroadcasterInterface for Broadcaster {
     fn broadcast_transactions(&self, transactions: &[&Transaction]) {
-        let transactions: Vec<Transaction> = transactions.iter().copied().cloned().collect();
-        let package = Package::new(transactions, None);
-        if let Err(mpsc::error::SendError(package)) = self.queue.send(package) {
-            tracing::debug!(txids = ?package.ids, "not broadcast: the daemon is stopping");
-        }
+        self.queue(Package::new(transactions.iter().copied().cloned().collect(), None));
     }
 }
 
@@ -152,17 +161,17 @@ async fn attempt(
     let verdicts = match package::offer(source, transactions).await {
         Ok(verdicts) => verdicts,
         Err(error @ (Error::Refused { .. } | Error::Garbled { .. })) => {
-            // It would be refused again; LDK repeats what matters.
+            // It would be refused again at once.
             tracing::error!(%error, "bitcoind cannot judge a transaction");
             let txid = transactions.first().map(Transaction::compute_txid);
             let verdict = Verdict::Refused(error.to_string());
-            return Ok(txid.map_or(Ok(()), |txid| Err(Refusal::Judged { txid, verdict })));
+            return Ok(txid.map_or(Ok(()), |txid| Err(Refusal { txid, verdict })));
         }
         Err(error) => return Err(error),
     };
     verdicts.iter().for_each(tell);
     let refused = verdicts.into_iter().find(|(_, verdict)| !verdict.is_good());
-    Ok(refused.map_or(Ok(()), |(txid, verdict)| Err(Refusal::Judged { txid, verdict })))
+    Ok(refused.map_or(Ok(()), |(txid, verdict)| Err(Refusal { txid, verdict })))
 }
 
 /// What LDK's repetitions and races with a peer bring about is expected; a broken rule is not.
@@ -200,7 +209,7 @@ mod tests {
         outbox.run(chain.clone(), stopping).await.expect("no failure");
         let ids: Vec<_> = transactions.iter().map(Transaction::compute_txid).collect();
         assert_eq!(chain.submitted(), ids);
-        assert_eq!(broadcaster.send(transactions).await, Err(Refusal::Stopping));
+        assert!(broadcaster.offer(transactions).await.is_err(), "nobody asks any more");
     }
 
     #[tokio::test(start_paused = true)]
@@ -218,7 +227,8 @@ mod tests {
             chain.failed_calls(3).await;
             assert!(chain.submitted().is_empty());
             chain.come_back();
-            broadcaster.send(vec![second.clone()]).await.expect("accepted");
+            let answer = broadcaster.offer(vec![second.clone()]).await;
+            answer.expect("an answer").expect("accepted");
             stopping.cancel();
         };
         let (outcome, ()) = tokio::join!(run, script);
@@ -235,9 +245,9 @@ mod tests {
         let (broadcaster, outbox) = Broadcaster::new();
         let stopping = CancellationToken::new();
         let script = async {
-            let refusal = broadcaster.send(vec![dust.clone()]).await.expect_err("refused");
+            let answer = broadcaster.offer(vec![dust.clone()]).await.expect("an answer");
             stopping.cancel();
-            refusal
+            answer.expect_err("refused")
         };
         let (_, refusal) = tokio::join!(outbox.run(chain, stopping.clone()), script);
         assert!(refusal.to_string().ends_with("dust"), "{refusal}");

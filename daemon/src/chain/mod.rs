@@ -22,7 +22,7 @@ mod utxos;
 mod verdict;
 
 pub use bitcoind::Source;
-pub use broadcast::{Broadcaster, Outbox, Refusal};
+pub use broadcast::{Answer, Broadcaster, Offer, Outbox, Refusal};
 pub use config::{Config, Secret};
 pub use deliver::Listener;
 pub use error::Error;

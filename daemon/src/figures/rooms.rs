@@ -17,6 +17,7 @@ impl Rooms {
     pub(super) fn figures(&self) -> Vec<Figure> {
         let channels = self.channels.list(None);
         let mut figures = self.of_the_node();
+        figures.extend(self.node.checkpoint_times.figures());
         figures.extend(self.of_the_chain());
         figures.extend(self.of_the_money(&channels));
         figures.extend(of_the_channels(&channels));

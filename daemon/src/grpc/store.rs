@@ -11,7 +11,7 @@ use super::status::{internal, malformed, refuse, stopping};
 use super::stream::{Answers, Steps, stream};
 use crate::node::decode;
 use crate::storage::{
-    CheckReport, Error, ExportReport, MirrorStatus, StatsReport, Step, Store, Told,
+    CheckReport, CompactReport, Error, ExportReport, MirrorStatus, StatsReport, Step, Store, Told,
 };
 
 /// The longest path that is taken.
@@ -32,6 +32,7 @@ pub struct StoreService {
 impl v1::store_server::Store for StoreService {
     type CheckStream = Answers<v1::CheckStoreUpdate>;
     type ExportStream = Answers<v1::ExportStoreUpdate>;
+    type CompactStream = Answers<v1::CompactStoreUpdate>;
 
     async fn check(
         &self,
@@ -62,6 +63,14 @@ impl v1::store_server::Store for StoreService {
         let file = target(&request.into_inner().path, &self.directory)?;
         let exporting = Exporting { told: self.store.export_aside(file.clone()), file };
         Ok(Response::new(stream(exporting, self.stopping.clone())))
+    }
+
+    async fn compact(
+        &self,
+        _: Request<v1::CompactStoreRequest>,
+    ) -> Result<Response<Self::CompactStream>, Status> {
+        let told = self.store.compact_aside();
+        Ok(Response::new(stream(Compacting(told), self.stopping.clone())))
     }
 }
 
@@ -156,9 +165,33 @@ fn not_exported(error: &Error, file: &Path) -> Status {
     }
 }
 
+struct Compacting(mpsc::Receiver<Told<CompactReport>>);
+
+impl Steps for Compacting {
+    type Item = v1::CompactStoreUpdate;
+
+    async fn next(&mut self) -> Result<Option<v1::CompactStoreUpdate>, Status> {
+        self.0.recv().await.map(compacted).transpose()
+    }
+}
+
+fn compacted(told: Told<CompactReport>) -> Result<v1::CompactStoreUpdate, Status> {
+    match told {
+        Told::Step(Step { rows, bytes }) => {
+            Ok(v1::CompactStoreUpdate { rows, bytes, ..Default::default() })
+        }
+        Told::End(Ok(CompactReport { before_bytes, after_bytes })) => {
+            Ok(v1::CompactStoreUpdate { before_bytes, after_bytes, ..Default::default() })
+        }
+        Told::End(Err(error)) => Err(refusal(&error)),
+    }
+}
+
 fn refusal(error: &Error) -> Status {
     match error {
         Error::Closed | Error::GivenUp => stopping(),
+        Error::Busy { .. } => refuse(Code::FailedPrecondition, "BUSY", error.to_string()),
+        Error::NoRoom { .. } => refuse(Code::FailedPrecondition, "NO_SPACE", error.to_string()),
         error => internal(error),
     }
 }

@@ -37,6 +37,14 @@ pub(super) fn answer(registry: &Registry, method: &Method, path: &str) -> Respon
     }
 }
 
+/// Answers a request that was meant for another machine.
+pub(super) fn not_for_others() -> Response<String> {
+    plain(
+        StatusCode::FORBIDDEN,
+        "ask for localhost or a loopback address: other names are answered with metrics.allow_remote",
+    )
+}
+
 fn question(method: &Method, path: &str) -> Question {
     let question = match path {
         "/metrics" => Question::Figures,

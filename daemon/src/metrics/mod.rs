@@ -4,10 +4,13 @@
 
 mod answer;
 mod config;
+mod durations;
 mod figure;
+mod host;
 mod registry;
 pub mod serve;
 
 pub use config::Config;
+pub use durations::Durations;
 pub use figure::Figure;
 pub use registry::Registry;

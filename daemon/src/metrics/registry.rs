@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock, RwLock};
 
 use prometheus::TextEncoder;
-use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 
 use super::Figure;
@@ -24,12 +23,8 @@ struct Inner {
 impl Registry {
     /// Tells what `figures` returns, each time somebody looks. Names of different sources differ.
     pub fn tell(&self, figures: impl Fn() -> Vec<Figure> + Send + Sync + 'static) {
-        self.add(Arc::new(move || figures().into_iter().map(|Figure(family)| family).collect()));
-    }
-
-    /// Tells what a counter, gauge or histogram has gathered by itself.
-    pub fn watch(&self, live: impl Collector + 'static) {
-        self.add(Arc::new(move || live.collect()));
+        let source: Source = Arc::new(move || figures().into_iter().map(|it| it.0).collect());
+        self.0.sources.write().expect("no panic while held").push(source);
     }
 
     /// Tells how the daemon fares: `ailments` returns a line for each thing that is not well. Until this is called
@@ -61,10 +56,6 @@ impl Registry {
     pub(crate) fn text_for_tests(&self) -> String {
         self.text().expect("sound figures")
     }
-
-    fn add(&self, source: Source) {
-        self.0.sources.write().expect("no panic while held").push(source);
-    }
 }
 
 #[cfg(test)]
@@ -76,10 +67,9 @@ mod tests {
     #[test]
     fn figures_are_told_in_prometheus_words() {
         let registry = Registry::default();
-        let live = prometheus::IntCounter::new("a_total", "Of a \\ and\nb.").expect("a name");
-        registry.watch(live.clone());
         registry.tell(|| {
             vec![
+                Figure::counter("a_total", "Of a \\ and\nb.").is(3),
                 Figure::gauge("d_sat", "Money.").is(2_099_999_997_690_000),
                 Figure::gauge("c", "By kind.")
                     .of(&[("kind", "a \"b\"")], 1)
@@ -88,7 +78,6 @@ mod tests {
                 Figure::gauge("b_seconds", "Time.").lasts(Duration::from_millis(1_500)),
             ]
         });
-        live.inc_by(3);
         let told = registry.text().expect("sound figures");
         assert_eq!(
             told,

@@ -2,8 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::ready;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,12 +10,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use prometheus::{Histogram, HistogramOpts};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Registry, answer};
+use super::{Config, Durations, Registry, answer, host};
 use crate::tasks::{Outcome, Stage, Tasks};
 
 /// Whoever has not asked and taken the answer by then is cut off; Prometheus itself waits for 10 s.
@@ -29,41 +26,20 @@ const AT_ONCE: usize = 16;
 /// How long to wait when the system has no more descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Why figures cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[error("could not listen for metrics on {address}: {source} (metrics.listen)")]
-pub struct ListenError {
-    address: SocketAddr,
-    source: io::Error,
-}
-
-/// Binds all addresses at once, so that a port in use is known before anything starts.
-///
-/// # Errors
-/// Names the address that could not be bound.
-pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
-    let mut listeners = Vec::with_capacity(addresses.len());
-    for &address in addresses {
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
 /// Answers until the API's stage ends.
-pub fn serve(registry: &Registry, tasks: &Tasks, listeners: Vec<TcpListener>) {
+pub fn serve(config: &Config, registry: &Registry, tasks: &Tasks, listeners: Vec<TcpListener>) {
     if listeners.is_empty() {
         return;
     }
-    let took = Histogram::with_opts(HistogramOpts::new(
+    let took = Durations::new(
         "fulmen_metrics_request_duration_seconds",
         "How long requests of watching programs took, the gathering of figures included.",
-    ));
-    let took = took.expect("the name is sound");
-    registry.watch(took.clone());
+    );
+    let told = took.clone();
+    registry.tell(move || told.figures());
+    let allow_remote = config.allow_remote;
     for listener in listeners {
-        let desk = Desk { registry: registry.clone(), took: took.clone() };
+        let desk = Desk { registry: registry.clone(), took: took.clone(), allow_remote };
         let connections = tasks.clone();
         tasks.spawn(Stage::Api, "serve metrics", |stopping| {
             accept(listener, desk, connections, stopping)
@@ -75,7 +51,8 @@ pub fn serve(registry: &Registry, tasks: &Tasks, listeners: Vec<TcpListener>) {
 #[derive(Clone)]
 struct Desk {
     registry: Registry,
-    took: Histogram,
+    took: Durations,
+    allow_remote: bool,
 }
 
 async fn accept(
@@ -134,25 +111,33 @@ impl Desk {
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<String> {
+        if !self.allow_remote && !host::is_this_machine(request.headers(), request.uri()) {
+            return answer::not_for_others();
+        }
         let began = Instant::now();
         let answer = answer::answer(&self.registry, request.method(), request.uri().path());
-        self.took.observe(began.elapsed().as_secs_f64());
+        self.took.add(began.elapsed());
         answer
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
     async fn served(registry: &Registry) -> (Tasks, SocketAddr) {
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listeners = bind(&[any_port]).await.expect("a free port");
-        let address = listeners[0].local_addr().expect("bound");
+        served_with(&Config::default(), registry).await
+    }
+
+    async fn served_with(config: &Config, registry: &Registry) -> (Tasks, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
         let tasks = Tasks::new();
-        serve(registry, &tasks, listeners);
+        serve(config, registry, &tasks, vec![listener]);
         (tasks, address)
     }
 
@@ -167,13 +152,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_in_use_is_named() {
-        let (_tasks, address) = served(&Registry::default()).await;
-        let error = bind(&[address]).await.expect_err("the port is in use").to_string();
-        assert!(
-            error.contains(&address.to_string()) && error.contains("metrics.listen"),
-            "{error}"
-        );
+    async fn requests_for_other_names_are_refused_unless_others_may_ask() {
+        let registry = Registry::default();
+        registry.report_health(Vec::new);
+        let open = Config { allow_remote: true, ..Config::default() };
+        for (config, evil) in [(Config::default(), "403"), (open, "200")] {
+            let (_tasks, address) = served_with(&config, &registry).await;
+            let own = address.to_string();
+            for (host, expected) in [(own.as_str(), "200"), ("evil.example", evil)] {
+                for path in ["/healthz", "/metrics"] {
+                    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+                    let answer = says(address, request.as_bytes()).await;
+                    assert!(
+                        answer.starts_with(&format!("HTTP/1.1 {expected}")),
+                        "{host}: {answer}"
+                    );
+                }
+            }
+        }
     }
 
     #[tokio::test]
@@ -196,7 +192,7 @@ mod tests {
             let well = says(address, b"GET /healthz HTTP/1.1\r\n\r\n").await;
             assert!(well.starts_with("HTTP/1.1 200") && well.ends_with("\r\n\r\nok\n"), "{well}");
         }
-        let figures = says(address, b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let figures = says(address, b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         assert!(figures.contains("content-type: text/plain; version=0.0.4\r\n"), "{figures}");
         assert!(figures.contains("fulmen_metrics_request_duration_seconds_count 6\n"), "{figures}");
         assert!(tasks.shutdown(PATIENCE).await.is_empty());

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bitcoin::Network;
-use lightning::chain::chaininterface::BroadcasterInterface;
 use lightning::chain::chainmonitor::Persist;
 use lightning::chain::{BestBlock, Listen};
 use lightning::events::bump_transaction::sync::WalletSync;
@@ -30,6 +29,7 @@ use super::types::{
 use super::{Config, Node, restore};
 use crate::chain::{Listener, UtxoCheck};
 use crate::feerates::Feerates;
+use crate::metrics::Durations;
 use crate::storage::{KvStore, Store};
 use crate::wallet::Wallet;
 
@@ -96,10 +96,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
     // Where LDK itself waits with its messages, only its transactions have to be held back.
     let message_gate = if async_persistence { Arc::new(Gate::open()) } else { gate.clone() };
     let broadcasts = Arc::new(HeldBroadcaster::new(broadcaster.clone(), gate.clone()));
-
-    for package in restore::broadcasts(&kv)?.0 {
-        broadcaster.broadcast_transactions(&package.iter().collect::<Vec<_>>());
-    }
+    broadcasts.resume(restore::broadcasts(&kv)?);
 
     let stored = MonitorPersister::new(
         kv.clone(),
@@ -267,6 +264,10 @@ pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
         wallet,
         network,
         config,
+        checkpoint_times: Durations::new(
+            "fulmen_checkpoint_duration_seconds",
+            "How long checkpoints took from the moment that they hold until they were durable.",
+        ),
         held,
         gate,
         broadcasts,

@@ -1,8 +1,9 @@
 //! LDK's broadcaster whose transactions wait at the gate.
 //!
 //! A commitment that is on its way while the store does not know that the channel is closed would be a revoked one
-//! after a crash and a few payments more. And a checkpoint holds what waits for it, since LDK sends some of it, like
-//! the end of a cooperative close, only once; from its release on it is chain's to get it to bitcoind.
+//! after a crash and a few payments more. And since LDK sends some of it, like the end of a cooperative close, only
+//! once, every checkpoint holds what waits for it and what is [outstanding](super::outstanding); the next start sends
+//! that again.
 //!
 //! What a block makes LDK send may go out a checkpoint before the monitor that saw the block: after a crash the same
 //! block is seen again before any peer is connected.
@@ -16,36 +17,87 @@ use lightning::ln::msgs::DecodeError;
 use lightning::util::ser::{Readable, Writeable, Writer};
 
 use super::gate::{Gate, Waiting};
+use super::outstanding::{Number, Outstanding};
+use crate::chain::Offer;
 
 /// Sends through `B` when the gate lets it.
 pub struct HeldBroadcaster<B> {
     broadcaster: Arc<B>,
     gate: Arc<Gate>,
-    waiting: Mutex<Waiting<Vec<Transaction>>>,
+    state: Mutex<State>,
 }
 
-impl<B: BroadcasterInterface> HeldBroadcaster<B> {
+/// At each moment a package is in one of the two.
+#[derive(Default)]
+struct State {
+    waiting: Waiting<Vec<Transaction>>,
+    outstanding: Outstanding,
+}
+
+impl<B: Offer> HeldBroadcaster<B> {
     /// Puts the gate before a broadcaster.
     pub fn new(broadcaster: Arc<B>, gate: Arc<Gate>) -> Self {
-        Self { broadcaster, gate, waiting: Mutex::default() }
+        Self { broadcaster, gate, state: Mutex::default() }
     }
 
-    /// What waits, for the checkpoint that it waits for.
-    pub fn waiting(&self) -> Packages {
-        Packages(self.lock().all().cloned().collect())
+    /// All that bitcoind may not have yet, for the checkpoint.
+    pub fn unsent(&self) -> Packages {
+        let mut state = self.lock();
+        state.outstanding.settle();
+        Packages(state.outstanding.all().chain(state.waiting.all()).cloned().collect())
+    }
+
+    /// Takes in what bitcoind has answered; whether a checkpoint would hold less.
+    pub fn settle(&self) -> bool {
+        self.lock().outstanding.settle()
     }
 
     /// Sends what may go out by now.
     pub fn release(&self) {
-        let released = self.lock().released(&self.gate);
-        for package in released {
-            self.broadcaster.broadcast_transactions(&package.iter().collect::<Vec<_>>());
+        let released = {
+            let mut state = self.lock();
+            let released = state.waiting.released(&self.gate);
+            state.leave(released)
+        };
+        self.offer(released);
+    }
+
+    /// Sends what a checkpoint held before the start.
+    pub fn resume(&self, packages: Packages) {
+        let unsent = self.lock().leave(packages.0);
+        self.offer(unsent);
+    }
+
+    /// A tick: sends what bitcoind refused some time ago.
+    pub fn retry(&self) {
+        let due = {
+            let mut state = self.lock();
+            state.outstanding.settle();
+            state.outstanding.due()
+        };
+        for (number, package) in due {
+            let answer = self.broadcaster.offer_again(package);
+            self.lock().outstanding.offered(number, answer);
+        }
+    }
+
+    fn offer(&self, packages: Vec<(Number, Vec<Transaction>)>) {
+        for (number, package) in packages {
+            let answer = self.broadcaster.offer(package);
+            self.lock().outstanding.offered(number, answer);
         }
     }
 
     // Nothing else is locked while it is held: LDK calls with its own locks, and so does a checkpoint.
-    fn lock(&self) -> MutexGuard<'_, Waiting<Vec<Transaction>>> {
-        self.waiting.lock().expect("no panic while held")
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while held")
+    }
+}
+
+impl State {
+    fn leave(&mut self, packages: Vec<Vec<Transaction>>) -> Vec<(Number, Vec<Transaction>)> {
+        let add = |package: Vec<_>| Some((self.outstanding.add(package.clone())?, package));
+        packages.into_iter().filter_map(add).collect()
     }
 }
 
@@ -76,47 +128,96 @@ impl Readable for Packages {
     }
 }
 
-impl<B: BroadcasterInterface> BroadcasterInterface for HeldBroadcaster<B> {
+impl<B: Offer> BroadcasterInterface for HeldBroadcaster<B> {
     fn broadcast_transactions(&self, transactions: &[&Transaction]) {
         let package = transactions.iter().copied().cloned().collect();
-        self.lock().join(&self.gate, [package]);
+        self.lock().waiting.join(&self.gate, [package]);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bitcoin::absolute::LockTime;
-    use bitcoin::transaction::Version;
+    use tokio::sync::oneshot;
 
     use super::*;
+    use crate::chain::fake::transaction;
+    use crate::chain::{Answer, Refusal, Verdict};
+
+    type Reply = oneshot::Sender<Result<(), Refusal>>;
 
     #[derive(Default)]
-    struct Sent(Mutex<Vec<Transaction>>);
+    struct Sent(Mutex<Vec<(Vec<Transaction>, Reply)>>);
 
-    impl BroadcasterInterface for Sent {
-        fn broadcast_transactions(&self, transactions: &[&Transaction]) {
-            self.0.lock().expect("held briefly").extend(transactions.iter().copied().cloned());
+    impl Offer for Sent {
+        fn offer(&self, transactions: Vec<Transaction>) -> Answer {
+            let (reply, answer) = oneshot::channel();
+            self.0.lock().expect("held briefly").push((transactions, reply));
+            answer
+        }
+    }
+
+    impl Sent {
+        fn packages(&self) -> Vec<Vec<Transaction>> {
+            let sent = self.0.lock().expect("held briefly");
+            sent.iter().map(|(package, _)| package.clone()).collect()
+        }
+
+        fn answer(&self, said: Result<(), Refusal>) {
+            let (_, reply) = self.0.lock().expect("held briefly").remove(0);
+            reply.send(said).expect("somebody waits");
         }
     }
 
     fn a_transaction() -> Transaction {
-        let (input, output) = (Vec::new(), Vec::new());
-        Transaction { version: Version::TWO, lock_time: LockTime::ZERO, input, output }
+        transaction(1, &[])
+    }
+
+    fn held() -> (Arc<Sent>, Arc<Gate>, HeldBroadcaster<Sent>) {
+        let (sent, gate) = (Arc::new(Sent::default()), Arc::new(Gate::default()));
+        (sent.clone(), gate.clone(), HeldBroadcaster::new(sent, gate))
     }
 
     #[test]
-    fn a_transaction_goes_out_after_its_checkpoint() {
-        let (sent, gate) = (Arc::new(Sent::default()), Arc::new(Gate::default()));
-        let held = HeldBroadcaster::new(sent.clone(), gate.clone());
+    fn a_transaction_goes_out_after_its_checkpoint_and_stays_in_the_next_until_bitcoind_has_it() {
+        let (sent, gate, held) = held();
+        let package = [vec![a_transaction()]];
         held.broadcast_transactions(&[&a_transaction()]);
         held.release();
-        assert!(sent.0.lock().expect("held briefly").is_empty());
-        assert_eq!(held.waiting(), Packages(vec![vec![a_transaction()]]));
+        assert!(sent.packages().is_empty());
+        assert_eq!(held.unsent().0, package);
         gate.pass(gate.begin());
         held.release();
         held.release();
-        assert_eq!(*sent.0.lock().expect("held briefly"), [a_transaction()]);
-        assert_eq!(held.waiting(), Packages::default());
+        assert_eq!(sent.packages(), package);
+        assert_eq!(held.unsent().0, package);
+        assert!(!held.settle());
+        sent.answer(Ok(()));
+        assert!(held.settle());
+        assert_eq!(held.unsent(), Packages::default());
+    }
+
+    #[test]
+    fn what_a_checkpoint_held_is_sent_at_once_and_kept() {
+        let (sent, _, held) = held();
+        let packages = || Packages(vec![vec![a_transaction()], vec![transaction(2, &[])]]);
+        held.resume(packages());
+        assert_eq!(sent.packages(), packages().0);
+        assert_eq!(held.unsent(), packages());
+    }
+
+    #[test]
+    fn what_is_refused_for_now_is_tried_again() {
+        let (sent, _, held) = held();
+        held.resume(Packages(vec![vec![a_transaction()]]));
+        held.retry();
+        assert_eq!(sent.packages().len(), 1, "bitcoind has not answered yet");
+        let (txid, verdict) = (a_transaction().compute_txid(), Verdict::FeeTooLow("1 < 2".into()));
+        sent.answer(Err(Refusal { txid, verdict }));
+        assert_eq!(held.unsent().0.len(), 1);
+        held.retry();
+        assert_eq!(sent.packages().len(), 1);
+        sent.answer(Ok(()));
+        assert_eq!(held.unsent(), Packages::default());
     }
 
     #[test]

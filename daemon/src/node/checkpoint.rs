@@ -1,5 +1,5 @@
-//! Checkpoints: the channel manager, all monitor updates that it made, and the transactions that it sent, durable
-//! together or not at all.
+//! Checkpoints: the channel manager, all monitor updates that it made, and the transactions that it sent and bitcoind
+//! has not taken, durable together or not at all.
 //!
 //! With each update written for itself, a kill between an update and the next write of the manager leaves a manager
 //! older than its monitors, and LDK closes such channels by force. Here updates are held back, and a checkpoint
@@ -48,11 +48,12 @@ struct State {
     /// When the next one may begin.
     rest_until: Option<Instant>,
     under_way: VecDeque<UnderWay>,
-    /// The last checkpoint holds no transactions that wait; not known after a start.
-    without_broadcasts: bool,
+    /// The transactions of the last checkpoint, which need not be written again; not known after a start.
+    broadcasts: Option<Packages>,
 }
 
 struct UnderWay {
+    began: Instant,
     commit: Commit,
     number: u64,
     /// Updates that LDK waits for.
@@ -129,6 +130,9 @@ impl<'a> Checkpoints<'a> {
     }
 
     fn is_wanted(&self) -> bool {
+        // What bitcoind has taken leaves the store soon, or the next start would send it again.
+        let settled = self.node.broadcasts.settle();
+        self.state().dirty |= settled;
         self.is_dirty() || !self.node.held.is_empty() || self.node.gate.wants_checkpoint()
     }
 
@@ -163,12 +167,12 @@ impl<'a> Checkpoints<'a> {
 
         let mut state = self.state();
         state.rest_until = Some(ended + (ended - began) * REST);
-        let had_none = std::mem::replace(&mut state.without_broadcasts, broadcasts.0.is_empty());
-        let unchanged = had_none && state.without_broadcasts;
-        let broadcasts = (!unchanged).then(|| BROADCASTS.holding(broadcasts.encode()));
-        let writes = held.writes.into_iter().chain([manager]).chain(broadcasts);
+        let changed = state.broadcasts.as_ref() != Some(&broadcasts);
+        let slot = changed.then(|| BROADCASTS.holding(broadcasts.encode()));
+        state.broadcasts = Some(broadcasts);
+        let writes = held.writes.into_iter().chain([manager]).chain(slot);
         let commit = self.node.kv.commit_all(writes);
-        state.under_way.push_back(UnderWay { commit, number, updates: held.updates });
+        state.under_way.push_back(UnderWay { began, commit, number, updates: held.updates });
     }
 
     /// Called while LDK's manager stands still.
@@ -176,7 +180,7 @@ impl<'a> Checkpoints<'a> {
         Moment {
             number: self.node.gate.begin(),
             held: self.node.held.take(),
-            broadcasts: self.node.broadcasts.waiting(),
+            broadcasts: self.node.broadcasts.unsent(),
         }
     }
 
@@ -193,6 +197,7 @@ impl<'a> Checkpoints<'a> {
     /// Messages go out when the peer manager is run next.
     fn tell(&self, durable: UnderWay) {
         self.node.gate.pass(durable.number);
+        self.node.checkpoint_times.add(durable.began.elapsed());
         self.node.broadcasts.release();
         for (channel_id, update) in durable.updates {
             if let Err(error) = self.node.chain_monitor.channel_monitor_updated(channel_id, update)

@@ -9,13 +9,13 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Counts the checkpoints that began and those that are durable.
 #[derive(Debug, Default)]
 pub struct Gate {
     begun: AtomicU64,
-    durable: AtomicU64,
+    durable: watch::Sender<u64>,
     /// The highest ticket that was given out.
     asked: AtomicU64,
     open: bool,
@@ -46,12 +46,23 @@ impl Gate {
 
     /// The checkpoint of this number is durable, and so are all before it.
     pub fn pass(&self, number: u64) {
-        self.durable.fetch_max(number, Ordering::SeqCst);
+        self.durable.send_if_modified(|durable| {
+            let is_later = number > *durable;
+            *durable = number.max(*durable);
+            is_later
+        });
     }
 
     /// Whether something waits for a checkpoint that has not begun.
     pub fn wants_checkpoint(&self) -> bool {
         self.asked.load(Ordering::SeqCst) > self.begun.load(Ordering::SeqCst)
+    }
+
+    /// Completes when all that has happened by now is durable.
+    pub async fn passed(&self) {
+        let ticket = self.ticket();
+        let mut durable = self.durable.subscribe();
+        durable.wait_for(|durable| *durable >= ticket).await.expect("the gate is its sender");
     }
 
     /// Completes when somebody has begun to wait.
@@ -82,7 +93,7 @@ impl<T> Waiting<T> {
 
     /// Takes from the front what may go out.
     pub fn released(&mut self, gate: &Gate) -> Vec<T> {
-        let durable = gate.durable.load(Ordering::SeqCst);
+        let durable = *gate.durable.borrow();
         let count = self.0.iter().take_while(|(ticket, _)| *ticket <= durable).count();
         self.0.drain(..count).map(|(_, said)| said).collect()
     }
@@ -130,6 +141,21 @@ mod tests {
         waiting.retain(|said| *said != 2);
         gate.pass(gate.begin());
         assert_eq!(waiting.released(&gate), [1, 3]);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_what_has_happened_asks_for_its_checkpoint() {
+        let gate = Gate::default();
+        let early = gate.begin();
+        let passed = gate.passed();
+        tokio::pin!(passed);
+        assert!(futures_util::poll!(passed.as_mut()).is_pending());
+        assert!(gate.wants_checkpoint());
+        gate.pass(early);
+        assert!(futures_util::poll!(passed.as_mut()).is_pending());
+        gate.pass(gate.begin());
+        passed.await;
+        Gate::open().passed().await;
     }
 
     #[test]

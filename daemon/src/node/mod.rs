@@ -11,6 +11,7 @@ pub mod keys;
 pub mod logger;
 pub mod messages;
 pub mod net;
+pub mod outstanding;
 pub mod planner;
 pub mod process;
 pub mod ready;
@@ -32,6 +33,7 @@ use tokio::sync::Notify;
 
 pub use config::Config;
 
+use crate::metrics::Durations;
 use crate::wallet::Wallet;
 
 /// LDK's parts, wired together; shared by all rooms above.
@@ -70,6 +72,8 @@ pub struct Node {
     pub network: Network,
     /// The configuration of this room.
     pub config: Config,
+    /// How long checkpoints took from the moment that they hold until they were durable.
+    pub checkpoint_times: Durations,
     /// Monitor updates that wait for the next checkpoint.
     held: Arc<together::HeldStore>,
     /// What waits for it to be durable.
@@ -105,6 +109,11 @@ impl Node {
     pub fn keep_beliefs(&self) -> crate::storage::Commit {
         let rows = self.router.planner().believed().export().collect();
         restore::BELIEFS.write(&self.kv, &restore::StoredBeliefs(rows))
+    }
+
+    /// Completes when a checkpoint is durable that holds all that LDK has done by now.
+    pub async fn checkpointed(&self) {
+        self.gate.passed().await;
     }
 
     /// Makes the processing loop run now, after a call that left LDK something to send or to tell.

@@ -51,14 +51,6 @@ pub enum ConnectError {
     Ourselves,
 }
 
-/// Why the node cannot listen for peers.
-#[derive(Debug, thiserror::Error)]
-#[error("could not listen for peers on {address}: {source} (node.listen)")]
-pub struct ListenError {
-    address: SocketAddr,
-    source: std::io::Error,
-}
-
 /// Reads `host:port`, `host`, `[v6]:port`, or an onion v3 address; the port is 9735 unless given.
 ///
 /// # Errors
@@ -78,20 +70,6 @@ pub fn parse_address(text: &str) -> Result<SocketAddress, String> {
 
 fn is_bare_ipv6(text: &str) -> bool {
     text.parse::<std::net::Ipv6Addr>().is_ok()
-}
-
-/// Binds all addresses at once, so that a port in use is known before anything starts.
-///
-/// # Errors
-/// Names the address that could not be bound.
-pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
-    let mut listeners = Vec::with_capacity(addresses.len());
-    for &address in addresses {
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
 }
 
 /// Accepts connections until the peers' stage ends.

@@ -185,6 +185,7 @@ impl Tick<'_> {
             }
             Tick::Rebroadcast => {
                 node.chain_monitor.rebroadcast_pending_claims();
+                node.broadcasts.retry();
                 sweep::retry(node);
             }
             Tick::Announce(announcer) => {

@@ -91,7 +91,7 @@ pub const BELIEFS: Slot = Slot {
     secondary: "",
     key: "liquidity_beliefs",
 };
-/// Transactions that waited for the last checkpoint.
+/// Transactions that bitcoind may not have taken when the last checkpoint was made.
 pub const BROADCASTS: Slot = Slot {
     what: "the transactions to be broadcast",
     primary: "",
@@ -209,7 +209,7 @@ impl Readable for StoredBeliefs {
     }
 }
 
-/// Reads the transactions that were about to be sent when the node ended.
+/// Reads the transactions that bitcoind may not have taken when the node ended.
 pub fn broadcasts(store: &KvStore) -> Result<Packages, Error> {
     let Some(bytes) = BROADCASTS.read(store)? else {
         return Ok(Packages::default());

@@ -61,7 +61,10 @@ pub enum Change {
 pub fn decide(record: Option<PaymentRecord>, name: Name, news: News, now_ms: u64) -> Change {
     let (known, record) = match record {
         Some(record) => (true, record),
-        None => (false, unknown(name, now_ms)),
+        None => {
+            let Name { payment_id, payment_hash } = name;
+            (false, PaymentRecord::begun(payment_id, payment_hash, Kind::Unknown, now_ms))
+        }
     };
     match (news, record.state) {
         (News::Sent { preimage, amount_msat, fee_msat, found }, State::Pending | State::Failed) => {
@@ -150,30 +153,6 @@ fn with_part(parts: &[Part], part: Part) -> Option<Vec<Part>> {
     Some(parts)
 }
 
-fn unknown(name: Name, now_ms: u64) -> PaymentRecord {
-    PaymentRecord {
-        payment_id: name.payment_id,
-        payment_hash: name.payment_hash,
-        state: State::Pending,
-        kind: Kind::Unknown,
-        payee: None,
-        amount_msat: 0,
-        fee_msat: None,
-        preimage: None,
-        failure: None,
-        created_at_ms: now_ms,
-        finished_at_ms: None,
-        bolt11: None,
-        description: None,
-        label: None,
-        cancelling: false,
-        parts: Vec::new(),
-        no_way: None,
-        constraints: None,
-        idempotency_key: None,
-    }
-}
-
 /// Translates LDK's reason.
 pub fn failure_reason(reason: Option<PaymentFailureReason>) -> FailureReason {
     match reason {
@@ -243,7 +222,9 @@ mod tests {
     const NAME: Name = Name { payment_id: [1; 32], payment_hash: [2; 32] };
 
     fn pending() -> PaymentRecord {
-        PaymentRecord { kind: Kind::Bolt11, amount_msat: 1_000, ..unknown(NAME, 5) }
+        let Name { payment_id, payment_hash } = NAME;
+        let begun = PaymentRecord::begun(payment_id, payment_hash, Kind::Bolt11, 5);
+        PaymentRecord { amount_msat: 1_000, ..begun }
     }
 
     fn sent() -> News {

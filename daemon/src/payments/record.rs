@@ -234,6 +234,38 @@ impl_writeable_tlv_based!(PaymentRecord, {
     (23, constraints, option),
     (25, idempotency_key, option),
 });
+
+impl PaymentRecord {
+    /// A payment of which no more is known yet.
+    pub(super) fn begun(
+        payment_id: [u8; 32],
+        payment_hash: [u8; 32],
+        kind: Kind,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            payment_id,
+            payment_hash,
+            state: State::Pending,
+            kind,
+            payee: None,
+            amount_msat: 0,
+            fee_msat: None,
+            preimage: None,
+            failure: None,
+            created_at_ms: now_ms,
+            finished_at_ms: None,
+            bolt11: None,
+            description: None,
+            label: None,
+            cancelling: false,
+            parts: Vec::new(),
+            no_way: None,
+            constraints: None,
+            idempotency_key: None,
+        }
+    }
+}
 record!(PaymentRecord, kind = 20, version = 1);
 
 impl PaymentRecord {

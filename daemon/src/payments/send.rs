@@ -15,7 +15,7 @@ use lightning_invoice::Bolt11Invoice;
 use super::carry::{Order, Turn};
 use super::check::{self, Admission, AskedLimits, Facts, Limits, Purse};
 use super::ledger::{Admitted, Draft};
-use super::record::{Kind, PaymentRecord, State};
+use super::record::{Kind, PaymentRecord};
 use super::{Error, Following, Payments, now_ms, since_epoch};
 use crate::node::planner::{Constraints, is_named};
 use crate::tasks::Stage;
@@ -207,27 +207,8 @@ impl Payments {
     }
 
     pub(super) fn blank(&self, kind: Kind) -> PaymentRecord {
-        PaymentRecord {
-            payment_id: self.0.node.keys.get_secure_random_bytes(),
-            payment_hash: [0; 32],
-            state: State::Pending,
-            kind,
-            payee: None,
-            amount_msat: 0,
-            fee_msat: None,
-            preimage: None,
-            failure: None,
-            created_at_ms: now_ms(),
-            finished_at_ms: None,
-            bolt11: None,
-            description: None,
-            label: None,
-            cancelling: false,
-            parts: Vec::new(),
-            no_way: None,
-            constraints: None,
-            idempotency_key: None,
-        }
+        let payment_id = self.0.node.keys.get_secure_random_bytes();
+        PaymentRecord::begun(payment_id, [0; 32], kind, now_ms())
     }
 }
 

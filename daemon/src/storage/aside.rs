@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 
 use super::check::CheckReport;
+use super::compact::CompactReport;
 use super::export::ExportReport;
 use super::{Error, LdkValue, Store};
 
@@ -52,6 +53,12 @@ impl Store {
     pub fn export_aside(&self, file: PathBuf) -> mpsc::Receiver<Told<ExportReport>> {
         let store = self.clone();
         aside(move |go_on| store.export(&file, go_on))
+    }
+
+    /// [`Store::compact`] on a thread of its own; it is given up when the receiver is dropped.
+    pub fn compact_aside(&self) -> mpsc::Receiver<Told<CompactReport>> {
+        let store = self.clone();
+        aside(move |go_on| store.compact(go_on))
     }
 
     /// [`Store::stats`] on a thread of its own.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::Error;
 
@@ -22,13 +23,40 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Returns how much space the data takes on disk, in bytes.
     fn disk_bytes(&self) -> Result<u64, Error>;
+
+    /// Tells of a failure that `commit` has not met yet; the next one will.
+    fn health(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl<B: Backend> Backend for Arc<B> {
+    fn commit(&self, writes: &[Write<'_>]) -> Result<(), Error> {
+        (**self).commit(writes)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        (**self).get(key)
+    }
+
+    fn scan(&self, span: &Span, direction: Direction, visit: &mut Visit<'_>) -> Result<(), Error> {
+        (**self).scan(span, direction, visit)
+    }
+
+    fn disk_bytes(&self) -> Result<u64, Error> {
+        (**self).disk_bytes()
+    }
+
+    fn health(&self) -> Result<(), Error> {
+        (**self).health()
+    }
 }
 
 /// Called with each key and value of a scan.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// One key's new value, or its removal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write<'a> {
     /// The key.
     pub key: Cow<'a, [u8]>,

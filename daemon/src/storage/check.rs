@@ -80,6 +80,8 @@ pub(super) struct Check<'a> {
 /// A row that looked wrong, to be looked at again once it has settled.
 struct Doubt {
     key: Vec<u8>,
+    /// It can be read, but no row of its index was seen that leads to it.
+    unindexed: bool,
     why: String,
 }
 
@@ -97,22 +99,23 @@ impl Check<'_> {
         }
         for key in self.seal.map(|seal| lock(seal).keys()).unwrap_or_default() {
             if self.backend.get(&key)?.is_none() {
-                doubts.push(Doubt { key, why: "it is gone, and nobody removed it".to_owned() });
+                let why = "it is gone, and nobody removed it".to_owned();
+                doubts.push(Doubt { key, unindexed: false, why });
             }
         }
-        for Doubt { key, why } in doubts {
-            if self.remains_wrong(&key)? {
-                self.report.add(keys::place(&key), why);
+        for doubt in doubts {
+            if self.remains_wrong(&doubt)? {
+                self.report.add(keys::place(&doubt.key), doubt.why);
             }
         }
         Ok(self.report)
     }
 
     /// Looks at a doubtful row again and again: one that is written all the time may be read in the middle of it.
-    fn remains_wrong(&mut self, key: &[u8]) -> Result<bool, Error> {
+    fn remains_wrong(&mut self, doubt: &Doubt) -> Result<bool, Error> {
         for _ in 0..LOOKS_AT_A_DOUBT {
             (self.settle)();
-            if !self.still_wrong(key)? {
+            if !self.still_wrong(doubt)? {
                 return Ok(false);
             }
         }
@@ -146,7 +149,7 @@ impl Check<'_> {
                 }
             };
             match why {
-                Some(why) => doubts.push(Doubt { key: key.to_vec(), why }),
+                Some(why) => doubts.push(Doubt { key: key.to_vec(), unindexed: false, why }),
                 None if class == keys::LOG => indexed.note(key, value),
                 None => (),
             }
@@ -220,13 +223,11 @@ impl Check<'_> {
     }
 
     /// Looks again at a row that was in doubt; one that has gone is not wrong.
-    fn still_wrong(&mut self, key: &[u8]) -> Result<bool, Error> {
+    fn still_wrong(&mut self, doubt: &Doubt) -> Result<bool, Error> {
+        let key = &doubt.key;
         let Some(value) = self.backend.get(key)? else { return Ok(!self.is_newest(key, None)) };
-        if key.first() != Some(&keys::TABLE) {
+        if !doubt.unindexed {
             return Ok(self.row(key, &value, None)?.is_some());
-        }
-        if codec::unframe(&value).is_err() {
-            return Ok(true);
         }
         // In doubt for want of an index row, which a record that came later than the scan of the index lacked.
         let Some((name, id)) = keys::parse_table(key) else { return Ok(true) };
@@ -266,7 +267,7 @@ impl Check<'_> {
         self.backend.scan(&Span::prefix(&keys::table(name)), Direction::Forward, &mut |key, _| {
             if !indexed.has(key) {
                 let why = "no row of the index leads to it".to_owned();
-                doubts.push(Doubt { key: key.to_vec(), why });
+                doubts.push(Doubt { key: key.to_vec(), unindexed: true, why });
             }
             ControlFlow::Continue(())
         })

@@ -272,7 +272,7 @@ impl Committer {
                 Next::Tick => {
                     last_tick = Instant::now();
                     self.space.look();
-                    self.note_witness()
+                    self.queue.backend.health().and_then(|()| self.note_witness())
                 }
                 Next::End => {
                     if let Err(error) = self.note_witness() {

@@ -109,6 +109,28 @@ pub enum Error {
         /// What happened.
         why: String,
     },
+    /// The store is in use in a way that does not suit what was asked for.
+    #[error("the store in {} is busy: {why}; try again later", directory.display())]
+    Busy {
+        /// The store's directory.
+        directory: PathBuf,
+        /// With what.
+        why: &'static str,
+    },
+    /// There is no room for a second copy of the database.
+    #[error(
+        "compacting the store in {} may take {needed_mib} MiB for a while and {free_mib} MiB are free: free space \
+         there, or move it to a larger disk",
+        directory.display()
+    )]
+    NoRoom {
+        /// The store's directory.
+        directory: PathBuf,
+        /// What may be needed, with what should stay free.
+        needed_mib: u64,
+        /// What is free.
+        free_mib: u64,
+    },
     /// Something stands where a store is to be put.
     #[error("there is a store in {} already; move it away first", directory.display())]
     Exists {

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use super::aside::Step;
 use super::backend::{Backend, Span, Write};
 use super::commit::COMMIT_SEQ;
+use super::disk::sync_directory;
 use super::transfer::page;
-use super::{Error, codec, keys};
+use super::{Error, codec, keys, writes};
 
 const MAGIC: [u8; 8] = *b"fulmexp1";
-const PUT: u8 = 1;
-const DELETE: u8 = 2;
+/// Follows the last write.
 const END: u8 = 3;
 /// Writes applied at a time on the way back.
 const BATCH_BYTES: usize = 4 << 20;
@@ -91,11 +91,9 @@ impl Exporter {
     /// Adds one write.
     pub(super) fn write(&mut self, write: &Write<'_>) -> Result<(), Error> {
         let value = write.value.as_deref().unwrap_or_default();
-        let lengths = [write.key.len() as u32, value.len() as u32].map(u32::to_be_bytes);
-        self.bytes(&[if write.value.is_some() { PUT } else { DELETE }])?;
-        self.bytes(lengths.as_flattened())?;
-        self.bytes(&write.key)?;
-        self.bytes(value)?;
+        let mut bytes = Vec::with_capacity(writes::encoded_len(write));
+        writes::encode(write, &mut bytes);
+        self.bytes(&bytes)?;
         self.report.writes += 1;
         self.report.bytes += (write.key.len() + value.len()) as u64;
         if *write.key == keys::meta(COMMIT_SEQ) {
@@ -165,33 +163,28 @@ fn read(
     let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
     let length = file.metadata().map_err(unread)?.len();
     let mut file = Summed { file: BufReader::with_capacity(1 << 20, file), sum: 0 };
-    if file.take::<8>().map_err(unread)? != MAGIC {
+    if file.array::<8>().map_err(unread)? != MAGIC {
         return Err(bad("it does not begin as an export"));
     }
     let mut report = ExportReport::default();
     loop {
-        let [op] = file.take::<1>().map_err(unread)?;
+        let [op] = file.array::<1>().map_err(unread)?;
         if op == END {
             break;
         }
-        let key = u32::from_be_bytes(file.take().map_err(unread)?);
-        let value = u32::from_be_bytes(file.take().map_err(unread)?);
-        if !matches!(op, PUT | DELETE) || u64::from(key) + u64::from(value) > length {
-            return Err(bad("a write in it is malformed"));
-        }
-        let key = file.take_vec(key).map_err(unread)?;
-        let value = file.take_vec(value).map_err(unread)?;
+        let write = writes::decode(op, &mut file, length).map_err(unread)?;
+        let write = write.ok_or_else(|| bad("a write in it is malformed"))?;
+        let value = write.value.as_deref().unwrap_or_default();
         report.writes += 1;
-        report.bytes += (key.len() + value.len()) as u64;
-        if key == keys::meta(COMMIT_SEQ) {
-            report.commit =
-                codec::decode_number(&value).map_err(|error| bad(&error.to_string()))?;
+        report.bytes += (write.key.len() + value.len()) as u64;
+        if *write.key == keys::meta(COMMIT_SEQ) {
+            report.commit = codec::decode_number(value).map_err(|error| bad(&error.to_string()))?;
         }
-        apply(Write { key: key.into(), value: (op == PUT).then_some(value.into()) })?;
+        apply(write)?;
     }
-    let writes = u64::from_be_bytes(file.take().map_err(unread)?);
+    let writes = u64::from_be_bytes(file.array().map_err(unread)?);
     let sum = file.sum;
-    if u32::from_be_bytes(file.take().map_err(unread)?) != sum || writes != report.writes {
+    if u32::from_be_bytes(file.array().map_err(unread)?) != sum || writes != report.writes {
         return Err(bad("its checksum is wrong"));
     }
     Ok(report)
@@ -203,18 +196,18 @@ struct Summed<R> {
 }
 
 impl<R: Read> Summed<R> {
-    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut bytes = [0; N];
-        self.file.read_exact(&mut bytes)?;
-        self.sum = crc32c::crc32c_append(self.sum, &bytes);
+        self.read_exact(&mut bytes)?;
         Ok(bytes)
     }
+}
 
-    fn take_vec(&mut self, length: u32) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; length as usize];
-        self.file.read_exact(&mut bytes)?;
-        self.sum = crc32c::crc32c_append(self.sum, &bytes);
-        Ok(bytes)
+impl<R: Read> Read for Summed<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(bytes)?;
+        self.sum = crc32c::crc32c_append(self.sum, &bytes[..read]);
+        Ok(read)
     }
 }
 
@@ -225,11 +218,4 @@ fn begins_as_export(path: &Path) -> bool {
 
 fn partial(path: &Path) -> PathBuf {
     path.with_added_extension("partial")
-}
-
-/// Makes the names in a directory durable.
-pub(super) fn sync_directory(directory: &Path) -> Result<(), Error> {
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    let synced = File::open(directory).and_then(|names| names.sync_all());
-    synced.map_err(|error| Error::io("sync", directory, error))
 }

@@ -98,6 +98,14 @@ impl<Main: Backend, Copy: Backend> Mirrored<Main, Copy> {
         Ok(0)
     }
 
+    fn with_copy(&self, deed: impl FnOnce(&Copy) -> Result<(), Error>) -> Result<(), Error> {
+        let done = self.lock().as_ref().map(deed);
+        match done {
+            Some(Err(error)) => self.lose(error),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
     fn lose(&self, error: Error) -> Result<(), Error> {
         let why = error.to_string();
         if self.required {
@@ -123,11 +131,7 @@ impl<Main: Backend, Copy: Backend> Mirrored<Main, Copy> {
 impl<Main: Backend, Copy: Backend> Backend for Mirrored<Main, Copy> {
     fn commit(&self, writes: &[Write<'_>]) -> Result<(), Error> {
         self.main.commit(writes)?;
-        let copied = self.lock().as_ref().map(|copy| copy.commit(writes));
-        match copied {
-            Some(Err(error)) => self.lose(error),
-            Some(Ok(())) | None => Ok(()),
-        }
+        self.with_copy(|copy| copy.commit(writes))
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
@@ -140,5 +144,10 @@ impl<Main: Backend, Copy: Backend> Backend for Mirrored<Main, Copy> {
 
     fn disk_bytes(&self) -> Result<u64, Error> {
         self.main.disk_bytes()
+    }
+
+    fn health(&self) -> Result<(), Error> {
+        self.main.health()?;
+        self.with_copy(Copy::health)
     }
 }

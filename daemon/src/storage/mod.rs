@@ -1,8 +1,10 @@
-//! Durable records in sled behind one committer; nothing else knows sled.
+//! Durable records in sled behind one committer and a write-ahead log; nothing else knows sled.
 //!
 //! A write is enqueued at once, in call order, and becomes durable in that order: whoever has seen a later
 //! write durable may rely on all earlier ones. Reads see enqueued writes, so read-modify-write needs no wait.
 
+mod ahead;
+mod applier;
 mod aside;
 mod backend;
 mod batch;
@@ -10,11 +12,14 @@ mod check;
 mod chunks;
 mod codec;
 mod commit;
+mod compact;
 mod config;
+mod disk;
 mod error;
 mod export;
 mod group;
 mod history;
+mod id;
 mod keys;
 mod kv;
 mod lock;
@@ -28,6 +33,7 @@ mod overlay;
 mod retention;
 mod schema;
 mod seal;
+mod seat;
 mod sled;
 mod space;
 mod stats;
@@ -36,8 +42,10 @@ mod table;
 mod tap;
 mod times;
 mod transfer;
+mod wal;
 mod watch;
 mod witness;
+mod writes;
 
 pub use crate::record;
 pub use aside::{GoOn, Step, Told, to_the_end};
@@ -45,6 +53,7 @@ pub use backend::Direction;
 pub use batch::Batch;
 pub use check::{CheckReport, Decode, LdkValue};
 pub use codec::{DecodeError, JOURNAL_KIND, Record};
+pub use compact::CompactReport;
 pub use config::Config;
 pub use error::Error;
 pub use export::ExportReport;

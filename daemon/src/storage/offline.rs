@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-
 use super::backend::Backend;
 use super::check::{Check, CheckReport, Decode};
-use super::export::{self, ExportReport, Exporter, sync_directory};
+use super::compact::CompactReport;
+use super::disk::sync_directory;
+use super::export::{self, ExportReport, Exporter};
 use super::lock::Lock;
 use super::open::{self, Guarded, behind, database, guarded, last_commit};
 use super::seal::Seal;
@@ -18,22 +18,13 @@ use super::{Error, schema, to_the_end};
 
 const CACHE_MIB: u64 = 64;
 
-/// What compaction gained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CompactReport {
-    /// Bytes on disk before.
-    pub before_bytes: u64,
-    /// Bytes on disk after.
-    pub after_bytes: u64,
-}
-
 /// Reads and verifies every record; `decode` decodes LDK's values as far as it knows them.
 ///
 /// # Errors
 ///
 /// Only what makes reading impossible; all else is in the report.
 pub fn check(directory: &Path, decode: &Decode<'_>) -> Result<CheckReport, Error> {
-    let Guarded { backend, witness, lock: _lock } = existing(directory)?;
+    let Guarded { lock: _lock, backend, witness } = existing(directory)?;
     let mut report = CheckReport::default();
     let commit = last_commit(&backend)?;
     if commit < witness.last() {
@@ -52,31 +43,20 @@ pub fn check(directory: &Path, decode: &Decode<'_>) -> Result<CheckReport, Error
 
 /// Measures the store.
 pub fn stats(directory: &Path) -> Result<StatsReport, Error> {
-    let Guarded { backend, lock: _lock, .. } = existing(directory)?;
+    let Guarded { lock: _lock, backend, .. } = existing(directory)?;
     stats::measure(&backend, None)
 }
 
 /// Writes the store anew without the space that old values left.
 pub fn compact(directory: &Path) -> Result<CompactReport, Error> {
-    let Guarded { backend, witness, lock: _lock } = existing(directory)?;
+    let Guarded { lock: _lock, backend, witness } = existing(directory)?;
     refuse_unsound(&backend, directory, witness.last())?;
-    let (old, new) = (database(directory), directory.join("sled.compacting"));
-    let copy = fresh(&new)?;
-    bring_in_step(&backend, &copy)?;
-    let before_bytes = backend.disk_bytes()?;
-    let after_bytes = copy.disk_bytes()?;
-    drop((backend, copy));
-    // One step, so that a kill leaves either the old database or the new one under the name.
-    renameat_with(CWD, &new, CWD, &old, RenameFlags::EXCHANGE)
-        .map_err(|error| Error::io("exchange", &new, error.into()))?;
-    sync_directory(directory)?;
-    fs::remove_dir_all(&new).map_err(|error| Error::io("delete", &new, error))?;
-    Ok(CompactReport { before_bytes, after_bytes })
+    backend.compact(&to_the_end)
 }
 
 /// Writes the whole store into one file.
 pub fn export(directory: &Path, file: &Path) -> Result<ExportReport, Error> {
-    let Guarded { backend, witness, lock: _lock } = existing(directory)?;
+    let Guarded { lock: _lock, backend, witness } = existing(directory)?;
     refuse_unsound(&backend, directory, witness.last())?;
     let mut export = Exporter::create(file)?;
     export.rows(&backend, |_| Ok(()))?;
@@ -105,7 +85,7 @@ pub fn import(file: &Path, directory: &Path) -> Result<ExportReport, Error> {
 ///
 /// Refuses a directory that has a store, and a mirror that is behind what the directory's witness has seen.
 pub fn restore(mirror: &Path, directory: &Path) -> Result<u64, Error> {
-    let Guarded { backend: copy, lock: _lock, .. } = existing(mirror)?;
+    let Guarded { lock: _lock, backend: copy, .. } = existing(mirror)?;
     Seal::verified(&copy, mirror)?;
     place(directory, |backend| bring_in_step(&copy, backend).map(|_| ()))
 }
@@ -146,7 +126,7 @@ fn fresh(path: &PathBuf) -> Result<Sled, Error> {
     Sled::open(path, CACHE_MIB)
 }
 
-fn refuse_unsound(backend: &Sled, directory: &Path, witnessed: u64) -> Result<(), Error> {
+fn refuse_unsound(backend: &dyn Backend, directory: &Path, witnessed: u64) -> Result<(), Error> {
     let found = last_commit(backend)?;
     if found < witnessed {
         return Err(behind(directory, found, &open::witness(directory)?));

@@ -8,23 +8,27 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::ahead::Ahead;
 use super::backend::{Backend, Direction, Span, Write};
 use super::commit::COMMIT_SEQ;
+use super::compact::delete_copy;
+use super::disk::sync_directory;
 use super::lock::Lock;
 use super::mirror::{MirrorStatus, Mirrored};
 use super::seal::Seal;
 use super::sled::Sled;
 use super::store::damaged;
 use super::witness::Witness;
-use super::{Config, Error, codec, keys, schema};
+use super::{Config, Error, codec, id, keys, schema};
 
 /// The name of a store's identity, which its copies share.
 const STORE_ID: &str = "store_id";
 
 /// A database with its guards, before anybody writes to it.
 pub(super) struct Guarded {
-    pub(super) backend: Sled,
+    pub(super) backend: Arc<Ahead<Sled>>,
     pub(super) witness: Witness,
+    /// Given back after the database is closed; take it out first, so that it goes last.
     pub(super) lock: Lock,
 }
 
@@ -35,7 +39,21 @@ pub(super) struct Sound {
     pub(super) last_commit: u64,
     pub(super) witness: Option<Witness>,
     pub(super) mirror: watch::Receiver<MirrorStatus>,
-    pub(super) held: Vec<Lock>,
+    pub(super) held: Held,
+}
+
+/// The database and its mirror with their locks; first come the databases, to be closed before.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) databases: Vec<Arc<Ahead<Sled>>>,
+    locks: Vec<Lock>,
+}
+
+impl Held {
+    fn add(&mut self, database: &Arc<Ahead<Sled>>, lock: Lock) {
+        self.databases.push(database.clone());
+        self.locks.push(lock);
+    }
 }
 
 /// The database within a data directory.
@@ -56,14 +74,18 @@ pub(super) fn guarded(directory: &Path, cache_mib: u64) -> Result<Guarded, Error
     if witness.last() > 0 && !database(directory).exists() {
         return Err(behind(directory, 0, &witness));
     }
-    let backend = Sled::open(&database(directory), cache_mib)?;
+    let backend = Arc::new(Ahead::open(&database(directory), cache_mib)?);
+    delete_copy(&database(directory))?;
+    sync_directory(directory)?;
     Ok(Guarded { backend, witness, lock })
 }
 
 /// Opens a data directory and its mirror for use.
 pub(super) fn sound(directory: &Path, config: &Config) -> Result<Sound, Error> {
-    let Guarded { backend, witness, lock } = guarded(directory, config.cache_mib)?;
-    let mut held = vec![lock];
+    // The locks go last, whatever happens.
+    let mut held = Held::default();
+    let Guarded { lock, backend, witness } = guarded(directory, config.cache_mib)?;
+    held.add(&backend, lock);
     let found = last_commit(&backend)?;
     if found < witness.last() {
         return Err(behind(directory, found, &witness));
@@ -71,13 +93,13 @@ pub(super) fn sound(directory: &Path, config: &Config) -> Result<Sound, Error> {
     let seal = Seal::verified(&backend, directory)?;
     let Some(mirror) = &config.mirror else {
         let mirror = watch::Sender::new(MirrorStatus::Off).subscribe();
-        return prepared(Arc::new(backend), seal, directory, Some(witness), mirror, held);
+        return prepared(backend, seal, directory, Some(witness), mirror, held);
     };
     if is_same_disk(directory, mirror) {
         tracing::warn!(mirror = %mirror.display(), "the mirror is on the same disk as the store");
     }
     let copy = guarded(mirror, 16).map(|copy| {
-        held.push(copy.lock);
+        held.add(&copy.backend, copy.lock);
         copy.backend
     });
     let mirrored = Mirrored::join(backend, copy, mirror, config)?;
@@ -92,16 +114,12 @@ pub(super) fn prepared(
     directory: &Path,
     witness: Option<Witness>,
     mirror: watch::Receiver<MirrorStatus>,
-    held: Vec<Lock>,
+    held: Held,
 ) -> Result<Sound, Error> {
     let empty = is_empty(&*backend)?;
     if store_id(&*backend)?.is_none() && empty {
-        let mut id = [0; 8];
-        getrandom::fill(&mut id).map_err(|error| {
-            Error::io("name the store in", directory, std::io::Error::other(error.to_string()))
-        })?;
-        backend
-            .commit(&[number(keys::meta(STORE_ID), u64::from_be_bytes(id)), schema::current()])?;
+        let id = id::fresh(directory)?;
+        backend.commit(&[number(keys::meta(STORE_ID), id), schema::current()])?;
     } else {
         schema::migrate(&*backend, directory)?;
     }

@@ -1,13 +1,15 @@
-//! Writes that are enqueued but not yet durable, as readers must already see them.
+//! Writes on their way into a backend, as readers must already see them.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::ControlFlow;
 
-use super::backend::{Direction, Span};
+use super::Error;
+use super::backend::{Backend, Direction, Span, Visit};
 use super::batch::Value;
 use super::group::Enqueued;
 
-/// The newest enqueued value of each key; none is a removal.
+/// The newest value of each key that is on its way; none is a removal.
 #[derive(Debug, Default)]
 pub(super) struct Overlay(BTreeMap<Vec<u8>, (u64, Option<Value>)>);
 
@@ -16,7 +18,7 @@ impl Overlay {
         self.0.insert(write.key.clone(), (write.number, write.value.clone()));
     }
 
-    /// Forgets writes that the backend now holds, unless a newer one of their key is enqueued.
+    /// Forgets writes that the backend now holds, unless a newer one of their key is on its way.
     pub(super) fn settle(&mut self, writes: Vec<Enqueued>) {
         for write in writes {
             if let Entry::Occupied(entry) = self.0.entry(write.key)
@@ -27,12 +29,12 @@ impl Overlay {
         }
     }
 
-    /// The enqueued value of a key; the outer none means that the backend's value holds.
+    /// The value of a key that is on its way; the outer none means that the backend's value holds.
     pub(super) fn get(&self, key: &[u8]) -> Option<Option<Value>> {
         self.0.get(key).map(|(_, value)| value.clone())
     }
 
-    /// The enqueued writes in a span, in the order of a scan.
+    /// The writes in a span, in the order of a scan.
     pub(super) fn within(
         &self,
         span: &Span,
@@ -49,4 +51,45 @@ impl Overlay {
             Direction::Backward => range.rev().map(copy).collect(),
         }
     }
+}
+
+/// Visits the rows of a span of `base` as they will be once it has the new ones, which are in the scan's order.
+///
+/// Take the new ones first: what settles meanwhile is then seen here, or there, or equal in both.
+pub(super) fn scan(
+    new: &[(Vec<u8>, Option<Value>)],
+    base: &dyn Backend,
+    span: &Span,
+    direction: Direction,
+    visit: &mut Visit<'_>,
+) -> Result<(), Error> {
+    let mut rows = new.iter().peekable();
+    let comes_before = |one: &[u8], other: &[u8]| match direction {
+        Direction::Forward => one < other,
+        Direction::Backward => one > other,
+    };
+    let mut broke = false;
+    base.scan(span, direction, &mut |key, stored| {
+        while let Some((new, value)) = rows.next_if(|(new, _)| comes_before(new, key)) {
+            if value.as_ref().is_some_and(|value| visit(new, value).is_break()) {
+                broke = true;
+                return ControlFlow::Break(());
+            }
+        }
+        let shown = match rows.next_if(|(new, _)| new == key) {
+            Some((_, Some(value))) => visit(key, value),
+            Some((_, None)) => ControlFlow::Continue(()),
+            None => visit(key, stored),
+        };
+        broke = shown.is_break();
+        shown
+    })?;
+    if !broke {
+        for (new, value) in rows {
+            if value.as_ref().is_some_and(|value| visit(new, value).is_break()) {
+                break;
+            }
+        }
+    }
+    Ok(())
 }

@@ -18,6 +18,7 @@ pub struct Sled {
     /// Our own descriptor of sled's log, to sync it.
     log: File,
     directory: PathBuf,
+    cache_mib: u64,
 }
 
 impl Sled {
@@ -42,15 +43,25 @@ impl Sled {
             Ok(Err(error)) => return Err(unopenable(error.to_string())),
             Err(panic) => return Err(unopenable(crate::tasks::panic_text(&*panic))),
         };
-        let path = directory.join("db");
+        let path = Self::file(directory);
         let log = File::open(&path).map_err(|error| Error::io("open", &path, error))?;
         // The files' names must survive too.
         log.sync_all().map_err(|error| Error::io("sync", &path, error))?;
         let names = File::open(directory).map_err(|error| Error::io("open", directory, error))?;
         names.sync_all().map_err(|error| Error::io("sync", directory, error))?;
-        let sled = Self { db, log, directory: directory.to_owned() };
+        let sled = Self { db, log, directory: directory.to_owned(), cache_mib };
         sled.assert_no_blobs()?;
         Ok(sled)
+    }
+
+    /// The file that a database in `directory` is in.
+    pub(super) fn file(directory: &Path) -> PathBuf {
+        directory.join("db")
+    }
+
+    /// How much memory its cache may take.
+    pub(super) fn cache_mib(&self) -> u64 {
+        self.cache_mib
     }
 
     /// sled never syncs the files in `blobs`; chunks keep values too short to get there.

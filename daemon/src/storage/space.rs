@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::Error;
+
 /// A disk with less free space than the margin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LowSpace {
@@ -59,6 +61,17 @@ impl SpaceWatch {
         Some(self.free_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes != u64::MAX)
     }
 
+    /// Whether so much more fits on the disk of a directory with the margin left free.
+    pub(super) fn check_room(&self, directory: &Path, bytes: u64) -> Result<(), Error> {
+        let needed_mib = (bytes >> 20).saturating_add(self.min_free_mib);
+        match free_on(directory).map(|(_, free_bytes)| free_bytes >> 20) {
+            Some(free_mib) if free_mib < needed_mib => {
+                Err(Error::NoRoom { directory: directory.to_owned(), needed_mib, free_mib })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Looks now; says so when the answer changes.
     pub(super) fn look(&self) {
         let free = self.directories.iter().filter_map(|directory| free_on(directory));
@@ -109,6 +122,7 @@ mod tests {
             let watch = SpaceWatch::new(vec![directory.path().to_owned()], min_free_mib);
             watch.look();
             assert_eq!(watch.low().borrow().is_some(), low);
+            assert_eq!(watch.check_room(directory.path(), 1).is_err(), low);
             assert!(watch.free_bytes().is_some_and(|bytes| bytes > 0));
         }
         let gone = SpaceWatch::new(vec![directory.path().join("gone")], u64::MAX);

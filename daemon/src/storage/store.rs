@@ -7,24 +7,22 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
-#[cfg(test)]
-use super::backend::Backend;
-use super::backend::{Direction, Span};
+use super::backend::{Backend, Direction, Span};
 use super::batch::{Batch, Value};
 use super::check::{Check, CheckReport, Decode};
 use super::chunks::{Chunked, Manifest};
 use super::codec::DecodeError;
 use super::commit::{Committer, Queue};
+use super::compact::CompactReport;
 use super::export::{ExportReport, Exporter};
 use super::group::Commit;
-use super::lock::Lock;
 use super::mirror::MirrorStatus;
-use super::open::{self, Sound};
+use super::open::{self, Held, Sound};
 #[cfg(test)]
 use super::seal::Seal;
 use super::space::{LowSpace, SpaceWatch};
 use super::stats::{self, Growth, StatsReport};
-use super::{Config, Error, GoOn, keys, schema};
+use super::{Config, Error, GoOn, keys, overlay, schema};
 
 /// All that the daemon keeps on disk, but for the seed; a handle.
 #[derive(Clone)]
@@ -35,7 +33,7 @@ struct Inner {
     committer: Mutex<Option<JoinHandle<()>>>,
     watches: Followed,
     /// Given back after the committer has ended.
-    _held: Vec<Lock>,
+    held: Held,
 }
 
 struct Followed {
@@ -68,7 +66,7 @@ impl Store {
         let directory = Path::new("test");
         let seal = Seal::verified(&*backend, directory)?;
         let mirror = watch::Sender::new(MirrorStatus::Off).subscribe();
-        let sound = open::prepared(backend, seal, directory, None, mirror, Vec::new())?;
+        let sound = open::prepared(backend, seal, directory, None, mirror, Held::default())?;
         Self::start(sound, SpaceWatch::new(Vec::new(), 0), directory)
     }
 
@@ -79,7 +77,7 @@ impl Store {
     }
 
     fn start(sound: Sound, space: SpaceWatch, directory: &Path) -> Result<Self, Error> {
-        let Sound { backend, seal, last_commit, witness, mirror, held } = sound;
+        let Sound { held, backend, seal, last_commit, witness, mirror } = sound;
         let chunked = Chunked::load(&*backend)?;
         let queue = Arc::new(Queue::new(backend, seal)?);
         let space = Arc::new(space);
@@ -92,7 +90,7 @@ impl Store {
             thread.map_err(|error| Error::io("start the committer of", directory, error))?;
         let committer = Mutex::new(Some(thread));
         let watches = Followed { mirror, low_space, space: followed };
-        Ok(Self(Arc::new(Inner { queue, committer, watches, _held: held })))
+        Ok(Self(Arc::new(Inner { queue, committer, watches, held })))
     }
 
     /// Enqueues a batch; its place in the order of all writes is that of this call.
@@ -188,6 +186,25 @@ impl Store {
         export.finish()
     }
 
+    /// Writes the database, and its mirror, anew without the space that old values left, while the daemon works; it
+    /// takes long, so call it off the runtime's workers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRoom`] where a second copy does not fit on the disk, [`Error::Busy`], and [`Error::GivenUp`] when
+    /// `go_on` breaks off.
+    pub fn compact(&self, go_on: &GoOn<'_>) -> Result<CompactReport, Error> {
+        let mut whole = CompactReport::default();
+        for database in &self.0.held.databases {
+            let needed_bytes = database.disk_bytes()?;
+            self.0.watches.space.check_room(database.directory(), needed_bytes)?;
+            let report = database.compact(go_on)?;
+            whole.before_bytes += report.before_bytes;
+            whole.after_bytes += report.after_bytes;
+        }
+        Ok(whole)
+    }
+
     /// Writes all that is enqueued and ends the committer; later writes are refused.
     pub fn close(&self) {
         self.0.close();
@@ -249,37 +266,8 @@ impl Store {
         mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let queue = &self.0.queue;
-        // Before the backend: what settles meanwhile is then seen here, or there, or equal in both.
         let enqueued = queue.enqueued_within(span, direction);
-        let mut enqueued = enqueued.iter().peekable();
-        let comes_before = |one: &[u8], other: &[u8]| match direction {
-            Direction::Forward => one < other,
-            Direction::Backward => one > other,
-        };
-        let mut broke = false;
-        queue.backend.scan(span, direction, &mut |key, stored| {
-            while let Some((new, value)) = enqueued.next_if(|(new, _)| comes_before(new, key)) {
-                if value.as_ref().is_some_and(|value| visit(new, value).is_break()) {
-                    broke = true;
-                    return ControlFlow::Break(());
-                }
-            }
-            let shown = match enqueued.next_if(|(new, _)| new == key) {
-                Some((_, Some(value))) => visit(key, value),
-                Some((_, None)) => ControlFlow::Continue(()),
-                None => visit(key, stored),
-            };
-            broke = shown.is_break();
-            shown
-        })?;
-        if !broke {
-            for (new, value) in enqueued {
-                if value.as_ref().is_some_and(|value| visit(new, value).is_break()) {
-                    break;
-                }
-            }
-        }
-        Ok(())
+        overlay::scan(&enqueued, &*queue.backend, span, direction, &mut visit)
     }
 
     pub(super) fn log_head(&self, prefix: &[u8]) -> Result<watch::Receiver<u64>, Error> {

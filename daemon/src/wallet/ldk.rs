@@ -12,6 +12,7 @@ use lightning::sign::ChangeDestinationSourceSync;
 use super::error::Error;
 use super::ledger::Destination;
 use super::{Wallet, coins};
+use crate::chain::{Answer, Offer};
 use crate::storage::Batch;
 
 /// An empty script signature's length (4 weight units), then the witness of a taproot key spend: the number
@@ -34,16 +35,32 @@ impl<B> Announcer<B> {
     pub fn new(wallet: Wallet, broadcaster: Arc<B>, onlooker: Onlooker) -> Self {
         Self { wallet, broadcaster, onlooker }
     }
-}
 
-impl<B: BroadcasterInterface> BroadcasterInterface for Announcer<B> {
-    fn broadcast_transactions(&self, txs: &[&Transaction]) {
+    fn announce(&self, txs: &[&Transaction]) {
         if let Err(error) = self.wallet.announce(txs) {
             // A claim with a deadline goes out in any case; the block that confirms it tells the wallet.
             tracing::error!(%error, "could not record what is broadcast");
         }
         txs.iter().for_each(|tx| (self.onlooker)(tx));
+    }
+}
+
+impl<B: BroadcasterInterface> BroadcasterInterface for Announcer<B> {
+    fn broadcast_transactions(&self, txs: &[&Transaction]) {
+        self.announce(txs);
         self.broadcaster.broadcast_transactions(txs);
+    }
+}
+
+impl<B: Offer> Offer for Announcer<B> {
+    fn offer(&self, transactions: Vec<Transaction>) -> Answer {
+        self.announce(&transactions.iter().collect::<Vec<_>>());
+        self.broadcaster.offer(transactions)
+    }
+
+    /// What was refused may have been displaced meanwhile: to see it once more would bring it back.
+    fn offer_again(&self, transactions: Vec<Transaction>) -> Answer {
+        self.broadcaster.offer_again(transactions)
     }
 }
 

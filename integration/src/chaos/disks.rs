@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::preload;
 use crate::daemon::Node;
+use crate::network::Network;
 
 /// A small ext4 on a loop device, unmounted when it is dropped.
 #[derive(Debug)]
@@ -79,6 +80,8 @@ pub enum Fault {
     Eio,
     /// As of a full one.
     Enospc,
+    /// They succeed, but each flush takes a second more.
+    Slow,
 }
 
 /// Fails a daemon's writes under one directory, on demand.
@@ -104,11 +107,24 @@ impl Faults {
         Ok(Self { switch })
     }
 
+    /// Starts a daemon of a network anew, on a disk that can fail.
+    pub async fn restart(network: &mut Network, node: usize) -> Result<Self> {
+        let scratch = network.folder("faults")?;
+        let node = &mut network.nodes[node];
+        node.stop().await?;
+        let state = node.state_dir();
+        let faults = Self::under(node, &state, &scratch)?;
+        node.launch().await?;
+        network.wait_usable().await?;
+        Ok(faults)
+    }
+
     /// From now on writes fail.
     pub fn begin(&self, fault: Fault) -> Result<()> {
         let word = match fault {
             Fault::Eio => "EIO",
             Fault::Enospc => "ENOSPC",
+            Fault::Slow => "SLOW",
         };
         // In one step: the daemon must not read half of it.
         let draft = self.switch.with_extension("draft");

@@ -1,5 +1,6 @@
 /* Preloaded into a daemon: while the file $FULMEN_FAULT_SWITCH is there, writes to files under
- * $FULMEN_FAULT_UNDER fail with the error that the file names, EIO or ENOSPC; as a dying or a full disk does it. */
+ * $FULMEN_FAULT_UNDER fail with the error that the file names, EIO or ENOSPC, as a dying or a full disk does it; with
+ * SLOW they succeed, but each flush takes a second more. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
+
+#define SLOW (-1)
 
 static int fault_of(int fd)
 {
@@ -32,6 +35,9 @@ static int fault_of(int fd)
         length = real_read(file, word, sizeof word - 1);
         close(file);
     }
+    errno = before;
+    if (strncmp(word, "SLOW", 4) == 0)
+        return SLOW;
     return strncmp(word, "ENOSPC", 6) == 0 ? ENOSPC : EIO;
 none:
     errno = before;
@@ -40,8 +46,12 @@ none:
 
 #define FAIL_OR(fd, call)                 \
     int fault = fault_of(fd);             \
-    if (fault) { errno = fault; return -1; } \
+    if (fault > 0) { errno = fault; return -1; } \
     return call
+
+#define FAIL_LATE_OR(fd, call)            \
+    if (fault_of(fd) == SLOW) sleep(1);   \
+    FAIL_OR(fd, call)
 
 #define REAL(name, ...) ((__VA_ARGS__) dlsym(RTLD_NEXT, name))
 
@@ -62,12 +72,12 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at)
 
 int fsync(int fd)
 {
-    FAIL_OR(fd, REAL("fsync", int (*)(int))(fd));
+    FAIL_LATE_OR(fd, REAL("fsync", int (*)(int))(fd));
 }
 
 int fdatasync(int fd)
 {
-    FAIL_OR(fd, REAL("fdatasync", int (*)(int))(fd));
+    FAIL_LATE_OR(fd, REAL("fdatasync", int (*)(int))(fd));
 }
 
 int sync_file_range(int fd, off64_t from, off64_t count, unsigned flags)

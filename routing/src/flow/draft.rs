@@ -114,7 +114,7 @@ impl Draft {
             let found = match seek {
                 Seek::Cheapest => {
                     let want = piece.min(rest_msat);
-                    cheapest(field, &task.weights, want, limits, &[], 1.0, bench)
+                    cheapest(field, &task.weights, want, limits, None, bench)
                 }
                 Seek::Widest => widest(field, rest_msat, limits, bench),
             };

@@ -9,11 +9,10 @@
 
 use crate::cost::tune;
 use crate::path::field::Field;
-use crate::path::potentials;
 use crate::path::walk::Workbench;
 
 use super::draft::{Draft, Seek};
-use super::propose::{Task, parts, terms};
+use super::propose::{Task, bounds, parts, terms};
 use super::quanta::Quanta;
 use super::solve::{Sent, send};
 
@@ -68,9 +67,7 @@ fn coarse(
         }
         last = count;
         let quantum = (query.amount_msat + query.amount_msat / MARGIN).div_ceil(count);
-        let bounds =
-            potentials::build(field, &task.weights, quantum, &mut bench.heap, &mut bench.visits);
-        let Some(mut bounds) = bounds else { continue };
+        let Some(mut bounds) = bounds(field, task, quantum, bench) else { continue };
         quanta.begin(field.edges(), quantum);
         let sent = send(field, &terms(task), count, &mut bounds, quanta, bench);
         let paths = quanta.cut(field);

@@ -63,9 +63,10 @@ pub(crate) fn risk(
 
 /// What taking the last quantum off an edge gives back.
 pub(crate) fn refund(field: &Field<'_>, weights: &Weights, quanta: &Quanta, number: u32) -> f32 {
-    let edge = field.edge(number);
+    let edge = field.terms(number);
+    let capacity = edge.capacity(field);
     let carried = u64::from(quanta.on(number));
-    let nats = |n: u64| field.nats(edge.link, edge.capacity_msat, n * quanta.size_msat);
+    let nats = |n: u64| field.nats(edge.link, capacity, n * quanta.size_msat);
     let risk = (nats(carried) - if carried > 1 { nats(carried - 1) } else { 0.0 }).max(0.0);
     let base = if carried > 1 { 0 } else { edge.base_msat };
     sure_cost(weights, quanta.size_msat, base, edge.ppm, edge.cltv_delta) + weights.lambda * risk

@@ -3,7 +3,7 @@
 use crate::cost::{Weights, tune};
 use crate::path::dijkstra::cheapest;
 use crate::path::field::Field;
-use crate::path::potentials;
+use crate::path::potentials::{Bars, Scope, build};
 use crate::path::walk::{Limits, Workbench};
 use crate::query::Query;
 
@@ -33,23 +33,23 @@ pub(crate) fn propose(
     quanta: &mut Quanta,
 ) -> Result<Vec<Draft>, u64> {
     let query = task.query;
-    if let Some((kept, scale)) = task.kept
-        && let Some(edges) =
-            cheapest(field, &task.weights, query.amount_msat, task.limits, kept, scale, bench)
+    let single = |field: &Field<'_>, kept, bench: &mut Workbench| {
+        cheapest(field, &task.weights, query.amount_msat, task.limits, kept, bench)
+    };
+    if task.kept.is_some()
+        && let Some(edges) = single(field, task.kept, bench)
         && let Some(draft) = whole(field, task, &edges)
     {
         return Ok(vec![draft]);
     }
     if query.max_parts < 2 {
-        let edges = cheapest(field, &task.weights, query.amount_msat, task.limits, &[], 1.0, bench);
+        let edges = single(field, None, bench);
         return Ok(edges.and_then(|edges| whole(field, task, &edges)).into_iter().collect());
     }
     let mut drafts = Vec::new();
     let count = tune::QUANTA.min((query.max_parts as f32 * tune::FIRST_PARTS).ceil() as u64).max(1);
     let quantum = query.amount_msat.div_ceil(count);
-    let bounds =
-        potentials::build(field, &task.weights, quantum, &mut bench.heap, &mut bench.visits);
-    if let Some(edges) = single(field, task, bounds.as_deref(), quantum, bench) {
+    if let Some(edges) = single(field, None, bench) {
         if let Some(draft) = whole(field, task, &edges) {
             return Ok(vec![draft]);
         }
@@ -64,6 +64,7 @@ pub(crate) fn propose(
             return Ok(drafts);
         }
     }
+    let bounds = bounds(field, task, quantum, bench);
     // First spread over many channels, so that one round tries many; then as it has to be.
     let mut spread = false;
     if let Some(mut bounds) =
@@ -114,20 +115,15 @@ pub(super) fn terms<'t>(task: &'t Task<'_>) -> Terms<'t> {
     }
 }
 
-fn single(
+/// Returns the potentials of a flow in such quanta, or `None` where not even one finds a way.
+pub(super) fn bounds(
     field: &Field<'_>,
     task: &Task<'_>,
-    bounds: Option<&[f32]>,
     quantum: u64,
     bench: &mut Workbench,
-) -> Option<Vec<u32>> {
-    let amount = task.query.amount_msat;
-    // Costs of the whole are about those of a quantum times their number; a little less is on the safe side.
-    let scale = (amount as f32 / quantum as f32) * 0.9;
-    match bounds {
-        Some(bounds) => cheapest(field, &task.weights, amount, task.limits, bounds, scale, bench),
-        None => cheapest(field, &task.weights, amount, task.limits, &[], 1.0, bench),
-    }
+) -> Option<Vec<f32>> {
+    let scope = Scope { least_msat: quantum, most_msat: quantum, bars: Bars::Caution };
+    build(field, &task.weights, scope, &mut bench.sides, &mut bench.visits)
 }
 
 /// Sends the flow, in finer quanta where coarser ones find no way.
@@ -156,13 +152,7 @@ fn refined(
         // What found no way in one piece is sent in four, with what is under way still rerouted.
         quanta.refine(4);
         count *= 4;
-        bounds = potentials::build(
-            field,
-            &task.weights,
-            quanta.size_msat,
-            &mut bench.heap,
-            &mut bench.visits,
-        );
+        bounds = self::bounds(field, task, quanta.size_msat, bench);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A flow in whole quanta: how many each edge carries.
 
-use crate::path::field::{CARRIES, Field};
+use crate::path::field::{CARRIES, Edge, Field};
 
 /// A flow on the field.
 #[derive(Clone, Debug, Default)]
@@ -13,8 +13,8 @@ pub(crate) struct Quanta {
     pub spread: u64,
     /// Quanta by edge number.
     on: Vec<u16>,
-    /// Edges that carry something: (source, edge).
-    carrying: Vec<(u32, u32)>,
+    /// Edges that carry something: their ends and number.
+    carrying: Vec<([u32; 2], u32)>,
 }
 
 impl Quanta {
@@ -47,15 +47,21 @@ impl Quanta {
 
     /// Returns the edges that carry something out of a node.
     pub(crate) fn out_of(&self, node: u32) -> impl Iterator<Item = u32> + '_ {
-        self.carrying.iter().filter(move |&&(source, _)| source == node).map(|&(_, edge)| edge)
+        self.carrying.iter().filter(move |(ends, _)| ends[0] == node).map(|&(_, edge)| edge)
+    }
+
+    /// Returns the edges that carry something to a node.
+    pub(crate) fn into(&self, node: u32) -> impl Iterator<Item = u32> + '_ {
+        self.carrying.iter().filter(move |(ends, _)| ends[1] == node).map(|&(_, edge)| edge)
     }
 
     /// Puts one more quantum on an edge.
     pub(crate) fn add(&mut self, field: &mut Field<'_>, edge: u32) {
-        let source = field.edge(edge).source;
         if self.on[edge as usize] == 0 {
-            self.carrying.push((source, edge));
-            field.scratch.flags[source as usize] |= CARRIES;
+            let Edge { source, target, .. } = field.edge(edge);
+            let ends = [source, target];
+            self.carrying.push((ends, edge));
+            ends.iter().for_each(|&end| field.scratch.flags[end as usize] |= CARRIES);
         }
         self.on[edge as usize] += 1;
     }
@@ -84,7 +90,7 @@ impl Quanta {
                 paths.push((path, width));
             }
         }
-        let left: Vec<(u32, u32)> = self.carrying.clone();
+        let left = self.carrying.clone();
         left.iter().for_each(|&(_, edge)| self.take(edge, u16::MAX));
         field.scratch.flags.iter_mut().for_each(|flags| *flags &= !CARRIES);
         paths

@@ -7,14 +7,25 @@
 //!
 //! Arcs with negative cost are searched with node potentials (Edmonds & Karp 1972, Tomizawa 1971):
 //! `cost(u -> v) + p(u) - p(v) >= 0` on every residual arc. The first potentials are the payer's lower
-//! bounds, so the first search already looks the right way; after a search that settled the payer at
-//! distance `D`, every settled `v` at distance `d(v)` has `p(v) += D - d(v)`, which keeps the invariant
-//! and makes every arc of the path, and so its reverse, cost nothing. Only settled nodes are touched.
+//! bounds, so the first search already looks the right way. Every search goes from both ends, as that for
+//! the bounds does ([`potentials`](crate::path::potentials), with the proof), in reduced costs: it finds a
+//! path of length `D`, all distances `f(v) < F` from the payer and all `b(v) < B` to the payee, `F + B = D`.
+//! These are bounds again, and added to the potentials they keep the invariant and make every arc of the
+//! path, and so its reverse, cost nothing. Less the same `F` for all,
+//!
+//! ```text
+//! p(v) += f(v) - F   where f(v) < F
+//! p(v) += B - b(v)   where b(v) < B
+//! ```
+//!
+//! so only nodes within the radii are touched: few, whichever end it is near which the last path filled up.
 //! Where the pieces are not convex an arc can come out a little negative: it is taken as zero.
 
 use crate::cost::{Weights, tune};
-use crate::path::field::{CARRIES, Field};
+use crate::path::field::{Arc, CARRIES, Field};
 use crate::path::labels::{Label, ROOT};
+use crate::path::reach::Reach;
+use crate::path::terms::Terms as Asked;
 use crate::path::walk::{Limits, Workbench};
 
 use super::linear::{refund, risk, sure_cost};
@@ -53,46 +64,47 @@ pub(crate) fn send(
     quanta: &mut Quanta,
     bench: &mut Workbench,
 ) -> Sent {
-    let mut settled: Vec<u32> = Vec::new();
     let mut sent = 0;
     while sent < count {
-        settled.clear();
         if bench.visits >= terms.max_visits {
             return Sent::Part(sent);
         }
-        if !search(field, terms, potentials, quanta, bench, &mut settled) {
-            let cut = cut_msat(field, bench, &settled);
+        let residual = Residual { field, terms, quanta, potentials };
+        let Some((path, radii)) = residual.search(bench) else {
+            let cut = cut_msat(field, bench);
             return if cut < terms.amount_msat { Sent::Cut(cut) } else { Sent::Part(sent) };
-        }
-        let distance = bench.labels.get(field.payer).map_or(0.0, |label| label.cost);
-        for &node in &settled {
-            if let Some(label) = bench.labels.get(node) {
-                potentials[node as usize] += (distance - label.cost).max(0.0);
-            }
-        }
-        sent += augment(field, terms, count - sent, quanta, bench);
+        };
+        let [front, back] = &bench.reaches;
+        front.within(radii[0], |node, rest| potentials[node as usize] -= rest);
+        back.within(radii[1], |node, rest| potentials[node as usize] += rest);
+        sent += augment(field, terms, count - sent, quanta, &path);
     }
     Sent::All
 }
 
-/// Returns how much can pass, whatever the flow, from nodes the search did not reach to those it did. The
-/// search ended without meeting the payer, so all of the payment has to pass there.
-fn cut_msat(field: &Field<'_>, bench: &Workbench, settled: &[u32]) -> u64 {
-    let reached = |node: u32| bench.labels.get(node).is_some_and(|label| label.settled);
+/// Returns how much can pass, whatever the flow, between the nodes that one side of the search reached and
+/// all others. It ended without meeting the other side, so all of the payment has to pass there.
+fn cut_msat(field: &Field<'_>, bench: &Workbench) -> u64 {
+    let [front, back] = &bench.reaches;
     let mut sum = 0u64;
-    for &node in settled {
-        let row =
-            if (node as usize) < field.view.node_count() { field.view.row(node) } else { 0..0 };
-        for place in row.chain(field.extras_to(node)) {
-            let edge = field.edge(place);
-            let open = edge.htlc_max_msat > 0
-                && edge.source != field.payer_in_view
-                && !reached(edge.source)
-                && !field.closed(edge.source)
-                && (node != field.payee || field.may_end(place));
-            if open {
-                sum = sum.saturating_add(field.bound(&edge));
-            }
+    let mut count = |reach: &Reach, node: u32, edge: u32| {
+        let edge = field.edge(edge);
+        if edge.htlc_max_msat > 0 && !reach.labels.settled(node) && !field.closed(node) {
+            sum = sum.saturating_add(field.bound(&edge));
+        }
+    };
+    if back.heap.is_empty() {
+        for &node in &back.settled {
+            field.each_into(node, |source, arc| count(back, source, arc.edge(field)));
+        }
+    } else {
+        for &node in &front.settled {
+            field.each_out_of(node, |target, arc| {
+                let edge = arc.edge(field);
+                if field.may_enter(target, edge) {
+                    count(front, target, edge);
+                }
+            });
         }
     }
     sum
@@ -105,14 +117,13 @@ fn augment(
     terms: &Terms<'_>,
     most: u64,
     quanta: &mut Quanta,
-    bench: &Workbench,
+    path: &[u32],
 ) -> u64 {
-    let path = bench.labels.trace(field.payer, field.payee);
     let straight = path.iter().all(|via| via & BACKWARD == 0);
-    let first = if straight { next_cost(field, terms.weights, quanta, &path) } else { None };
+    let first = if straight { next_cost(field, terms.weights, quanta, path) } else { None };
     let mut pushed = 0;
     loop {
-        for &via in &path {
+        for &via in path {
             if via & BACKWARD != 0 {
                 quanta.take(via & !BACKWARD, 1);
             } else {
@@ -121,7 +132,7 @@ fn augment(
         }
         pushed += 1;
         let (Some(first), true) = (first, pushed < most) else { return pushed };
-        match next_cost(field, terms.weights, quanta, &path) {
+        match next_cost(field, terms.weights, quanta, path) {
             Some(next) if next <= first * (1.0 + tune::SLACK) => {}
             _ => return pushed,
         }
@@ -140,146 +151,177 @@ fn next_cost(field: &Field<'_>, weights: &Weights, quanta: &Quanta, path: &[u32]
     Some(sum)
 }
 
-/// Searches the residual graph from the payee to the payer, in reduced costs; lists what it settled.
-fn search(
-    field: &Field<'_>,
-    terms: &Terms<'_>,
-    potentials: &[f32],
-    quanta: &Quanta,
-    bench: &mut Workbench,
-    settled: &mut Vec<u32>,
-) -> bool {
-    let (weights, limits, quantum) = (terms.weights, terms.limits, quanta.size_msat);
-    let Workbench { labels, heap, visits } = bench;
-    labels.begin(field.nodes);
-    heap.clear();
-    labels.set(field.payee, Label { via: ROOT, cltv: limits.final_cltv, ..Label::default() });
-    heap.push(0.0, field.payee);
-
-    while let Some((_, node)) = heap.pop() {
-        let Some(&label) = labels.get(node) else { return false };
-        if label.settled {
-            continue;
-        }
-        labels.settle(node);
-        if node == field.payer {
-            return true;
-        }
-        settled.push(node);
-        *visits += 1;
-        if label.hops >= limits.max_hops {
-            continue;
-        }
-        let here = potentials[node as usize];
-        let mut relax = |edge: &Offer| {
-            // The cheapest tests first: most neighbours are settled or reached for less.
-            let best = labels.to_beat(edge.from).min(labels.to_beat(field.payer));
-            let cltv = label.cltv.saturating_add(edge.cltv_delta);
-            if label.cost >= best || cltv > limits.max_cltv {
-                return;
-            }
-            let base = if quanta.on(edge.via & !BACKWARD) == 0 { edge.base_msat } else { 0 };
-            let sure = || sure_cost(weights, quantum, base, edge.ppm, edge.cltv_delta);
-            let cost = edge.refund.map_or_else(sure, |refund| -refund);
-            let step = cost + potentials[edge.from as usize] - here;
-            if edge.link.is_some() && label.cost + step >= best {
-                return;
-            }
-            let risk = match edge.link {
-                None => Some(0.0),
-                Some((link, capacity)) => {
-                    let announced = || field.view.capacity_msat(link >> 1);
-                    let capacity = capacity.unwrap_or_else(announced);
-                    risk(field, quanta, edge.via, link, capacity, edge.htlc_max_msat)
-                }
-            };
-            let Some(risk) = risk else { return };
-            let cost = label.cost + (step + weights.lambda * risk).max(0.0);
-            if cost < best && cost.is_finite() {
-                let (via, hops) = (edge.via, label.hops + 1);
-                labels.set(
-                    edge.from,
-                    Label { cost, via, next: node, cltv, hops, ..Label::default() },
-                );
-                heap.push(cost, edge.from);
-            }
-        };
-        let at_payee = node == field.payee;
-        if (node as usize) < field.view.node_count() {
-            for place in field.view.row(node) {
-                let slot = &field.view.slots[place as usize];
-                if quantum > slot.htlc_max_msat
-                    || quantum < u64::from(slot.htlc_min_msat)
-                    || slot.source == field.payer_in_view
-                    || field.closed(slot.source)
-                    || potentials[slot.source as usize] == f32::INFINITY
-                    || (at_payee && !field.may_end(place))
-                    || (slot.htlc_min_msat == u32::MAX && quantum < field.view.htlc_min_msat(slot))
-                {
-                    continue;
-                }
-                relax(&Offer {
-                    from: slot.source,
-                    via: place,
-                    refund: None,
-                    base_msat: slot.base_msat,
-                    ppm: slot.ppm,
-                    cltv_delta: u32::from(slot.cltv_delta),
-                    link: Some((slot.link, None)),
-                    htlc_max_msat: slot.htlc_max_msat,
-                });
-            }
-        }
-        for place in field.extras_to(node) {
-            let edge = field.edge(place);
-            if quantum > edge.htlc_max_msat
-                || quantum < edge.htlc_min_msat
-                || field.closed(edge.source)
-                || (at_payee && !field.may_end(place))
-                || (label.via != ROOT && field.edge(label.via & !BACKWARD).scid == edge.scid)
-            {
-                continue;
-            }
-            relax(&Offer {
-                from: edge.source,
-                via: place,
-                refund: None,
-                base_msat: edge.base_msat,
-                ppm: edge.ppm,
-                cltv_delta: edge.cltv_delta,
-                link: Some((edge.link, Some(edge.capacity_msat))),
-                htlc_max_msat: edge.htlc_max_msat,
-            });
-        }
-        if field.scratch.flags[node as usize] & CARRIES != 0 {
-            for place in quanta.out_of(node) {
-                relax(&Offer {
-                    from: field.edge(place).target,
-                    via: place | BACKWARD,
-                    refund: Some(refund(field, weights, quanta, place)),
-                    base_msat: 0,
-                    ppm: 0,
-                    cltv_delta: 0,
-                    link: None,
-                    htlc_max_msat: u64::MAX,
-                });
-            }
-        }
-    }
-    false
+/// The residual graph of a flow, in reduced costs.
+struct Residual<'a, 'v> {
+    field: &'a Field<'v>,
+    terms: &'a Terms<'a>,
+    quanta: &'a Quanta,
+    potentials: &'a [f32],
 }
 
-/// An arc of the residual graph that leads to the node at hand.
-struct Offer {
-    from: u32,
-    /// The edge, with [`BACKWARD`] where it is taken off.
-    via: u32,
-    /// What it gives back, where it is taken off.
-    refund: Option<f32>,
-    base_msat: u32,
-    ppm: u32,
-    cltv_delta: u32,
-    /// Where its risk is looked up: link and capacity, which is the view's where it is not given.
-    link: Option<(u32, Option<u64>)>,
-    htlc_max_msat: u64,
+/// What a search has found so far.
+struct Found {
+    path: Vec<u32>,
+    /// Its length.
+    whole: f32,
+}
+
+impl Residual<'_, '_> {
+    /// Returns the shortest path, and the radii within which the distances from either end are known.
+    fn search(&self, bench: &mut Workbench) -> Option<(Vec<u32>, [f32; 2])> {
+        let field = self.field;
+        let Workbench { reaches: [front, back], visits, .. } = bench;
+        front.begin(field.nodes, field.payer, Label::default());
+        let root = Label { cltv: self.terms.limits.final_cltv, ..Label::default() };
+        back.begin(field.nodes, field.payee, root);
+        let mut found = Found { path: Vec::new(), whole: f32::INFINITY };
+        let mut forth = true;
+        let (near, far) = loop {
+            let (near, far) = (front.radius(), back.radius());
+            if near + far >= found.whole || (near + far).is_infinite() {
+                break (near, far);
+            }
+            forth = front.work <= back.work;
+            let (reach, other, radius) =
+                if forth { (&mut *front, &*back, far) } else { (&mut *back, &*front, near) };
+            if let Some(node) = reach.settle_next(field) {
+                *visits += 1;
+                self.leave(node, forth, reach, other, radius, &mut found);
+            }
+        };
+        let radius = if forth { found.whole - far } else { near };
+        found.whole.is_finite().then_some((found.path, [radius, found.whole - radius]))
+    }
+
+    /// Goes on from a node that was just settled: along the arcs out of it, or against those that lead to it.
+    fn leave(
+        &self,
+        node: u32,
+        forth: bool,
+        reach: &mut Reach,
+        other: &Reach,
+        radius: f32,
+        found: &mut Found,
+    ) {
+        let (field, quanta, weights) = (self.field, self.quanta, self.terms.weights);
+        let label = *reach.labels.get(node);
+        if label.hops >= self.terms.limits.max_hops {
+            return;
+        }
+        let here = self.potentials[node as usize];
+        let sign = if forth { 1.0 } else { -1.0 };
+        let ahead = |next: u32| sign * (here - self.potentials[next as usize]);
+        let way = |via: u32, cost: f32, cltv_delta: u32| Label {
+            cost,
+            via,
+            next: node,
+            cltv: label.cltv.saturating_add(cltv_delta),
+            hops: label.hops + 1,
+            ..Label::default()
+        };
+        let along = |next: u32, arc: Arc| {
+            // The cheapest test first: most neighbours have a better way or lie beyond what was found.
+            let below = reach.labels.to_beat(next).min(found.whole - radius);
+            let ahead = ahead(next);
+            if label.cost + (ahead + weights.hop).max(0.0) >= below || field.closed(next) {
+                return;
+            }
+            let edge = arc.edge(field);
+            if !field.may_enter(if forth { next } else { node }, edge)
+                || same_channel(field, edge, label.via)
+            {
+                return;
+            }
+            let asked = field.terms(edge);
+            if let Some(cost) = self.price(edge, &asked, label.cost, ahead, below) {
+                self.arrive(next, way(edge, cost, asked.cltv_delta), forth, reach, other, found);
+            }
+        };
+        if forth {
+            field.each_out_of(node, along);
+        } else {
+            field.each_into(node, along);
+        }
+        if field.scratch.flags[node as usize] & CARRIES == 0 {
+            return;
+        }
+        let mut off = |next: u32, edge: u32| {
+            let below = reach.labels.to_beat(next).min(found.whole - radius);
+            let step = ahead(next) - refund(field, weights, quanta, edge);
+            let cost = label.cost + step.max(0.0);
+            if cost < below {
+                self.arrive(next, way(edge | BACKWARD, cost, 0), forth, reach, other, found);
+            }
+        };
+        if forth {
+            quanta.into(node).for_each(|edge| off(field.edge(edge).source, edge));
+        } else {
+            quanta.out_of(node).for_each(|edge| off(field.edge(edge).target, edge));
+        }
+    }
+
+    /// Returns the cost of a way with one more quantum on one more edge, or `None` where it does not fit or that
+    /// is not less than `below`.
+    #[inline]
+    fn price(&self, edge: u32, asked: &Asked, cost: f32, ahead: f32, below: f32) -> Option<f32> {
+        let (field, quanta, weights) = (self.field, self.quanta, self.terms.weights);
+        let quantum = quanta.size_msat;
+        if quantum > asked.htlc_max_msat || quantum < asked.htlc_min_msat {
+            return None;
+        }
+        let base = if quanta.on(edge) == 0 { asked.base_msat } else { 0 };
+        let step = ahead + sure_cost(weights, quantum, base, asked.ppm, asked.cltv_delta);
+        if cost + step >= below || quantum < asked.least(field) {
+            return None;
+        }
+        let capacity = asked.capacity(field);
+        let risk = risk(field, quanta, edge, asked.link, capacity, asked.htlc_max_msat)?;
+        let through = cost + (step + weights.lambda * risk).max(0.0);
+        (through < below).then_some(through)
+    }
+
+    /// Labels a node, and looks whether the ways from both ends make a path there.
+    fn arrive(
+        &self,
+        node: u32,
+        label: Label,
+        forth: bool,
+        reach: &mut Reach,
+        other: &Reach,
+        found: &mut Found,
+    ) {
+        let limits = self.terms.limits;
+        if label.cltv > limits.max_cltv {
+            return;
+        }
+        reach.labels.set(node, label);
+        reach.heap.push(label.cost, node);
+        if !other.labels.reached(node) {
+            return;
+        }
+        let rest = other.labels.get(node);
+        let whole = label.cost + rest.cost;
+        if whole >= found.whole
+            || label.cltv.saturating_add(rest.cltv) > limits.max_cltv
+            || label.hops + rest.hops > limits.max_hops
+            || same_channel(self.field, label.via, rest.via)
+        {
+            return;
+        }
+        let (front, back) = if forth { (&*reach, other) } else { (other, &*reach) };
+        let mut path = front.labels.trace(node);
+        path.reverse();
+        path.extend(back.labels.trace(node));
+        *found = Found { path, whole };
+    }
+}
+
+/// Returns whether two edges that meet are one channel: the payer's own stand in the graph, too.
+fn same_channel(field: &Field<'_>, one: u32, two: u32) -> bool {
+    let slots = field.view.slots.len() as u32;
+    if one == ROOT || two == ROOT {
+        return false;
+    }
+    let (one, two) = (one & !BACKWARD, two & !BACKWARD);
+    (one >= slots || two >= slots) && field.edge(one).scid == field.edge(two).scid
 }

@@ -7,21 +7,28 @@ use crate::cost::{Weights, checked_fee};
 
 use super::field::{Field, hopeless};
 use super::labels::Label;
-use super::walk::{Limits, Measure, Terms, Workbench, walk};
+use super::potentials::{Bars, Scope, build};
+use super::terms::Terms;
+use super::walk::{Limits, Measure, Workbench, walk};
 
 /// Returns the edges of the cheapest path from payer to payee that delivers `amount_msat`, or `None`.
 ///
-/// `potentials[v]` times `scale` is a lower bound of the cost from the payer to `v`; empty for none.
+/// Where bounds are kept, each times the scale is a lower bound of the cost from the payer to a node.
 pub(crate) fn cheapest(
     field: &Field<'_>,
     weights: &Weights,
     amount_msat: u64,
     limits: &Limits,
-    potentials: &[f32],
-    scale: f32,
+    kept: Option<(&[f32], f32)>,
     bench: &mut Workbench,
 ) -> Option<Vec<u32>> {
     let most_msat = amount_msat.saturating_add(limits.max_fee_msat);
+    let scope = Scope { least_msat: amount_msat, most_msat, bars: Bars::Hopeless };
+    let fresh = match kept {
+        Some(_) => Vec::new(),
+        None => build(field, weights, scope, &mut bench.sides, &mut bench.visits)?,
+    };
+    let (potentials, scale) = kept.unwrap_or((&fresh, 1.0));
     let price = Price { field, weights, most_msat, potentials, scale };
     walk(field, &price, amount_msat, limits, bench)
 }
@@ -38,7 +45,7 @@ struct Price<'a, 'v> {
 impl Measure for Price<'_, '_> {
     #[inline]
     fn bound(&self, node: u32) -> f32 {
-        self.potentials.get(node as usize).map_or(0.0, |&bound| bound * self.scale)
+        self.potentials[node as usize] * self.scale
     }
 
     #[inline]

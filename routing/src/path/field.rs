@@ -11,12 +11,14 @@ use crate::liquidity::Range;
 use crate::liquidity::decay::{Case, Cases};
 use crate::liquidity::probability::{HOPELESS, Prior, nats_of};
 
+use super::terms::Terms;
+
 /// The node must not be entered.
 pub(crate) const CLOSED: u8 = 1;
-/// Extra edges lead to the node.
+/// Extra edges lead to the node or out of it.
 pub(crate) const EXTRAS: u8 = 2;
 
-/// A flow in the making leaves the node.
+/// A flow in the making leaves the node or arrives there.
 pub(crate) const CARRIES: u8 = 4;
 
 /// A directed edge with all that is said of it.
@@ -99,7 +101,25 @@ pub(crate) struct Scratch {
     /// The link of each entry of `known`.
     pub links: Vec<u32>,
     pub extra: Vec<Edge>,
+    /// Extra edges by the node they lead to.
     pub extra_at: Vec<(u32, u32)>,
+    /// Extra edges by the node they lead out of.
+    pub extra_from: Vec<(u32, u32)>,
+}
+
+/// Where an edge is found from one of its ends; its number costs a look elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arc {
+    place: u32,
+    /// The edge is the twin of the one at the place.
+    flipped: bool,
+}
+
+impl Arc {
+    #[inline]
+    pub(crate) fn edge(self, field: &Field<'_>) -> u32 {
+        if self.flipped { field.view.twin(self.place) } else { self.place }
+    }
 }
 
 /// The graph as this query sees it.
@@ -150,12 +170,59 @@ impl Field<'_> {
         }
     }
 
+    /// Returns what an edge asks.
+    #[inline]
+    pub(crate) fn terms(&self, edge: u32) -> Terms {
+        match self.view.slots.get(edge as usize) {
+            Some(slot) => Terms::of_slot(slot),
+            None => Terms::of_edge(&self.scratch.extra[edge as usize - self.view.slots.len()]),
+        }
+    }
+
     /// Returns the numbers of the extra edges that lead to a node.
     pub(crate) fn extras_to(&self, node: u32) -> impl Iterator<Item = u32> + '_ {
-        let flagged = self.scratch.flags[node as usize] & EXTRAS != 0;
-        let from = self.scratch.extra_at.partition_point(|&(to, _)| to < node);
-        let rest = if flagged { &self.scratch.extra_at[from..] } else { &[] };
-        rest.iter().take_while(move |&&(to, _)| to == node).map(|&(_, edge)| edge)
+        self.extras(&self.scratch.extra_at, node)
+    }
+
+    fn extras<'s>(&self, by: &'s [(u32, u32)], node: u32) -> impl Iterator<Item = u32> + 's {
+        let by = if self.scratch.flags[node as usize] & EXTRAS != 0 { by } else { &[] };
+        let from = by.partition_point(|&(end, _)| end < node);
+        by[from..].iter().take_while(move |&&(end, _)| end == node).map(|&(_, edge)| edge)
+    }
+
+    /// Tells of every edge that leads to a node and may be used, and where it comes from.
+    #[inline]
+    pub(crate) fn each_into(&self, node: u32, mut tell: impl FnMut(u32, Arc)) {
+        if (node as usize) < self.view.node_count() {
+            for place in self.view.row(node) {
+                let source = self.view.slots[place as usize].source;
+                if source != self.payer_in_view && self.may_enter(node, place) {
+                    tell(source, Arc { place, flipped: false });
+                }
+            }
+        }
+        for place in self.extras_to(node).filter(|&place| self.may_enter(node, place)) {
+            tell(self.edge(place).source, Arc { place, flipped: false });
+        }
+    }
+
+    /// Tells of every edge that leads out of a node, and where it goes.
+    #[inline]
+    pub(crate) fn each_out_of(&self, node: u32, mut tell: impl FnMut(u32, Arc)) {
+        if (node as usize) < self.view.node_count() && node != self.payer_in_view {
+            for place in self.view.row(node) {
+                let target = self.view.slots[place as usize].source;
+                tell(target, Arc { place, flipped: true });
+            }
+        }
+        for place in self.extras(&self.scratch.extra_from, node) {
+            tell(self.edge(place).target, Arc { place, flipped: false });
+        }
+    }
+
+    /// Returns how many edges lead to a node, or out of it, about.
+    pub(crate) fn degree(&self, node: u32) -> usize {
+        self.view.degree_of(node) + 1
     }
 
     /// Returns what is known of a link, if anything.
@@ -194,6 +261,12 @@ impl Field<'_> {
     #[inline]
     pub(crate) fn may_end(&self, edge: u32) -> bool {
         self.last_edges.as_ref().is_none_or(|edges| edges.binary_search(&edge).is_ok())
+    }
+
+    /// Returns whether an edge may lead to a node, as far as the query restricts the last one.
+    #[inline]
+    pub(crate) fn may_enter(&self, node: u32, edge: u32) -> bool {
+        node != self.payee || self.may_end(edge)
     }
 
     /// Returns whether a node must not be entered.
@@ -250,6 +323,7 @@ impl Field<'_> {
         scratch.links.clear();
         scratch.extra.clear();
         scratch.extra_at.clear();
+        scratch.extra_from.clear();
         scratch
     }
 }

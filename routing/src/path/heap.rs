@@ -14,6 +14,15 @@ impl Heap {
         self.entries.clear();
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Returns the least cost.
+    pub(crate) fn least(&self) -> Option<f32> {
+        self.entries.first().map(|&entry| f32::from_bits((entry >> 32) as u32))
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, cost: f32, node: u32) {
         debug_assert!(cost >= 0.0);

@@ -12,8 +12,7 @@ use crate::cost::Weights;
 use crate::graph::NodeKey;
 
 use super::field::{Edge, Field};
-use super::heap::Heap;
-use super::potentials::{Scope, spread};
+use super::potentials::{Bars, Ground, Scope, Side};
 
 /// Classes that are kept at most.
 const MOST: usize = 16;
@@ -41,7 +40,7 @@ impl Shelf {
         payer: &NodeKey,
         weights: &Weights,
         amount_msat: u64,
-        heap: &mut Heap,
+        side: &mut Side,
         visits: &mut u64,
     ) -> Option<(&[f32], f32)> {
         if amount_msat < 8 {
@@ -53,7 +52,7 @@ impl Shelf {
         let least_msat = octave + eighth * ((amount_msat - octave) / eighth);
         let scale = amount_msat as f32 / least_msat as f32;
         let class = Class { fingerprint: field.view.fingerprint(), payer: *payer, least_msat };
-        let scope = Scope { least_msat, most_msat: least_msat + eighth, keep: true };
+        let scope = Scope { least_msat, most_msat: least_msat + eighth, bars: Bars::Lasting };
         // The price of risk follows the amount.
         let share = least_msat as f32 / (least_msat + eighth) as f32;
         self.kept.retain(|(kept, _, bounds)| {
@@ -67,9 +66,10 @@ impl Shelf {
                 return None;
             }
             let floor = Weights { lambda: weights.lambda * share, ..*weights };
-            let mut bounds = vec![f32::INFINITY; field.nodes];
-            begin(field, &floor, &scope, &mut bounds, heap);
-            spread(field, &floor, &scope, &mut bounds, heap, visits);
+            side.begin(field.nodes, field.payer);
+            begin(field, &floor, &scope, side);
+            Ground::new(field, &floor, scope).spread(side, visits);
+            let bounds = std::mem::take(&mut side.costs);
             if self.kept.len() >= MOST {
                 self.kept.remove(0);
             }
@@ -77,9 +77,15 @@ impl Shelf {
             return self.kept.last().map(|(_, _, bounds)| (bounds.as_slice(), scale));
         };
         let (_, floor, bounds) = &mut self.kept[place];
-        begin(field, floor, &scope, bounds, heap);
-        lower(field, floor, &scope, bounds, heap);
-        spread(field, floor, &scope, bounds, heap, visits);
+        side.heap.clear();
+        std::mem::swap(bounds, &mut side.costs);
+        // What is beyond the graph's nodes may be another node in every query.
+        side.costs[field.view.node_count()..].fill(f32::INFINITY);
+        side.offer(field.payer, 0.0);
+        begin(field, floor, &scope, side);
+        lower(field, floor, &scope, side);
+        Ground::new(field, floor, scope).spread(side, visits);
+        std::mem::swap(bounds, &mut side.costs);
         Some((bounds, scale))
     }
 }
@@ -92,17 +98,12 @@ fn serves(floor: &Weights, weights: &Weights) -> bool {
 }
 
 /// Offers the payer's own channels. Its balances change with every payment: they are taken as enough.
-fn begin(field: &Field<'_>, floor: &Weights, scope: &Scope, bounds: &mut [f32], heap: &mut Heap) {
-    heap.clear();
-    bounds[field.payer as usize] = 0.0;
+fn begin(field: &Field<'_>, floor: &Weights, scope: &Scope, side: &mut Side) {
     for edge in field.scratch.extra.iter().filter(|edge| edge.source == field.payer) {
         let announced = (edge.link as usize) < field.view.slots.len();
         let risk = if announced { least_nats(field, edge, scope.least_msat) } else { 0.0 };
         let cost = floor.cost(0, risk, scope.least_msat, edge.cltv_delta);
-        if cost < bounds[edge.target as usize] {
-            bounds[edge.target as usize] = cost;
-            heap.push(cost, edge.target);
-        }
+        side.offer(edge.target, cost);
     }
 }
 
@@ -112,21 +113,24 @@ fn least_nats(field: &Field<'_>, edge: &Edge, amount_msat: u64) -> f32 {
     unknown.min(field.nats(edge.link, edge.capacity_msat, amount_msat))
 }
 
-/// Offers the edges whose risk is known to be less than the prior's.
-fn lower(field: &Field<'_>, floor: &Weights, scope: &Scope, bounds: &mut [f32], heap: &mut Heap) {
+/// Offers the edges whose risk is known to be less than the prior's, and this query's hints.
+fn lower(field: &Field<'_>, floor: &Weights, scope: &Scope, side: &mut Side) {
     let slots = field.view.slots.len() as u32;
+    let mut offer = |edge: &Edge, nats: f32| {
+        let fee = fee_msat(scope.least_msat, edge.base_msat, edge.ppm).unwrap_or(u64::MAX);
+        let from = side.costs[edge.source as usize];
+        if edge.htlc_max_msat >= scope.least_msat {
+            let cost = floor.cost(fee, nats, scope.least_msat, edge.cltv_delta);
+            side.offer(edge.target, from + cost);
+        }
+    };
     for (&link, known) in field.scratch.links.iter().zip(&field.scratch.known) {
         if link >= slots || !known.has_passed() {
             continue;
         }
         let edge = field.edge(field.view.slot_of_link(link));
-        let from = bounds[edge.source as usize];
-        let fee = fee_msat(scope.least_msat, edge.base_msat, edge.ppm).unwrap_or(u64::MAX);
-        let nats = known.nats(field.prior, scope.least_msat);
-        let through = from + floor.cost(fee, nats, scope.least_msat, edge.cltv_delta);
-        if edge.htlc_max_msat >= scope.least_msat && through < bounds[edge.target as usize] {
-            bounds[edge.target as usize] = through;
-            heap.push(through, edge.target);
-        }
+        offer(&edge, known.nats(field.prior, scope.least_msat));
     }
+    let extra = field.scratch.extra.iter();
+    extra.filter(|edge| edge.source != field.payer).for_each(|hint| offer(hint, 0.0));
 }

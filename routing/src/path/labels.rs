@@ -1,12 +1,15 @@
-//! Labels of a search: one per node, stamped with the search they belong to, so that none is ever cleared.
+//! Labels of a search, one per node. What each costs stands apart: it is what a search asks for first, of every
+//! neighbour, and all nodes' fit into the nearest cache.
 
 /// No edge: the node is where the search began.
 pub(crate) const ROOT: u32 = u32::MAX;
 
+/// The cost to beat where a node is settled: nothing does.
+const SETTLED: f32 = f32::NEG_INFINITY;
+
 /// The best known way from a node to the payee.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Label {
-    pub stamp: u32,
     /// Cost from here to the payee, msat.
     pub cost: f32,
     /// What has to arrive here, msat.
@@ -18,64 +21,66 @@ pub(crate) struct Label {
     /// Time lock of the HTLC that arrives here, blocks.
     pub cltv: u32,
     pub hops: u8,
-    pub settled: bool,
 }
 
 /// The labels of all nodes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Labels {
+    /// What a way from a node has to cost less than.
+    to_beat: Vec<f32>,
+    /// Meaningful where a label was set since the search began.
     all: Vec<Label>,
-    stamp: u32,
 }
 
 impl Labels {
-    /// Begins a new search over `nodes` nodes: every label of earlier ones is void.
+    /// Begins a new search over `nodes` nodes.
     pub(crate) fn begin(&mut self, nodes: usize) {
-        if self.stamp == u32::MAX {
-            self.all.clear();
-            self.stamp = 0;
-        }
-        if self.all.len() < nodes {
-            self.all.resize(nodes, Label::default());
-        }
-        self.stamp += 1;
+        self.to_beat.clear();
+        self.to_beat.resize(nodes, f32::INFINITY);
+        self.all.resize(nodes.max(self.all.len()), Label::default());
     }
 
+    /// Returns the label of a node that has one.
     #[inline]
-    pub(crate) fn get(&self, node: u32) -> Option<&Label> {
-        let label = &self.all[node as usize];
-        (label.stamp == self.stamp).then_some(label)
+    pub(crate) fn get(&self, node: u32) -> &Label {
+        &self.all[node as usize]
     }
 
-    /// Returns the cost that a way from the node has to beat: nothing beats a settled one.
+    /// Returns the cost that a way from the node has to beat.
     #[inline]
     pub(crate) fn to_beat(&self, node: u32) -> f32 {
-        let label = &self.all[node as usize];
-        match (label.stamp == self.stamp, label.settled) {
-            (false, _) => f32::INFINITY,
-            (true, false) => label.cost,
-            (true, true) => 0.0,
-        }
+        self.to_beat[node as usize]
     }
 
-    /// Returns the edges by which a node leads to where the search began, `end`.
-    pub(crate) fn trace(&self, mut node: u32, end: u32) -> Vec<u32> {
+    #[inline]
+    pub(crate) fn settled(&self, node: u32) -> bool {
+        self.to_beat[node as usize] == SETTLED
+    }
+
+    /// Returns whether the node has a label.
+    #[inline]
+    pub(crate) fn reached(&self, node: u32) -> bool {
+        self.to_beat[node as usize] < f32::INFINITY
+    }
+
+    /// Returns the edges by which a node with a label leads to where the search began.
+    pub(crate) fn trace(&self, mut node: u32) -> Vec<u32> {
         let mut edges = Vec::new();
-        while node != end {
-            let Some(label) = self.get(node).filter(|label| label.via != ROOT) else { break };
-            edges.push(label.via);
-            node = label.next;
+        while self.get(node).via != ROOT {
+            edges.push(self.get(node).via);
+            node = self.get(node).next;
         }
         edges
     }
 
     #[inline]
     pub(crate) fn set(&mut self, node: u32, label: Label) {
-        self.all[node as usize] = Label { stamp: self.stamp, ..label };
+        self.to_beat[node as usize] = label.cost;
+        self.all[node as usize] = label;
     }
 
     #[inline]
     pub(crate) fn settle(&mut self, node: u32) {
-        self.all[node as usize].settled = true;
+        self.to_beat[node as usize] = SETTLED;
     }
 }

@@ -77,14 +77,15 @@ pub(crate) fn lay<'a>(
     lay_reservations(&mut field, overlay);
     lay_restrictions(&mut field, query);
     let slots = view.slots.len() as u32;
-    let mut extra_at: Vec<(u32, u32)> = std::mem::take(&mut field.scratch.extra_at);
-    extra_at
-        .extend(field.scratch.extra.iter().enumerate().map(|(i, e)| (e.target, slots + i as u32)));
-    extra_at.sort_unstable();
-    for &(node, _) in &extra_at {
-        field.scratch.flags[node as usize] |= EXTRAS;
+    let Scratch { extra, extra_at, extra_from, flags, .. } = &mut field.scratch;
+    for (edge, place) in extra.iter().zip(slots..) {
+        extra_at.push((edge.target, place));
+        extra_from.push((edge.source, place));
+        flags[edge.target as usize] |= EXTRAS;
+        flags[edge.source as usize] |= EXTRAS;
     }
-    field.scratch.extra_at = extra_at;
+    extra_at.sort_unstable();
+    extra_from.sort_unstable();
     field
 }
 

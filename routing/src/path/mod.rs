@@ -7,5 +7,7 @@ pub(crate) mod kept;
 pub(crate) mod labels;
 pub(crate) mod lay;
 pub(crate) mod potentials;
+pub(crate) mod reach;
+pub(crate) mod terms;
 pub(crate) mod walk;
 pub(crate) mod widest;

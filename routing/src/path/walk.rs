@@ -5,8 +5,10 @@
 //! restrictions of the query and the order of labels; a node's label is final once it is the least.
 
 use super::field::Field;
-use super::heap::Heap;
-use super::labels::{Label, Labels, ROOT};
+use super::labels::{Label, ROOT};
+use super::potentials::Side;
+use super::reach::Reach;
+use super::terms::Terms;
 
 /// Limits of one path.
 #[derive(Clone, Copy, Debug)]
@@ -20,39 +22,12 @@ pub(crate) struct Limits {
 /// Memory of the searches, kept between queries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Workbench {
-    pub labels: Labels,
-    pub heap: Heap,
+    /// The search from the payer, and from the payee.
+    pub reaches: [Reach; 2],
+    /// The same for potentials.
+    pub sides: [Side; 2],
     /// Nodes settled since the query began.
     pub visits: u64,
-}
-
-/// What an edge asks, and where what is known of it is looked up.
-pub(crate) struct Terms {
-    pub base_msat: u32,
-    pub ppm: u32,
-    pub cltv_delta: u32,
-    /// As a slot has it: where it does not fit, [`Terms::least`] looks it up.
-    pub htlc_min_msat: u64,
-    pub htlc_max_msat: u64,
-    pub link: u32,
-    /// `None` for a channel of the graph.
-    pub capacity_msat: Option<u64>,
-}
-
-impl Terms {
-    /// Returns the least HTLC, msat.
-    #[inline]
-    pub(crate) fn least(&self, field: &Field<'_>) -> u64 {
-        let known = self.capacity_msat.is_some() || self.htlc_min_msat < u64::from(u32::MAX);
-        let slot = || &field.view.slots[field.view.slot_of_link(self.link) as usize];
-        if known { self.htlc_min_msat } else { field.view.htlc_min_msat(slot()) }
-    }
-
-    /// Returns the capacity, looked up only when it is needed.
-    #[inline]
-    pub(crate) fn capacity(&self, field: &Field<'_>) -> u64 {
-        self.capacity_msat.unwrap_or_else(|| field.view.capacity_msat(self.link >> 1))
-    }
 }
 
 /// What a search looks for.
@@ -74,21 +49,19 @@ pub(crate) fn walk(
     limits: &Limits,
     bench: &mut Workbench,
 ) -> Option<Vec<u32>> {
-    let Workbench { labels, heap, visits } = bench;
-    labels.begin(field.nodes);
-    heap.clear();
-    let root = Label { amount_msat, via: ROOT, cltv: limits.final_cltv, ..Label::default() };
-    labels.set(field.payee, root);
-    heap.push(0.0, field.payee);
+    let Workbench { reaches: [_, back], visits, .. } = bench;
+    let root = Label { amount_msat, cltv: limits.final_cltv, ..Label::default() };
+    back.begin(field.nodes, field.payee, root);
+    let Reach { labels, heap, .. } = back;
 
     while let Some((_, node)) = heap.pop() {
-        let label = *labels.get(node)?;
-        if label.settled {
+        if labels.settled(node) {
             continue;
         }
         if node == field.payer {
-            return Some(labels.trace(field.payer, field.payee));
+            return Some(labels.trace(node));
         }
+        let label = *labels.get(node);
         labels.settle(node);
         *visits += 1;
         if label.hops >= limits.max_hops {
@@ -111,16 +84,14 @@ pub(crate) fn walk(
                 return;
             }
             let (via, hops) = (edge, label.hops + 1);
-            let way = Label { cost, amount_msat, via, next: node, cltv, hops, ..label };
-            labels.set(source, Label { settled: false, ..way });
+            labels.set(source, Label { cost, amount_msat, via, next: node, cltv, hops });
             heap.push(cost + bound, source);
         };
         let at_payee = node == field.payee;
         if (node as usize) < field.view.node_count() {
             for place in field.view.row(node) {
                 let slot = &field.view.slots[place as usize];
-                let htlc_min_msat = u64::from(slot.htlc_min_msat);
-                if !measure.admits(amount, htlc_min_msat, slot.htlc_max_msat)
+                if !measure.admits(amount, u64::from(slot.htlc_min_msat), slot.htlc_max_msat)
                     || slot.source == field.payer_in_view
                     || field.closed(slot.source)
                     || (at_payee && !field.may_end(place))
@@ -129,16 +100,7 @@ pub(crate) fn walk(
                 {
                     continue;
                 }
-                let terms = Terms {
-                    base_msat: slot.base_msat,
-                    ppm: slot.ppm,
-                    cltv_delta: u32::from(slot.cltv_delta),
-                    htlc_min_msat,
-                    htlc_max_msat: slot.htlc_max_msat,
-                    link: slot.link,
-                    capacity_msat: None,
-                };
-                relax(slot.source, place, &terms);
+                relax(slot.source, place, &Terms::of_slot(slot));
             }
         }
         for place in field.extras_to(node) {
@@ -150,16 +112,7 @@ pub(crate) fn walk(
             {
                 continue;
             }
-            let terms = Terms {
-                base_msat: edge.base_msat,
-                ppm: edge.ppm,
-                cltv_delta: edge.cltv_delta,
-                htlc_min_msat: edge.htlc_min_msat,
-                htlc_max_msat: edge.htlc_max_msat,
-                link: edge.link,
-                capacity_msat: Some(edge.capacity_msat),
-            };
-            relax(edge.source, place, &terms);
+            relax(edge.source, place, &Terms::of_edge(&edge));
         }
     }
     None

@@ -1,8 +1,9 @@
 //! The widest path: the one that can carry most, when parts are few and each has to be large.
 
-use super::field::Field;
+use super::field::{Edge, Field};
 use super::labels::Label;
-use super::walk::{Limits, Measure, Terms, Workbench, walk};
+use super::terms::Terms;
+use super::walk::{Limits, Measure, Workbench, walk};
 
 /// What a hop costs beside narrowness: a path of as many more hops may be this share narrower.
 const HOP: f32 = 0.02;
@@ -19,7 +20,11 @@ pub(crate) fn widest(
     limits: &Limits,
     bench: &mut Workbench,
 ) -> Option<Vec<u32>> {
-    walk(field, &Narrowness { field, want_msat }, want_msat, limits, bench)
+    // No path is wider than the payer's widest channel: what is wider on the way is all the same.
+    let own = field.scratch.extra.iter().filter(|edge| edge.source == field.payer);
+    let width = |edge: &Edge| field.room(edge.link, edge.capacity_msat).min(edge.htlc_max_msat);
+    let most = own.map(width).max().unwrap_or(0);
+    walk(field, &Narrowness { field, want_msat }, want_msat.min(most), limits, bench)
 }
 
 struct Narrowness<'a, 'v> {

@@ -113,6 +113,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Store/Check", read("store")),
     ("/fulmen.v1.Store/Stats", read("store")),
     ("/fulmen.v1.Store/Export", write("store")),
+    ("/fulmen.v1.Store/Compact", write("store")),
     ("/grpc.health.v1.Health/Check", Access::Public),
     ("/grpc.health.v1.Health/Watch", Access::Public),
     ("/grpc.health.v1.Health/List", Access::Public),

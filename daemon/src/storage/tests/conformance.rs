@@ -3,14 +3,23 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use super::ahead::{AT_ONCE, NEVER};
+use crate::storage::ahead::Ahead;
 use crate::storage::backend::{Backend, Direction, Span, Write};
 use crate::storage::memory::Memory;
 use crate::storage::sled::Sled;
 
 fn with_every_backend(test: impl Fn(&dyn Backend)) {
     test(&Memory::default());
-    let directory = tempfile::tempdir().unwrap();
-    test(&Sled::open(directory.path(), 16).unwrap());
+    let directory = || tempfile::tempdir().unwrap();
+    let stored = directory();
+    test(&Sled::open(stored.path(), 16).unwrap());
+    // Read from the log alone, and on its way into the database.
+    let logged = directory();
+    test(&Ahead::with(Memory::default(), logged.path(), NEVER).unwrap());
+    let applied = directory();
+    let sled = Sled::open(applied.path(), 16).unwrap();
+    test(&Ahead::with(sled, applied.path(), AT_ONCE).unwrap());
 }
 
 fn put(key: &[u8], value: &[u8]) -> Write<'static> {

@@ -73,6 +73,10 @@ fn a_flipped_bit_is_told_or_harmless() {
         if round % 2 == 0 {
             delete_snapshots(&copy);
         }
+        // Sometimes the write-ahead log still has all that sled has.
+        if round % 3 != 0 {
+            forget_batches(&copy);
+        }
         let said = never_silently_older(
             &copy,
             &expected,
@@ -97,6 +101,7 @@ fn a_truncated_log_is_refused() {
             copy_all(&original, &copy);
             let database = fs::OpenOptions::new().write(true).open(copy.join("sled/db")).unwrap();
             database.set_len(keep).unwrap();
+            forget_batches(&copy);
             if !with_snapshot {
                 delete_snapshots(&copy);
             }
@@ -136,6 +141,13 @@ fn a_second_daemon_and_a_torn_snapshot() {
     drop(store);
     fs::write(directory.path().join("sled/snap.00000000000000FF.generating"), b"torn").unwrap();
     assert_eq!(contents(&open(directory.path())), expected);
+}
+
+/// Leaves of the write-ahead log what it is after many more turns that sled has all of.
+fn forget_batches(directory: &Path) {
+    for name in ["wal.0", "wal.1"] {
+        fs::File::create(directory.join("sled").join(name)).unwrap();
+    }
 }
 
 fn delete_snapshots(directory: &Path) {

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::faults::Faulty;
 use super::*;
+use crate::storage::ahead::Ahead;
 use crate::storage::backend::{Backend, Direction, Span, Write};
 use crate::storage::schema::{self, Step};
 use crate::storage::sled::Sled;
@@ -109,7 +110,7 @@ fn a_store_of_a_newer_release_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     stored(directory.path());
     let path = open::database(directory.path());
-    let backend = Sled::open(&path, 16).unwrap();
+    let backend = Ahead::open(&path, 16).unwrap();
     schema::migrate_by(&backend, directory.path(), &STEPS).unwrap();
     let before = rows(&backend, &[]);
     drop(backend);
@@ -118,5 +119,5 @@ fn a_store_of_a_newer_release_is_refused_and_left_as_it_is() {
     let words = refused.to_string();
     assert!(words.contains(&*directory.path().to_string_lossy()), "{words}");
     assert!(words.contains("a newer one"), "{words}");
-    assert!(rows(&Sled::open(&path, 16).unwrap(), &[]) == before);
+    assert!(rows(&Ahead::open(&path, 16).unwrap(), &[]) == before);
 }

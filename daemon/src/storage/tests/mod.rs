@@ -1,5 +1,6 @@
 //! What the store promises when disks, power and neighbours do not.
 
+mod ahead;
 mod conformance;
 mod damage;
 mod faults;

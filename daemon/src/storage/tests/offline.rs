@@ -109,6 +109,87 @@ fn compaction_keeps_everything_and_stats_tell_of_it() {
 }
 
 #[test]
+fn a_store_is_compacted_while_it_is_read_and_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let mirror = directory.path().join("mirror");
+    let config = Config { mirror: Some(mirror), ..Config::default() };
+    let main = directory.path().join("main");
+    let store = Store::open(&main, &config).unwrap();
+    fill(&store, 0..300);
+    for round in 0..60 {
+        let name = format!("channel{}", round % 5);
+        kv(&store).write("monitors", "", &name, vec![round; 500_000]).unwrap();
+    }
+    let stop = AtomicBool::new(false);
+    let (reports, written) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut round = 300;
+            while !stop.load(Ordering::SeqCst) {
+                fill(&store, round..round + 10);
+                round += 10;
+            }
+            round
+        });
+        let reader = scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                let report = store.check(&decodes, &to_the_end).unwrap();
+                assert!(report.is_sound(), "{report:#?}");
+            }
+        });
+        let reports: Vec<_> = (0..3).map(|_| store.compact(&to_the_end)).collect();
+        stop.store(true, Ordering::SeqCst);
+        reader.join().unwrap();
+        (reports, writer.join().unwrap())
+    });
+    for report in reports {
+        let report = report.unwrap();
+        assert!(report.before_bytes > 0 && report.after_bytes > 0, "{report:?}");
+    }
+    let broken_off = store.compact(&|_| std::ops::ControlFlow::Break(()));
+    assert!(matches!(broken_off, Err(Error::GivenUp)), "{broken_off:?}");
+    fill(&store, written..written + 20);
+    let expected = contents(&store);
+    // What the daemon had on disk at a kill here.
+    let killed = directory.path().join("killed");
+    super::mirror::copy_all(&main, &killed);
+    drop(store);
+    for directory in [&main, &killed] {
+        let store = open(directory);
+        assert!(contents(&store) == expected, "{}", directory.display());
+        assert!(store.check(&decodes, &to_the_end).unwrap().is_sound());
+        assert!(!directory.join("sled.compacting").exists());
+    }
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_compaction_leaves_one_whole_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let main = directory.path().join("main");
+    let store = open(&main);
+    fill(&store, 0..300);
+    let expected = contents(&store);
+    let killed = |step: usize| directory.path().join(format!("killed{step}"));
+    let steps = std::cell::Cell::new(0);
+    let compacted = store.compact(&|_| {
+        super::mirror::copy_all(&main, &killed(steps.get()));
+        steps.set(steps.get() + 1);
+        std::ops::ControlFlow::Continue(())
+    });
+    compacted.unwrap();
+    // The instant before the old database goes: the new one has its name and its log.
+    let after = killed(steps.get());
+    super::mirror::copy_all(&main, &after);
+    super::mirror::copy_all(&killed(0).join("sled"), &after.join("sled.compacting"));
+    assert!(steps.get() > 0);
+    for step in 0..=steps.get() {
+        assert!(killed(step).join("sled.compacting").exists());
+        let store = open(&killed(step));
+        assert!(contents(&store) == expected, "{step}");
+        assert!(!killed(step).join("sled.compacting").exists());
+    }
+}
+
+#[test]
 fn a_check_names_what_does_not_hold() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
@@ -186,6 +267,44 @@ fn a_check_of_a_running_store_knows_what_was_last_written() {
         assert!(report.problems.iter().any(|problem| problem.contains(place)), "{report:#?}");
     }
     assert_eq!(report.problem_count, 2, "{report:#?}");
+}
+
+#[test]
+fn a_check_sees_damage_in_long_records_and_none_where_they_are_rewritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let long = |text: &str| Note::new(&text.repeat(40_000));
+    let mut batch = Batch::new();
+    PAID.insert(&store, &mut batch, b"long", &long("paid")).unwrap();
+    NOTES.put(&mut batch, b"long", &long("note"));
+    store.commit(batch).wait().unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0u32.. {
+                let mut batch = Batch::new();
+                NOTES.put(&mut batch, b"long", &long(&round.to_string()));
+                store.commit(batch).wait().unwrap();
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
+            }
+        });
+        let reports: Vec<_> = (0..60).map(|_| store.check(&decodes, &to_the_end)).collect();
+        stop.store(true, Ordering::SeqCst);
+        for report in reports {
+            let report = report.unwrap();
+            assert!(report.is_sound(), "{report:#?}");
+        }
+    });
+    let chunk = keys::chunk(&[&keys::table("paid")[..], b"long"].concat(), 1);
+    let backend = store.backend_for_tests();
+    let mut damaged = backend.get(&chunk).unwrap().unwrap();
+    damaged[77] ^= 1;
+    backend.commit(&[Write { key: chunk.into(), value: Some(damaged.into()) }]).unwrap();
+    let report = store.check(&decodes, &to_the_end).unwrap();
+    assert_eq!(report.problem_count, 1, "{report:#?}");
+    assert!(report.problems[0].contains("its chunks do not fit its manifest"), "{report:#?}");
 }
 
 #[test]

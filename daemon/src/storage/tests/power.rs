@@ -1,15 +1,17 @@
 //! Power cuts: what was fsynced stays, what was only written stays in part.
 //!
-//! All that sled's file held when an fsync began is durable once that fsync has ended; what changed from there until the
-//! next one begins may be lost. A cut there leaves one of many images: none of the changed sectors, all, or some.
+//! All that a file held when an fsync began is durable once that fsync has ended; what changed from there until the
+//! next one ends may be lost. A cut there leaves one of many images: none of the changed sectors, all, or some.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::*;
 use crate::storage::Error;
+use crate::storage::ahead::{Ahead, Pace};
 use crate::storage::backend::{Backend, Direction, Span, Visit, Write};
 use crate::storage::sled::Sled;
 
@@ -18,23 +20,19 @@ const SECTOR_BYTES: usize = 512;
 /// The files of the database as the operating system holds them.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// A sled backend that remembers its files as of the beginning of its last two fsyncs.
+/// A sled database that remembers its files as of the beginning of its last fsync.
 struct Recorded {
     sled: Sled,
     directory: PathBuf,
-    images: Mutex<Vec<Files>>,
+    durable: Arc<Mutex<Files>>,
 }
 
 impl Backend for Recorded {
     fn commit(&self, writes: &[Write<'_>]) -> Result<(), Error> {
         self.sled.write(writes)?;
-        let image = files(&self.directory);
+        let image = files(&self.directory, is_of_sled);
         self.sled.sync()?;
-        let mut images = self.images.lock().unwrap();
-        images.push(image);
-        if images.len() > 2 {
-            images.remove(0);
-        }
+        *self.durable.lock().unwrap() = image;
         Ok(())
     }
 
@@ -51,11 +49,20 @@ impl Backend for Recorded {
     }
 }
 
-fn files(directory: &Path) -> Files {
+fn is_of_sled(name: &str) -> bool {
+    !is_of_log(name)
+}
+
+fn is_of_log(name: &str) -> bool {
+    name.starts_with("wal.")
+}
+
+fn files(directory: &Path, wanted: fn(&str) -> bool) -> Files {
     let mut files = Files::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file()
+            && wanted(&path.file_name().unwrap().to_string_lossy())
             // A snapshot may be renamed while we look.
             && let Ok(bytes) = fs::read(&path)
         {
@@ -82,53 +89,100 @@ fn cut(durable: &[u8], written: &[u8], mut kept: impl FnMut(usize) -> bool) -> V
     image
 }
 
-/// Commits numbered notes, each with a long and a short value, and cuts the power in the last commit.
-fn survives(commits: u32, seed: u64) {
-    let directory = tempfile::tempdir().unwrap();
-    let running = directory.path().join("running");
-    let sled = Sled::open(&running, 16).unwrap();
-    let recorded = Arc::new(Recorded { sled, directory: running, images: Mutex::default() });
-    let store = Store::over(recorded.clone()).unwrap();
-    let kv = kv(&store);
-    for commit in 0..commits {
-        let text = format!("{commit} ").repeat(8_000 * (commit as usize % 4 + 1));
-        let write = kv.write("monitors", "", &format!("channel{}", commit % 5), text.into_bytes());
-        write.unwrap();
-        put(&store, b"last", &commit.to_string()).wait().unwrap();
+/// What a power cut leaves of the sectors that were being written.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    None,
+    All,
+    Some,
+}
+
+/// Runs of a store, each on what a power cut left of the one before.
+struct Runs {
+    directory: tempfile::TempDir,
+    /// The store that the next run begins with.
+    left: PathBuf,
+    /// Notes so far.
+    commits: u32,
+    dice: u64,
+}
+
+impl Runs {
+    fn new(seed: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let left = directory.path().join("0");
+        Self { directory, left, commits: 0, dice: seed }
     }
-    drop((kv, store));
-    let images = recorded.images.lock().unwrap();
-    let [durable, written] = &images[..] else { panic!("two commits at least") };
-    let mut state = seed;
-    let mut coin = move |_: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
-        state >> 63 == 0
-    };
-    let mut keeps: [(&str, &mut dyn FnMut(usize) -> bool); 3] =
-        [("none", &mut |_| false), ("all", &mut |_| true), ("some", &mut coin)];
-    for (what, keep) in &mut keeps {
-        let what = &**what;
-        let image = directory.path().join(what).join("sled");
-        fs::create_dir_all(&image).unwrap();
-        for (name, written) in written {
-            let durable = durable.get(name).map_or(&[][..], |durable| durable);
-            fs::write(image.join(name), cut(durable, written, &mut *keep)).unwrap();
+
+    /// A number below `bound`.
+    fn roll(&mut self, bound: u64) -> u64 {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+        (self.dice >> 33) % bound
+    }
+
+    /// Opens what the last cut left; the log's files take turns often.
+    fn open(&mut self, rest: Duration) -> (Store, Arc<Mutex<Files>>) {
+        let sled = Sled::open(&self.left, 16).unwrap();
+        // Opening ends with an fsync.
+        let durable = Arc::new(Mutex::new(files(&self.left, is_of_sled)));
+        let recorded = Recorded { sled, directory: self.left.clone(), durable: durable.clone() };
+        let pace = Pace { rest, turn_bytes: 300_000 };
+        let ahead = Ahead::with(recorded, &self.left, pace).unwrap();
+        (Store::over(Arc::new(ahead)).unwrap(), durable)
+    }
+
+    /// Commits numbered notes, each with a long and a short value, and cuts the power in the last commit, wherever the
+    /// applier then is.
+    fn run(&mut self, count: u32, kept: Kept) {
+        let rest = Duration::from_millis(self.roll(20));
+        let (store, durable) = self.open(rest);
+        let kv = kv(&store);
+        let mut log = Files::new();
+        for commit in self.commits..self.commits + count {
+            let name = format!("channel{}", commit % 5);
+            kv.write("monitors", "", &name, text(commit).into_bytes()).unwrap();
+            // All commits so far are durable.
+            log = files(&self.left, is_of_log);
+            put(&store, b"last", &commit.to_string()).wait().unwrap();
         }
-        // The last commit was in flight: it is there or not. All before it were acknowledged.
-        let store = open(&directory.path().join(what));
+        self.commits += count;
+        let mut written = files(&self.left, is_of_log);
+        let mut durable = durable.lock().unwrap().clone();
+        written.extend(files(&self.left, is_of_sled));
+        durable.extend(log);
+        drop((kv, store));
+        self.left = self.directory.path().join(format!("{}", self.commits));
+        fs::create_dir_all(&self.left).unwrap();
+        for (name, written) in &written {
+            let durable = durable.get(name).map_or(&[][..], |durable| durable);
+            let image = cut(durable, written, |_| match kept {
+                Kept::None => false,
+                Kept::All => true,
+                Kept::Some => self.roll(2) == 0,
+            });
+            fs::write(self.left.join(name), image).unwrap();
+        }
+        self.check(&format!("{kept:?} of the last sectors kept after {} commits", self.commits));
+    }
+
+    /// The last commit was in flight: it is there or not. All before it were acknowledged.
+    fn check(&mut self, what: &str) {
+        let (store, _) = self.open(Duration::ZERO);
         let last: u32 = NOTES.get(&store, b"last").unwrap().unwrap().text.parse().unwrap();
-        assert!(last + 2 >= commits, "{what} of the last sectors kept: {last} of {commits}");
-        for channel in (0..5).filter(|channel| *channel < commits) {
-            let newest = (commits - 1 - channel) / 5 * 5 + channel;
-            let read = kv_text(&store, channel);
-            let expected = format!("{newest} ").repeat(8_000 * (newest as usize % 4 + 1));
+        assert!(last + 2 >= self.commits, "{what}: {last} of {}", self.commits);
+        for channel in (0..5).filter(|channel| *channel < self.commits) {
+            let newest = (self.commits - 1 - channel) / 5 * 5 + channel;
             assert!(
-                read == expected,
-                "{what} of the last sectors kept: channel {channel} fell back"
+                kv_text(&store, channel) == text(newest),
+                "{what}: channel {channel} fell back"
             );
         }
-        assert!(store.check(&|_| Ok(()), &to_the_end).unwrap().is_sound());
+        assert!(store.check(&|_| Ok(()), &to_the_end).unwrap().is_sound(), "{what}");
     }
+}
+
+fn text(commit: u32) -> String {
+    format!("{commit} ").repeat(8_000 * (commit as usize % 4 + 1))
 }
 
 fn kv_text(store: &Store, channel: u32) -> String {
@@ -138,8 +192,12 @@ fn kv_text(store: &Store, channel: u32) -> String {
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    let cuts = std::env::var("FULMEN_POWER_CUTS").map_or(3, |text| text.parse().unwrap());
-    for cut in 0..cuts {
-        survives(5 + cut * 17 % 60, u64::from(cut) * 77 + 1);
+    let series = std::env::var("FULMEN_POWER_CUTS").map_or(2, |text| text.parse().unwrap());
+    for seed in 0..series {
+        let mut runs = Runs::new(seed * 77 + 1);
+        for kept in [Kept::Some, Kept::None, Kept::All, Kept::Some, Kept::Some] {
+            let count = 2 + runs.roll(60) as u32;
+            runs.run(count, kept);
+        }
     }
 }

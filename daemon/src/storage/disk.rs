@@ -1,0 +1,27 @@
+//! What the operating system is asked of files beyond reading and writing them.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{Advice, fadvise};
+
+use super::Error;
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_directory(directory: &Path) -> Result<(), Error> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let synced = File::open(directory).and_then(|names| names.sync_all());
+    synced.map_err(|error| Error::io("sync", directory, error))
+}
+
+/// Lets the next read of a file come from the disk. After a failed write the system may hold pages that are not there
+/// and take them for written; what is really there is what a power cut would leave.
+pub(super) fn forget_cached(file: &Path) -> Result<(), Error> {
+    match File::open(file) {
+        Ok(open) => fadvise(&open, 0, None, Advice::DontNeed)
+            .map_err(|error| Error::io("read from the disk", file, error.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("open", file, error)),
+    }
+}
