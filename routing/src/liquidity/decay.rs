@@ -18,6 +18,10 @@
 //! chance of 3 in 10,000, because that way is cheap; and a route hint, of whose capacity nothing is known,
 //! would forget at once.
 //!
+//! Where both directions have just refused what their balances cannot both be short of, something else stops
+//! HTLCs there (BOLT 4's temporary_channel_failure does not say what): each failure then speaks of its own
+//! direction only.
+//!
 //! A case of less weight than [`LEAST_WEIGHT`] is left out. Hence a bound rests: for [`rest_secs`] after it
 //! was learnt nothing beyond it is tried at all; and it is forgotten when as little of it is left.
 
@@ -119,6 +123,18 @@ impl Cases {
     }
 }
 
+/// Returns whether both directions have just refused what the balance of one of them at least must have held.
+pub(crate) fn both_failed(
+    one: &Bounds,
+    other: &Bounds,
+    capacity_msat: u64,
+    half_life_secs: u64,
+    now: u64,
+) -> bool {
+    one.most_msat.saturating_add(other.most_msat) < capacity_msat
+        && [one, other].iter().all(|bounds| weight(bounds.most_at, half_life_secs, now) >= 1.0)
+}
+
 /// Returns what the bounds of both directions still tell of one, `here`, or `None` where that is nothing.
 pub(crate) fn cases(
     here: &Bounds,
@@ -137,7 +153,10 @@ pub(crate) fn cases(
         if two.0 == 0 || (one.0 > 0 && worth(two) <= worth(one)) { one } else { two }
     };
     let low = (here.least_msat.min(capacity_msat), here.least_at);
-    let (least, least_at) = tighter(low, (gap(there.most_msat), there.most_at));
+    let (least, least_at) = match both_failed(here, there, capacity_msat, half_life_secs, now) {
+        true => low,
+        false => tighter(low, (gap(there.most_msat), there.most_at)),
+    };
     let high = (gap(here.most_msat), here.most_at);
     let (over, most_at) = tighter(high, (there.least_msat.min(capacity_msat), there.least_at));
     let most = capacity_msat - over;
@@ -220,6 +239,18 @@ mod tests {
         assert_eq!(seen(&there, &here), [(300, 800, 1.0)]);
         let mirrored = cases(&here, &there, 1_000, HOUR, 0).map(|cases| cases.mirrored(1_000));
         assert_eq!(rows(mirrored), [(300, 800, 1.0)]);
+    }
+
+    #[test]
+    fn what_fails_in_both_directions_is_left_alone_in_both() {
+        let here = Bounds { most_msat: 300, most_at: 5, ..Bounds::UNKNOWN };
+        let there = Bounds { most_msat: 400, most_at: 6, ..Bounds::UNKNOWN };
+        let seen = |a, b, now| rows(cases(a, b, 1_000, HOUR, now));
+        assert_eq!(seen(&here, &there, 7), [(0, 300, 1.0)]);
+        assert_eq!(seen(&there, &here, 7), [(0, 400, 1.0)]);
+        // Later they are balances again, of which the younger is believed.
+        let later = seen(&here, &there, 10 + rest_secs(HOUR));
+        assert!(later.iter().all(|&(least, most, _)| least == 600 || most == 1_000), "{later:?}");
     }
 
     #[test]

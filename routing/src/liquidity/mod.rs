@@ -128,4 +128,21 @@ impl Beliefs {
         let (here, there) = (&both[usize::from(direction & 1)], &both[usize::from(!direction & 1)]);
         decay::cases(here, there, capacity_msat, self.half_life_secs, now)
     }
+
+    /// What is known of both directions of a channel; `None` where that is nothing.
+    pub(crate) fn cases_of_both(
+        &self,
+        both: &[Bounds; 2],
+        capacity_msat: u64,
+        now: u64,
+    ) -> Option<[Cases; 2]> {
+        let first = self.cases_of(both, 0, capacity_msat, now)?;
+        let [one, other] = both;
+        let second = if decay::both_failed(one, other, capacity_msat, self.half_life_secs, now) {
+            self.cases_of(both, 1, capacity_msat, now)?
+        } else {
+            first.mirrored(capacity_msat)
+        };
+        Some([first, second])
+    }
 }

@@ -168,11 +168,11 @@ fn lay_beliefs<'a>(field: &mut Field<'a>, beliefs: &'a Beliefs, now: u64) {
             continue;
         }
         let capacity = field.view.capacity_msat(from as u32);
-        let Some(cases) = beliefs.cases_of(both, 0, capacity, now) else { continue };
+        let Some([cases, other]) = beliefs.cases_of_both(both, capacity, now) else { continue };
         evidence.hear(&cases, capacity);
         let link = (from * 2) as u32;
         field.know(link, capacity).cases = cases;
-        field.know(link + 1, capacity).cases = cases.mirrored(capacity);
+        field.know(link + 1, capacity).cases = other;
     }
     field.prior = evidence.verdict();
     for place in 0..field.scratch.extra.len() {

@@ -43,6 +43,9 @@ impl Measure for Narrowness<'_, '_> {
 
     /// The amount of a label is how wide its way is.
     fn extend(&self, label: &Label, terms: &Terms, best: f32) -> Option<(f32, u64)> {
+        if label.cost + HOP >= best {
+            return None;
+        }
         let capacity = terms.capacity(self.field);
         let room = self.field.room(terms.link, capacity).min(terms.htlc_max_msat);
         let width = label.amount_msat.min(room);
@@ -50,9 +53,11 @@ impl Measure for Narrowness<'_, '_> {
             return None;
         }
         let narrow = |width: u64| (self.want_msat as f64 / width as f64) as f32;
-        let nats = self.field.nats(terms.link, capacity, width);
-        let narrower = narrow(width) - narrow(label.amount_msat);
-        let cost = label.cost + narrower + HOP + NAT * nats;
+        let sure = label.cost + narrow(width) - narrow(label.amount_msat) + HOP;
+        if sure >= best {
+            return None;
+        }
+        let cost = sure + NAT * self.field.nats(terms.link, capacity, width);
         (cost < best).then_some((cost, width))
     }
 }
