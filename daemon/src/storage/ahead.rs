@@ -40,6 +40,8 @@ pub(super) struct Ahead<B: Backend> {
     applier: Arc<Applier<B>>,
     thread: Option<JoinHandle<()>>,
     wal: Mutex<Wal>,
+    /// Held by the compaction that is under way.
+    compacting: Mutex<()>,
     directory: PathBuf,
 }
 
@@ -78,7 +80,8 @@ impl<B: Backend> Ahead<B> {
         let runs = applier.clone();
         let thread = crate::tasks::thread("applier", move || runs.run())
             .map_err(|error| Error::io("start the applier of", &directory, error))?;
-        let ahead = Self { applier, thread: Some(thread), wal: Mutex::new(wal), directory };
+        let (wal, compacting) = (Mutex::new(wal), Mutex::default());
+        let ahead = Self { applier, thread: Some(thread), wal, compacting, directory };
         ahead.catch_up(applied, frames)?;
         Ok(ahead)
     }
@@ -91,6 +94,11 @@ impl<B: Backend> Ahead<B> {
     /// The place of the database.
     pub(super) fn seat(&self) -> &Seat<B> {
         &self.applier.base
+    }
+
+    /// What the compaction that is under way holds.
+    pub(super) fn compacting(&self) -> &Mutex<()> {
+        &self.compacting
     }
 
     /// The copy that is being made; the database stays as it is while this is held.

@@ -62,27 +62,30 @@ impl Ahead<Sled> {
     /// [`Error::GivenUp`] when `go_on` breaks off. Whatever the error, the database is in use as before.
     pub(super) fn compact(&self, go_on: &GoOn<'_>) -> Result<CompactReport, Error> {
         let busy = |why: &'static str| Error::Busy { directory: self.directory().to_owned(), why };
-        let mut copying = self.copying();
-        if copying.is_some() {
+        let Ok(_alone) = self.compacting().try_lock() else {
             return Err(busy("it is being compacted already"));
-        }
+        };
         delete_copy(self.directory())?;
-        *copying = Some(Ok(Sled::open(&place_of_copy(self.directory()), COPY_CACHE_MIB)?));
-        drop(copying);
         let before_bytes = self.disk_bytes()?;
-        let exchanged = self.fill(go_on).and_then(|()| self.exchange());
+        let copy = Sled::open(&place_of_copy(self.directory()), COPY_CACHE_MIB)?;
+        *self.copying() = Some(Ok(copy));
+        let exchanged = self.fill(go_on).map(|()| self.exchange());
         *self.copying() = None;
         match exchanged {
-            Ok(true) => {
+            Ok(Ok(true)) => {
                 delete_copy(self.directory())?;
                 Ok(CompactReport { before_bytes, after_bytes: self.disk_bytes()? })
             }
-            Ok(false) => {
+            Ok(Ok(false)) => {
                 delete_copy(self.directory())?;
                 Err(busy("somebody reads it without a pause"))
             }
-            // What it left is deleted by the next attempt or start, which knows the database sound.
-            Err(error) => Err(error),
+            // What is left is deleted by the next attempt or start, which knows the database sound.
+            Ok(Err(failed)) => Err(failed),
+            Err(broken_off) => {
+                delete_copy(self.directory())?;
+                Err(broken_off)
+            }
         }
     }
 
