@@ -276,3 +276,28 @@ fn body(header: Header, frame: &[u8]) -> Option<Vec<Write<'static>>> {
     }
     Some(batch)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What schema 2 writes; it must be read for ever.
+    #[test]
+    fn a_stored_frame_is_read_for_ever() {
+        let put = Write { key: b"k"[..].into(), value: Some(b"vw"[..].into()) };
+        let batch = [put, Write { key: b"d"[..].into(), value: None }];
+        let mut stored = Vec::new();
+        stored.extend(b"fulmwal1");
+        stored.extend([0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 22]);
+        stored.extend([92, 208, 132, 118, 70, 97, 68, 136]);
+        stored.extend([1, 0, 0, 0, 1, 0, 0, 0, 2, b'k', b'v', b'w']);
+        stored.extend([2, 0, 0, 0, 1, 0, 0, 0, 0, b'd']);
+        stored.resize(PAGE_BYTES, 0);
+        let mut frame = Vec::new();
+        encode(7, 9, &batch, &mut frame);
+        assert!(frame == stored, "{:?}", &frame[..70]);
+        let read: Vec<_> = FramesIn { rest: &stored, id: 7 }.collect();
+        assert_eq!(read, [(9, batch.to_vec())]);
+        assert_eq!(FramesIn { rest: &stored, id: 8 }.count(), 0);
+    }
+}
