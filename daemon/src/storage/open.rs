@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 
@@ -42,17 +42,22 @@ pub(super) struct Sound {
     pub(super) held: Held,
 }
 
-/// The database and its mirror with their locks; first come the databases, to be closed before.
+/// The locks of the store and its mirror, to be given back after both are closed.
 #[derive(Default)]
 pub(super) struct Held {
-    pub(super) databases: Vec<Arc<Ahead<Sled>>>,
+    databases: Vec<Weak<Ahead<Sled>>>,
     locks: Vec<Lock>,
 }
 
 impl Held {
     fn add(&mut self, database: &Arc<Ahead<Sled>>, lock: Lock) {
-        self.databases.push(database.clone());
+        self.databases.push(Arc::downgrade(database));
         self.locks.push(lock);
+    }
+
+    /// The databases that are in use: a mirror that failed is not.
+    pub(super) fn databases(&self) -> impl Iterator<Item = Arc<Ahead<Sled>>> {
+        self.databases.iter().filter_map(Weak::upgrade)
     }
 }
 
@@ -93,7 +98,7 @@ pub(super) fn sound(directory: &Path, config: &Config) -> Result<Sound, Error> {
     let seal = Seal::verified(&backend, directory)?;
     let Some(mirror) = &config.mirror else {
         let mirror = watch::Sender::new(MirrorStatus::Off).subscribe();
-        return prepared(backend, seal, directory, Some(witness), mirror, held);
+        return prepared(held, backend, seal, directory, Some(witness), mirror);
     };
     if is_same_disk(directory, mirror) {
         tracing::warn!(mirror = %mirror.display(), "the mirror is on the same disk as the store");
@@ -104,17 +109,17 @@ pub(super) fn sound(directory: &Path, config: &Config) -> Result<Sound, Error> {
     });
     let mirrored = Mirrored::join(backend, copy, mirror, config)?;
     let status = mirrored.status();
-    prepared(Arc::new(mirrored), seal, directory, Some(witness), status, held)
+    prepared(held, Arc::new(mirrored), seal, directory, Some(witness), status)
 }
 
 /// Gives an empty store its identity and schema, or an old one the newest schema.
 pub(super) fn prepared(
+    held: Held,
     backend: Arc<dyn Backend>,
     seal: Seal,
     directory: &Path,
     witness: Option<Witness>,
     mirror: watch::Receiver<MirrorStatus>,
-    held: Held,
 ) -> Result<Sound, Error> {
     let empty = is_empty(&*backend)?;
     if store_id(&*backend)?.is_none() && empty {

@@ -66,7 +66,7 @@ impl Store {
         let directory = Path::new("test");
         let seal = Seal::verified(&*backend, directory)?;
         let mirror = watch::Sender::new(MirrorStatus::Off).subscribe();
-        let sound = open::prepared(backend, seal, directory, None, mirror, Held::default())?;
+        let sound = open::prepared(Held::default(), backend, seal, directory, None, mirror)?;
         Self::start(sound, SpaceWatch::new(Vec::new(), 0), directory)
     }
 
@@ -195,7 +195,7 @@ impl Store {
     /// `go_on` breaks off.
     pub fn compact(&self, go_on: &GoOn<'_>) -> Result<CompactReport, Error> {
         let mut whole = CompactReport::default();
-        for database in &self.0.held.databases {
+        for database in self.0.held.databases() {
             let needed_bytes = database.disk_bytes()?;
             self.0.watches.space.check_room(database.directory(), needed_bytes)?;
             let report = database.compact(go_on)?;

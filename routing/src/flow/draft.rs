@@ -147,12 +147,12 @@ impl Draft {
         narrow_msat: u64,
         limits: &Limits,
     ) -> Option<Self> {
-        let mut fewer = self.clone();
         let widths = self.routes.iter().map(Route::delivered).enumerate();
         let (place, width) = widths.min_by_key(|&(_, width)| width)?;
         if width >= narrow_msat {
             return None;
         }
+        let mut fewer = self.clone();
         fewer.routes.swap_remove(place);
         fewer.routes.iter().for_each(|route| route.occupy(field));
         let rest = fewer.top_up(field, width, limits);

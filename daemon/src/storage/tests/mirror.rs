@@ -1,5 +1,7 @@
 //! The second copy: in step, lost, brought back, restored.
 
+use std::os::unix::fs::MetadataExt;
+
 use rustix::io::Errno;
 
 use super::faults::Faulty;
@@ -61,6 +63,11 @@ fn an_older_store_is_refused_by_its_mirror_and_a_foreign_mirror_by_the_store() {
     assert!(refused.contains("another store"), "{refused}");
     let store = Store::open(&path("other"), &config).unwrap();
     assert!(matches!(*store.mirror().borrow(), MirrorStatus::Failed { .. }));
+    // It is nobody's business here any more.
+    let foreign = std::fs::metadata(path("mirror").join("sled")).unwrap();
+    store.compact(&to_the_end).unwrap();
+    let after = std::fs::metadata(path("mirror").join("sled")).unwrap();
+    assert_eq!(foreign.ino(), after.ino(), "the foreign store was written anew");
 }
 
 #[test]
