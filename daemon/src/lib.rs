@@ -31,4 +31,6 @@ pub mod log;
 
 pub mod ports;
 
+pub mod clock;
+
 pub mod tasks;

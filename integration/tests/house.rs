@@ -24,7 +24,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 11] = [
 ];
 
 /// The rooms of `daemon/src`, top to bottom; a line is a storey, whose rooms do not see each other.
-const STOREYS: [&[&str]; 18] = [
+const STOREYS: [&[&str]; 19] = [
     &["main"],
     &["daemon"],
     &["offline"],
@@ -42,6 +42,7 @@ const STOREYS: [&[&str]; 18] = [
     &["storage"],
     &["log"],
     &["ports"],
+    &["clock"],
     &["tasks"],
 ];
 
