@@ -1,12 +1,48 @@
 //! The walls of the house: who may name what, who may see whom, and how large a file may be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+#[path = "house/imports.rs"]
+mod imports;
+use imports::File;
 
 /// Files that may be longer than the ceiling, each with its reason.
 const LONG_FOR_A_REASON: [(&str, &str); 0] = [];
 const CEILING: usize = 500;
 const TEST_CEILING: usize = 600;
+/// Files that a folder may hold side by side; more want an inner room.
+const FOLDER_CEILING: usize = 15;
+
+/// What is left of the old house: circles a crate, crowded folders, unclear places. These only shrink.
+const CIRCLES_LEFT: [(&str, usize); 5] =
+    [("cli", 1), ("daemon", 7), ("integration", 3), ("proto", 0), ("routing", 3)];
+const CROWDED_LEFT: [&str; 6] = [
+    "cli/src/commands",
+    "cli/src/render",
+    "daemon/src/grpc",
+    "daemon/src/node",
+    "daemon/src/storage",
+    "daemon/src/wallet",
+];
+const UNCLEAR_LEFT: usize = 125;
+
+/// The inner rooms of rooms, top to bottom: a file of one imports only from those below it.
+const INNER: [(&str, &[&str]); 0] = [];
+
+/// Phrases that hide who does what, or that a native engineer of this field would not write.
+const UNCLEAR: [&str; 10] = [
+    "whoever",
+    "whomever",
+    "told of",
+    "tells of",
+    "told that",
+    "what is said",
+    "what there is of",
+    "brought in step",
+    "one of the two",
+    "written anew",
+];
 
 /// Words that only one place may use.
 const NAMED_ONLY_IN: [(&str, &[&str]); 11] = [
@@ -90,22 +126,82 @@ fn only_one_room_names_each_neighbour() {
 #[test]
 fn rooms_import_only_rooms_below() {
     let mut climbs = Vec::new();
-    for source in sources() {
-        let Some(room) = room_of(&source.path) else { continue };
-        if room == "lib" {
-            continue;
-        }
+    for file in files("daemon") {
+        let Some(room) = room_of(&file.path).filter(|room| room != "lib") else { continue };
         let storey = storey(&room).unwrap_or_else(|| panic!("{room} is not in STOREYS"));
-        for line in source.code() {
-            for other in rooms_named(line) {
-                let Some(other_storey) = self::storey(&other) else { continue };
-                if other != room && other_storey <= storey {
-                    climbs.push(format!("{}: {room} names {other}", source.path));
-                }
+        for path in file.paths() {
+            let Some(other) = path.first().filter(|other| **other != room) else { continue };
+            if self::storey(other).is_some_and(|other_storey| other_storey <= storey) {
+                climbs.push(format!("{}: {room} names {}", file.path, path.join("::")));
             }
         }
     }
     assert!(climbs.is_empty(), "{climbs:#?}");
+}
+
+#[test]
+fn inner_rooms_import_only_inner_rooms_below() {
+    let mut climbs = Vec::new();
+    let files = files("daemon");
+    let graph = imports::graph(&files);
+    for (room, inner_rooms) in INNER {
+        let folder = format!("daemon/src/{room}/");
+        let rank = |path: &str| {
+            let inside = path.strip_prefix(&folder)?.split('/').next()?.trim_end_matches(".rs");
+            inner_rooms.iter().position(|inner| *inner == inside)
+        };
+        for inner in inner_rooms {
+            let exists = graph.keys().any(|path| {
+                path.strip_prefix(&folder).is_some_and(|inside| inside.starts_with(inner))
+            });
+            assert!(exists, "{room} has no inner room {inner}");
+        }
+        for (path, imported) in &graph {
+            let Some(own) = rank(path) else { continue };
+            climbs.extend(
+                imported
+                    .iter()
+                    .filter(|other| rank(other).is_some_and(|other| other < own))
+                    .map(|other| format!("{path} imports {other}")),
+            );
+        }
+    }
+    assert!(climbs.is_empty(), "{climbs:#?}");
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    for (part, left) in CIRCLES_LEFT {
+        let circles = imports::circles(&imports::graph(&files(part)));
+        assert!(circles.len() <= left, "{} circles in {part}: {circles:#?}", circles.len());
+    }
+}
+
+#[test]
+fn no_folder_is_crowded() {
+    let mut folders: BTreeMap<String, usize> = BTreeMap::new();
+    for source in sources().iter().filter(|source| !source.path.contains("/tests/")) {
+        let folder = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        *folders.entry(folder.to_owned()).or_default() += 1;
+    }
+    folders.retain(|folder, files| {
+        *files > FOLDER_CEILING && !CROWDED_LEFT.contains(&folder.as_str())
+    });
+    assert!(folders.is_empty(), "more than {FOLDER_CEILING} files side by side: {folders:#?}");
+}
+
+#[test]
+fn comments_and_messages_name_their_subject() {
+    let mut unclear = Vec::new();
+    for source in sources().iter().filter(|source| !source.path.ends_with("tests/house.rs")) {
+        for (number, line) in source.text.lines().enumerate() {
+            let line = line.to_lowercase();
+            for phrase in UNCLEAR.iter().filter(|phrase| line.contains(**phrase)) {
+                unclear.push(format!("{}:{}: {phrase}", source.path, number + 1));
+            }
+        }
+    }
+    assert!(unclear.len() <= UNCLEAR_LEFT, "{} places: {unclear:#?}", unclear.len());
 }
 
 #[test]
@@ -129,21 +225,20 @@ fn crates_depend_only_on_what_they_may() {
 }
 
 #[test]
-fn every_method_has_a_permission_a_command_and_a_scenario() {
+fn every_method_has_a_permission_and_a_scenario() {
     let permissions = text_under("daemon/src/grpc/auth");
-    let commands = text_under("cli/src");
     let scenarios = text_under("integration/src") + &text_under("integration/tests");
+    let scenarios: String = scenarios.split_whitespace().collect();
     let mut missing = Vec::new();
     for (service, method) in methods() {
-        let call = format!("{}(", snake(&method));
         if !permissions.contains(&format!("fulmen.v1.{service}/{method}")) {
             missing.push(format!("{service}.{method}: no permission"));
         }
-        if !commands.contains(&call) {
-            missing.push(format!("{service}.{method}: no CLI command"));
-        }
-        if !scenarios.contains(&format!("{service}.{method}")) && !scenarios.contains(&call) {
-            missing.push(format!("{service}.{method}: no black-box test names it"));
+        // A scenario calls `node.payments().list(…)`, or `payments.list(…)` on a client that it keeps.
+        let (client, call) = (snake(&service), snake(&method));
+        let called = [format!("{client}().{call}("), format!("{client}.{call}(")];
+        if !called.iter().any(|call| scenarios.contains(call)) {
+            missing.push(format!("{service}.{method}: no black-box scenario calls it"));
         }
     }
     assert!(missing.is_empty(), "{missing:#?}");
@@ -212,6 +307,16 @@ fn collect(folder: &Path, into: &mut Vec<Source>) {
     }
 }
 
+/// The files of a crate's sources, as nodes of the graph of imports.
+fn files(part: &str) -> Vec<File> {
+    let root = format!("{part}/src/");
+    sources()
+        .iter()
+        .filter(|source| source.path.starts_with(&root) && !source.path.contains("tests"))
+        .map(|source| File::new(&root, &source.path, &source.text))
+        .collect()
+}
+
 fn text_under(folder: &str) -> String {
     let mut sources = Vec::new();
     collect(&root().join(folder), &mut sources);
@@ -241,27 +346,6 @@ fn room_of(path: &str) -> Option<String> {
 
 fn storey(room: &str) -> Option<usize> {
     STOREYS.iter().position(|rooms| rooms.contains(&room))
-}
-
-/// The rooms that a line names as `crate::room`, also in braces: `crate::{room, other::Thing}`.
-fn rooms_named(line: &str) -> Vec<String> {
-    let first_word = |text: &str| {
-        text.trim_start()
-            .chars()
-            .take_while(|c| c.is_alphanumeric() || *c == '_')
-            .collect::<String>()
-    };
-    line.split("crate::")
-        .skip(1)
-        .flat_map(|rest| match rest.strip_prefix('{') {
-            Some(list) => {
-                let list = list.split('}').next().unwrap_or(list);
-                list.split(',').map(first_word).collect::<Vec<_>>()
-            }
-            None => vec![first_word(rest)],
-        })
-        .filter(|room| !room.is_empty())
-        .collect()
 }
 
 /// All methods as (service, method), from the `.proto` files.
