@@ -1,4 +1,4 @@
-//! Whether anything new may be taken on: only with a chain that is known and a disk that holds what is promised.
+//! Whether the node may take on new obligations: only with a known chain and a disk that keeps promises.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,29 +8,30 @@ use tokio::sync::watch;
 use crate::chain::Tip;
 use crate::storage::Store;
 
-/// bitcoind is asked for its tip every few seconds; without an answer for so long, time locks that we
-/// cannot see may be running out, so nothing new is taken on.
+/// Oldest confirmation of the tip with which the node still takes on new obligations.
+///
+/// bitcoind is asked for its tip every few seconds; without an answer for longer, time locks may run out unseen.
 const OLDEST_TIP: Duration = Duration::from_secs(120);
 
-/// Asks whether new channels and payments may be taken on now.
-pub type Gate = Arc<dyn Fn() -> Result<(), NotReady> + Send + Sync>;
+/// Returns an error while new channels and payments are refused.
+pub type AdmissionCheck = Arc<dyn Fn() -> Result<(), NotReady> + Send + Sync>;
 
-/// Why nothing new is taken on now; what is under way goes on.
+/// Why the node takes on nothing new now; payments and channels under way go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
     /// The newest blocks are not known.
     #[error("not synced: bitcoind has not confirmed the tip for {} s", OLDEST_TIP.as_secs())]
     NotSynced,
-    /// A disk of the store is nearly full; the words name it.
+    /// A disk of the store is nearly full; the text names it.
     #[error("{0}")]
     LowSpace(String),
-    /// The store takes no more writes, and the daemon is about to end; the words say why.
+    /// The store accepts no more writes, and the daemon is about to end; the text says why.
     #[error("{0}")]
     StoreFailed(String),
 }
 
 impl NotReady {
-    /// The reason as programs read it; never changed once released.
+    /// Returns the machine-readable reason; stable across releases.
     pub fn word(&self) -> &'static str {
         match self {
             NotReady::NotSynced => "NOT_SYNCED",
@@ -39,7 +40,7 @@ impl NotReady {
         }
     }
 
-    /// What a stranger may know of it: nothing of our disks.
+    /// Returns the text for peers, which says nothing about our disks.
     pub fn for_strangers(&self) -> &'static str {
         match self {
             NotReady::NotSynced => "this node is not synced to the chain",
@@ -48,20 +49,20 @@ impl NotReady {
     }
 }
 
-/// What readiness depends on; a handle.
+/// Decides from the tip and the store; a handle.
 #[derive(Clone)]
-pub struct Readiness {
+pub struct Admission {
     tip: watch::Receiver<Tip>,
     store: Store,
 }
 
-impl Readiness {
+impl Admission {
     /// Watches the tip and the store.
     pub fn new(tip: watch::Receiver<Tip>, store: Store) -> Self {
         Self { tip, store }
     }
 
-    /// Says why nothing new may be taken on, if that is so.
+    /// Checks whether the node may take on new obligations.
     ///
     /// # Errors
     /// The most serious obstacle.
@@ -69,23 +70,23 @@ impl Readiness {
         self.obstacles().into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Everything that keeps anything new from being taken on, the most serious first.
+    /// Returns all obstacles, the most serious first.
     pub fn obstacles(&self) -> Vec<NotReady> {
         let failure = self.store.failed().borrow().as_ref().map(ToString::to_string);
         let low = self.store.low_space().borrow().as_ref().map(ToString::to_string);
         obstacles(failure, low, self.is_synced())
     }
 
-    /// Whether the tip is fresh enough to pay and to open channels.
+    /// Returns whether the tip is fresh enough to pay and to open channels.
     pub fn is_synced(&self) -> bool {
         let confirmed_at = self.tip.borrow().confirmed_at;
         confirmed_at.elapsed().map_or(true, |age| age <= OLDEST_TIP)
     }
 
-    /// The same as a closure.
-    pub fn gate(&self) -> Gate {
-        let readiness = self.clone();
-        Arc::new(move || readiness.check())
+    /// Returns [`Admission::check`] as a closure.
+    pub fn as_check(&self) -> AdmissionCheck {
+        let admission = self.clone();
+        Arc::new(move || admission.check())
     }
 }
 
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_obstacle_is_told_and_the_most_serious_first() {
+    fn all_obstacles_are_listed_the_most_serious_first() {
         assert!(obstacles(None, None, true).is_empty());
         assert_eq!(obstacles(None, None, false), [NotReady::NotSynced]);
         let all = obstacles(Some("gone".to_owned()), Some("full".to_owned()), false);
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_learn_nothing_of_our_disks() {
+    fn peers_learn_nothing_about_our_disks() {
         let low = NotReady::LowSpace("the disk of /home/alice has 3 MiB free".to_owned());
         assert!(low.to_string().contains("/home/alice") && !low.for_strangers().contains("alice"));
         let words = [NotReady::NotSynced, low, NotReady::StoreFailed("gone".to_owned())]

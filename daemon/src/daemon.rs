@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 
+use crate::admission::Admission;
 use crate::chain::{self, Broadcaster, Listener, Source, Sync, UtxoCheck};
 use crate::channels::{self, Channels, FundingSpends, Sighting};
 use crate::config::{Config, Places};
@@ -19,7 +20,6 @@ use crate::invoices::Invoices;
 use crate::journal::{Entry, Journal};
 use crate::metrics::Registry;
 use crate::node::assemble::{self, Assembled, Materials};
-use crate::node::ready::Readiness;
 use crate::node::{Node, net, process, restore};
 use crate::payments::{self, Payments};
 use crate::peers::Peers;
@@ -260,7 +260,7 @@ async fn start(
         forgetful.keep_forgetting(asked, more_tips, stopping)
     });
 
-    let readiness = Readiness::new(tip.clone(), store.clone());
+    let admission = Admission::new(tip.clone(), store.clone());
     watch_mirror(tasks, store, &journal);
     let parts = channels::Parts {
         config: config.channels.clone(),
@@ -269,7 +269,7 @@ async fn start(
         store: store.clone(),
         journal: journal.clone(),
         spends: spends.clone(),
-        gate: readiness.gate(),
+        gate: admission.as_check(),
     };
     let channels = Channels::new(parts);
     let payments = Payments::new(
@@ -278,7 +278,7 @@ async fn start(
         store.clone(),
         journal.clone(),
         tasks.clone(),
-        readiness.gate(),
+        admission.as_check(),
     );
     let invoices =
         Invoices::new(config.invoices.clone(), node.clone(), store.clone(), journal.clone());
@@ -345,7 +345,7 @@ async fn start(
         let rooms = figures::Rooms {
             node: node.clone(),
             tip: tip.clone(),
-            readiness: readiness.clone(),
+            admission: admission.clone(),
             channels: channels.clone(),
             payments: payments.clone(),
             forwards: forwards.clone(),
@@ -362,7 +362,7 @@ async fn start(
             channels: channels.clone(),
             feerates: Arc::new(feerates.clone()),
             tip,
-            readiness,
+            admission,
             store: store.clone(),
             tasks: tasks.clone(),
             listening: listening.clone(),

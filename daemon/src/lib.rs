@@ -15,6 +15,8 @@ pub mod peers;
 
 pub mod node;
 
+pub mod admission;
+
 pub mod wallet;
 
 pub mod feerates;

@@ -60,7 +60,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 11] = [
 ];
 
 /// The rooms of `daemon/src`, top to bottom; a line is a storey, whose rooms do not see each other.
-const STOREYS: [&[&str]; 19] = [
+const STOREYS: [&[&str]; 20] = [
     &["main"],
     &["daemon"],
     &["offline"],
@@ -70,6 +70,7 @@ const STOREYS: [&[&str]; 19] = [
     &["events"],
     &["peers", "channels", "invoices", "payments", "forwards"],
     &["node"],
+    &["admission"],
     &["wallet"],
     &["feerates"],
     &["chain"],

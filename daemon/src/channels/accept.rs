@@ -1,7 +1,7 @@
 //! Whether a peer may open a channel to us.
 
 use super::config::Config;
-use crate::node::ready::NotReady;
+use crate::admission::NotReady;
 
 /// What is known when a peer asks.
 #[derive(Clone, Debug)]

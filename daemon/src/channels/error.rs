@@ -4,7 +4,7 @@ use bitcoin::secp256k1::PublicKey;
 use lightning::util::errors::APIError;
 
 use super::record::ClosedChannel;
-use crate::node::ready::NotReady;
+use crate::admission::NotReady;
 use crate::{storage, wallet};
 
 /// Why something cannot be done with a channel.

@@ -38,10 +38,10 @@ pub use policy::{Policy, PolicyChange, Which};
 pub use record::{ChannelRecord, ClosedChannel, Stage};
 pub use spends::{ClosingTx, FundingSpends, Sighting};
 
+use crate::admission::AdmissionCheck;
 use crate::feerates::Feerates;
 use crate::journal::Journal;
 use crate::node::Node;
-use crate::node::ready::Gate;
 use crate::storage::{self, Page, Store};
 use crate::wallet::reserve::reserve_sat;
 
@@ -71,7 +71,7 @@ pub struct Parts {
     /// Knows which transactions closed channels; it listens to blocks before the manager does.
     pub spends: Arc<FundingSpends>,
     /// Asked before a channel is opened or accepted.
-    pub gate: Gate,
+    pub gate: AdmissionCheck,
 }
 
 /// The room of channels; a handle.
@@ -85,7 +85,7 @@ struct Inner {
     store: Store,
     journal: Journal,
     spends: Arc<FundingSpends>,
-    gate: Gate,
+    gate: AdmissionCheck,
     /// Held while an idempotency key is looked up and taken, so that two calls never take it both.
     admission: Mutex<()>,
 }

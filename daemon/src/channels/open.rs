@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::policy::{self, Policy};
 use super::record::{self, CHANNELS, ChannelRecord, OPENS_BY_KEY, OpenKey, Stage};
 use super::{Channels, Config, Error, unix_now};
-use crate::node::ready::NotReady;
+use crate::admission::NotReady;
 use crate::storage::{self, Batch};
 
 /// How large a channel is to be.

@@ -10,13 +10,13 @@ use tokio::sync::watch;
 
 pub use tally::Counted;
 
+use crate::admission::Admission;
 use crate::chain::Tip;
 use crate::channels::Channels;
 use crate::forwards::Forwards;
 use crate::journal::Journal;
 use crate::metrics::Registry;
 use crate::node::Node;
-use crate::node::ready::Readiness;
 use crate::payments::Payments;
 use crate::storage::Store;
 use crate::tasks::{Stage, Tasks};
@@ -31,7 +31,7 @@ pub struct Rooms {
     /// The last block that all listeners have seen.
     pub tip: watch::Receiver<Tip>,
     /// Whether anything new may be taken on.
-    pub readiness: Readiness,
+    pub admission: Admission,
     /// Channels.
     pub channels: Channels,
     /// Outgoing payments.
@@ -48,8 +48,8 @@ pub struct Rooms {
 
 /// Hands everything to the registry; what happens from now on is counted.
 pub fn tell(rooms: Rooms, registry: &Registry, tasks: &Tasks) {
-    let readiness = rooms.readiness.clone();
-    registry.report_health(move || readiness.obstacles().iter().map(ToString::to_string).collect());
+    let admission = rooms.admission.clone();
+    registry.report_health(move || admission.obstacles().iter().map(ToString::to_string).collect());
     let counted = Arc::new(Counted::from_now(rooms.journal.clone()));
     let counting = counted.clone();
     tasks.spawn(Stage::Work, "count what happened", |stopping| async move {

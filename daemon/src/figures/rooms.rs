@@ -65,7 +65,7 @@ impl Rooms {
                 "fulmen_synced",
                 "1 while the tip is fresh enough to pay and to open channels, else 0.",
             )
-            .is(self.readiness.is_synced().into()),
+            .is(self.admission.is_synced().into()),
             Figure::gauge("fulmen_block_height", "Height of the best block.").is(tip.height.into()),
             Figure::gauge("fulmen_block_timestamp_seconds", "Time in its header, since 1970.")
                 .is(tip.time.into()),

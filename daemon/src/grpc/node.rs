@@ -15,11 +15,11 @@ use tonic::{Request, Response, Status};
 
 use super::closing::closing_balances;
 use super::status::{internal_because, malformed};
+use crate::admission::Admission;
 use crate::chain::Tip;
 use crate::channels::{Channels, balance};
 use crate::feerates::Feerates;
 use crate::node::Node;
-use crate::node::ready::Readiness;
 use crate::storage::{MirrorStatus, Store};
 use crate::tasks::Tasks;
 
@@ -38,7 +38,7 @@ pub struct NodeService {
     /// The last block that all listeners have seen.
     pub tip: watch::Receiver<Tip>,
     /// Whether anything new may be taken on.
-    pub readiness: Readiness,
+    pub admission: Admission,
     /// Where all is kept.
     pub store: Store,
     /// Where the daemon is asked to stop.
@@ -75,7 +75,7 @@ impl v1::node_server::Node for NodeService {
             block_height: tip.height,
             block_hash: tip.hash.to_byte_array().to_vec(),
             tip_confirmed_at: unix_secs(tip.confirmed_at),
-            synced_to_chain: self.readiness.is_synced(),
+            synced_to_chain: self.admission.is_synced(),
             peers: u32::try_from(node.peer_manager.list_peers().len()).unwrap_or(u32::MAX),
             channels_ready: count(|channel| channel.is_channel_ready),
             channels_usable: count(|channel| channel.is_usable),

@@ -307,7 +307,7 @@ fn hop(hop: Hop) -> v1::Hop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::ready::NotReady;
+    use crate::admission::NotReady;
 
     #[test]
     fn refusals_have_the_code_of_their_kind_and_name_the_argument() {

@@ -14,7 +14,6 @@ pub mod net;
 pub mod outstanding;
 pub mod planner;
 pub mod process;
-pub mod ready;
 pub mod restore;
 pub mod router;
 pub mod scorer;

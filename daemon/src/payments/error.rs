@@ -4,8 +4,8 @@ use bitcoin::Network;
 use bitcoin::secp256k1::PublicKey;
 
 use super::record::State;
+use crate::admission::NotReady;
 use crate::node::planner::NoWay;
-use crate::node::ready::NotReady;
 use crate::storage;
 
 /// A short channel id as people write it (BOLT 7).

@@ -38,9 +38,9 @@ pub use record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
 pub use route::{Estimate, Inquiry, Payee};
 pub use send::{Keysend, Pay};
 
+use crate::admission::AdmissionCheck;
 use crate::journal::Journal;
 use crate::node::Node;
-use crate::node::ready::Gate;
 use crate::storage::{self, Page, Store, Watch};
 use crate::tasks::Tasks;
 use carry::UnderWay;
@@ -55,7 +55,7 @@ struct Inner {
     config: Config,
     node: Arc<Node>,
     tasks: Tasks,
-    gate: Gate,
+    gate: AdmissionCheck,
     ledger: Ledger,
     /// One for each payment that may be under way at once.
     slots: Arc<Semaphore>,
@@ -79,7 +79,7 @@ impl Payments {
         store: Store,
         journal: Journal,
         tasks: Tasks,
-        gate: Gate,
+        gate: AdmissionCheck,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(config.max_in_flight.max(1) as usize));
         Self(Arc::new(Inner {
