@@ -1,0 +1,136 @@
+//! The last stage: ports are bound first of all, and opened to peers, scrapers and users at the end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::chain::Chain;
+use super::rooms::Rooms;
+use super::{Error, Ground};
+use crate::chain::Tip;
+use crate::config::Config;
+use crate::grpc::{self, serve};
+use crate::metrics::{self, Registry};
+use crate::node::{Node, net};
+use crate::tasks::{Stage, Tasks};
+use crate::wallet::Wallet;
+use crate::{figures, ports};
+
+/// Bound ports, at which nobody is served yet; but for metrics, which tell of the start itself.
+pub(super) struct Doors {
+    peers: Vec<TcpListener>,
+    grpc: serve::Bound,
+    registry: Registry,
+}
+
+/// What is served beside the rooms.
+pub(super) struct Served {
+    pub(super) wallet: Wallet,
+    pub(super) tip: watch::Receiver<Tip>,
+}
+
+/// Binds all ports: one that is taken is told before anything else has been done.
+pub(super) async fn bind(ground: &Ground, config: &Config) -> Result<Doors, Error> {
+    let peers = ports::bind("peers", "node.listen", &config.node.listen).await?;
+    let grpc = serve::bind(&config.grpc, &ground.places.data)?;
+    let registry = Registry::default();
+    let scraped = ports::bind("metrics", "metrics.listen", &config.metrics.listen).await?;
+    metrics::serve::serve(&config.metrics, &registry, &ground.tasks, scraped);
+    Ok(Doors { peers, grpc, registry })
+}
+
+/// Lets peers in, then scrapers see the rooms, then users.
+pub(super) fn open(
+    ground: &Ground,
+    config: &Config,
+    doors: Doors,
+    chain: Chain,
+    served: Served,
+    node: Arc<Node>,
+    rooms: Rooms,
+) {
+    let Doors { peers, grpc, registry } = doors;
+    let listening: Vec<_> =
+        peers.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    open_to_peers(&ground.tasks, &node, &rooms, peers);
+    if !config.metrics.listen.is_empty() {
+        let collected = figures::Rooms {
+            node: node.clone(),
+            tip: served.tip.clone(),
+            admission: rooms.admission.clone(),
+            channels: rooms.channels.clone(),
+            payments: rooms.payments.clone(),
+            forwards: rooms.forwards.clone(),
+            journal: rooms.journal.clone(),
+            store: ground.store.clone(),
+            started_at: ground.started_at,
+        };
+        figures::tell(collected, &registry, &ground.tasks);
+    }
+    let (node_id, address) = (node.id(), grpc.address());
+    let services = services(ground, chain, served, node, rooms, listening.clone());
+    ground.tasks.spawn(Stage::Api, "serve gRPC", |stopping| grpc.serve(services, stopping));
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, %node_id, ?listening, grpc = %address, "started");
+}
+
+fn open_to_peers(tasks: &Tasks, node: &Arc<Node>, rooms: &Rooms, listeners: Vec<TcpListener>) {
+    net::listen(node, tasks, listeners);
+    let reconnecting = rooms.peers.clone();
+    tasks.spawn(Stage::Peers, "reconnect peers", |stopping| reconnecting.run(stopping));
+    let leaving = node.clone();
+    tasks.spawn(Stage::Peers, "disconnect peers at the end", |stopping| async move {
+        stopping.cancelled().await;
+        leaving.peer_manager.disconnect_all_peers();
+        Ok(())
+    });
+}
+
+/// The services of gRPC, one a `.proto` file.
+fn services(
+    ground: &Ground,
+    chain: Chain,
+    served: Served,
+    node: Arc<Node>,
+    rooms: Rooms,
+    listening: Vec<SocketAddr>,
+) -> serve::Services {
+    let Rooms { journal, admission, channels, payments, invoices, forwards, peers } = rooms;
+    let feerates = chain.feerates;
+    let stopping = ground.tasks.stopping(Stage::Api);
+    serve::Services {
+        node: grpc::node::NodeService {
+            node: node.clone(),
+            channels: channels.clone(),
+            feerates: Arc::new(feerates.clone()),
+            tip: served.tip,
+            admission,
+            store: ground.store.clone(),
+            tasks: ground.tasks.clone(),
+            listening,
+            started_at: ground.started_at,
+        },
+        wallet: grpc::wallet::WalletService { wallet: served.wallet, feerates },
+        peers: grpc::peers::PeersService { peers: peers.clone() },
+        channels: grpc::channels::ChannelsService { channels, peers, stopping: stopping.clone() },
+        invoices: grpc::invoices::InvoicesService {
+            invoices: invoices.clone(),
+            stopping: stopping.clone(),
+        },
+        payments: grpc::payments::PaymentsService {
+            payments: payments.clone(),
+            invoices,
+            stopping: stopping.clone(),
+        },
+        forwards: grpc::forwards::ForwardsService { forwards: forwards.clone() },
+        graph: grpc::graph::GraphService { node, payments, stopping: stopping.clone() },
+        store: grpc::store::StoreService {
+            store: ground.store.clone(),
+            directory: ground.places.data.clone(),
+            stopping: stopping.clone(),
+        },
+        events: grpc::events::EventsService { journal, forwards, stopping },
+    }
+}

@@ -1,0 +1,27 @@
+//! The chain's stage: bitcoind, fee estimates, broadcasts.
+
+use super::{Error, Ground};
+use crate::chain::{Broadcaster, Source};
+use crate::config::Config;
+use crate::feerates::Feerates;
+use crate::tasks::Stage;
+
+/// bitcoind, and what comes from it and goes to it.
+pub(super) struct Chain {
+    pub(super) source: Source,
+    pub(super) feerates: Feerates,
+    pub(super) broadcaster: Broadcaster,
+}
+
+/// Connects to bitcoind; waits for it as long as it takes.
+pub(super) async fn start(ground: &Ground, config: &Config) -> Result<Chain, Error> {
+    let source = Source::connect(&config.bitcoind, config.network).await?;
+    let feerates = Feerates::new(config.feerates.clone());
+    if let Err(error) = feerates.refresh(&source).await {
+        tracing::warn!(%error, "no fee estimates yet: the configured fallbacks are used");
+    }
+    let (broadcaster, outbox) = Broadcaster::new();
+    let to_bitcoind = source.clone();
+    ground.tasks.spawn(Stage::Chain, "broadcast", |stopping| outbox.run(to_bitcoind, stopping));
+    Ok(Chain { source, feerates, broadcaster })
+}

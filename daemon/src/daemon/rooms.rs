@@ -1,0 +1,65 @@
+//! The rooms' stage: what users and events are about, in step with LDK.
+
+use std::sync::Arc;
+
+use super::chain::Chain;
+use super::wallet::OnChain;
+use super::{Error, Ground};
+use crate::admission::Admission;
+use crate::channels::{self, Channels};
+use crate::config::Config;
+use crate::forwards::Forwards;
+use crate::invoices::Invoices;
+use crate::journal::Journal;
+use crate::node::Node;
+use crate::payments::Payments;
+use crate::peers::Peers;
+
+/// The brothers, and what they share.
+pub(super) struct Rooms {
+    pub(super) journal: Journal,
+    pub(super) admission: Admission,
+    pub(super) channels: Channels,
+    pub(super) payments: Payments,
+    pub(super) invoices: Invoices,
+    pub(super) forwards: Forwards,
+    pub(super) peers: Peers,
+}
+
+/// Builds the rooms, and compares the records of channels and payments with what LDK has.
+pub(super) async fn start(
+    ground: &Ground,
+    config: &Config,
+    journal: &Journal,
+    chain: &Chain,
+    on_chain: &OnChain,
+    node: &Arc<Node>,
+) -> Result<Rooms, Error> {
+    let (store, tasks) = (&ground.store, &ground.tasks);
+    let admission = Admission::new(on_chain.tip.clone(), store.clone());
+    let channels = Channels::new(channels::Parts {
+        config: config.channels.clone(),
+        node: node.clone(),
+        feerates: Arc::new(chain.feerates.clone()),
+        store: store.clone(),
+        journal: journal.clone(),
+        spends: on_chain.spends.clone(),
+        gate: admission.as_check(),
+    });
+    let payments = Payments::new(
+        config.payments.clone(),
+        node.clone(),
+        store.clone(),
+        journal.clone(),
+        tasks.clone(),
+        admission.as_check(),
+    );
+    let invoices =
+        Invoices::new(config.invoices.clone(), node.clone(), store.clone(), journal.clone());
+    let forwards = Forwards::new(node.clone(), store.clone(), journal.clone())?;
+    let peers = Peers::new(config.peers.clone(), node.clone(), tasks.clone(), store.clone());
+    channels.reconcile().await?;
+    payments.reconcile()?;
+    let journal = journal.clone();
+    Ok(Rooms { journal, admission, channels, payments, invoices, forwards, peers })
+}

@@ -1,0 +1,60 @@
+//! The wallet's stage: on-chain money, at the tip.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::chain::Chain;
+use super::{Error, Ground};
+use crate::chain::{Broadcaster, Listener, Sync, Tip};
+use crate::channels::{FundingSpends, Sighting};
+use crate::config::Config;
+use crate::journal::Journal;
+use crate::offline;
+use crate::wallet::{self, Announcer, Onlooker, Seed, Wallet};
+
+/// The wallet, and what brings it blocks.
+pub(super) struct OnChain {
+    pub(super) wallet: Wallet,
+    pub(super) announcer: Arc<Announcer<Broadcaster>>,
+    pub(super) sync: Sync,
+    pub(super) tip: watch::Receiver<Tip>,
+    pub(super) spends: Arc<FundingSpends>,
+    /// The 32 bytes from which all Lightning keys are derived.
+    pub(super) node_seed: [u8; 32],
+}
+
+/// Opens the wallet and brings it to the tip.
+pub(super) async fn start(
+    ground: &Ground,
+    config: &Config,
+    seed: &Seed,
+    journal: &Journal,
+    chain: &Chain,
+) -> Result<OnChain, Error> {
+    let keys = wallet::Keys::new(seed, config.network);
+    let node_seed = keys.node_seed();
+    let wallet = Wallet::open(&ground.store, journal, keys)?;
+    let seed_file = offline::seed_file(&ground.places);
+    wallet.start_at_birthday(seed_file.path(), &chain.source).await?;
+    let mut behind = [listener(&wallet)];
+    let source = chain.source.clone();
+    let sync = Sync::catch_up(source, &ground.store, &config.bitcoind, &mut behind).await?;
+    let spends = FundingSpends::load(&ground.store)?;
+    let to_network = Arc::new(chain.broadcaster.clone());
+    let announced = onlooker(&spends, Sighting::Broadcast);
+    let announcer = Arc::new(Announcer::new(wallet.clone(), to_network, announced));
+    let tip = sync.tip();
+    Ok(OnChain { wallet, announcer, sync, tip, spends, node_seed })
+}
+
+/// The wallet as a listener to blocks.
+pub(super) fn listener(wallet: &Wallet) -> Listener {
+    Listener { name: "wallet", best: wallet.best_block(), listen: Arc::new(wallet.clone()) }
+}
+
+/// Looks out for transactions that close a channel.
+pub(super) fn onlooker(spends: &Arc<FundingSpends>, sighting: Sighting) -> Onlooker {
+    let spends = spends.clone();
+    Arc::new(move |transaction| spends.see(transaction, sighting))
+}
