@@ -31,6 +31,11 @@ impl Clock {
         self.now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
+    /// Returns Unix time in whole milliseconds.
+    pub fn unix_millis(&self) -> u64 {
+        u64::try_from(self.since_epoch().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Returns Unix time in whole seconds.
     pub fn unix_secs(&self) -> u64 {
         self.since_epoch().as_secs()
@@ -52,6 +57,6 @@ mod tests {
         let clock = Clock::new(|| UNIX_EPOCH - Duration::from_secs(5));
         assert_eq!(clock.unix_secs(), 0);
         let clock = Clock::new(|| UNIX_EPOCH + Duration::from_millis(2_999));
-        assert_eq!((clock.unix_secs(), clock.since_epoch().as_millis()), (2, 2_999));
+        assert_eq!((clock.unix_secs(), clock.unix_millis()), (2, 2_999));
     }
 }

@@ -13,6 +13,8 @@ pub mod invoices;
 pub mod payments;
 pub mod peers;
 
+pub mod parts;
+
 pub mod node;
 
 pub mod admission;

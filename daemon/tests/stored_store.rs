@@ -14,7 +14,7 @@ fn a_store_of_release_0_1_is_read_for_ever() {
     let store = Store::open(directory.path(), &Config::default()).expect("opens");
     let report = store.check(&decode::stored, &to_the_end).expect("reads");
     assert!(report.is_sound() && report.decoded > 2, "{report:?}");
-    let journal = Journal::open(&store).expect("opens");
+    let journal = Journal::open(&store, fulmen_daemon::clock::Clock::system()).expect("opens");
     let entries = journal.read(0, 1_000).expect("each entry is known");
     let ready = |entry: &Entry| matches!(entry, Entry::ChannelReady { .. });
     let settled = |entry: &Entry| matches!(entry, Entry::InvoiceSettled { .. });

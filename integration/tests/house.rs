@@ -60,7 +60,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 11] = [
 ];
 
 /// The rooms of `daemon/src`, top to bottom; a line is a storey, whose rooms do not see each other.
-const STOREYS: [&[&str]; 20] = [
+const STOREYS: [&[&str]; 21] = [
     &["main"],
     &["daemon"],
     &["offline"],
@@ -69,6 +69,7 @@ const STOREYS: [&[&str]; 20] = [
     &["grpc"],
     &["events"],
     &["peers", "channels", "invoices", "payments", "forwards"],
+    &["parts"],
     &["node"],
     &["admission"],
     &["wallet"],

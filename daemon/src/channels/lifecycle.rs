@@ -7,7 +7,7 @@ use lightning::ln::types::ChannelId;
 use lightning::types::features::ChannelTypeFeatures;
 
 use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ClosedChannel, Stage};
-use super::{Channels, accept, reason, unix_now};
+use super::{Channels, accept, reason};
 use crate::journal::Entry;
 use crate::storage::{self, Batch};
 use crate::wallet;
@@ -72,7 +72,7 @@ impl Channels {
                     .count(),
                 wallet_sat: balance.confirmed_sat.saturating_add(balance.unconfirmed_sat),
                 needed_reserve_sat,
-                not_ready: (self.0.gate)().err(),
+                not_ready: (self.0.admission)().err(),
             },
         );
         let done = match decision {
@@ -305,7 +305,7 @@ impl Channels {
             funding: closing.funding.or(record.funding),
             capacity_sat: closing.capacity_sat.unwrap_or(record.capacity_sat),
             local_msat: closing.local_msat.unwrap_or(0),
-            closed_at: unix_now(),
+            closed_at: self.0.clock.unix_secs(),
             kind: described.kind.to_owned(),
             reason: described.words.clone(),
             outbound: record.outbound,
@@ -347,7 +347,7 @@ impl Channels {
             feerate_sat_per_kwu: None,
             idempotency_key: None,
             asked: String::new(),
-            created_at: unix_now(),
+            created_at: self.0.clock.unix_secs(),
             stage: Stage::Negotiating,
             channel_id: Some(*channel_id),
             funding: None,

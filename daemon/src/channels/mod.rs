@@ -22,7 +22,6 @@ mod spends;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bitcoin::secp256k1::PublicKey;
 use bitcoin::{Network, Txid};
@@ -39,9 +38,11 @@ pub use record::{ChannelRecord, ClosedChannel, Stage};
 pub use spends::{ClosingTx, FundingSpends, Sighting};
 
 use crate::admission::AdmissionCheck;
+use crate::clock::Clock;
 use crate::feerates::Feerates;
 use crate::journal::Journal;
 use crate::node::Node;
+use crate::parts::Parts;
 use crate::storage::{self, Page, Store};
 use crate::wallet::reserve::reserve_sat;
 
@@ -56,24 +57,6 @@ pub enum ChannelRef {
     Funding(bitcoin::OutPoint),
 }
 
-/// What the room is built from.
-pub struct Parts {
-    /// Section `[channels]`.
-    pub config: Config,
-    /// LDK.
-    pub node: Arc<Node>,
-    /// On-chain fees.
-    pub feerates: Arc<Feerates>,
-    /// Where records are kept.
-    pub store: Store,
-    /// Where what happened is told.
-    pub journal: Journal,
-    /// Knows which transactions closed channels; it listens to blocks before the manager does.
-    pub spends: Arc<FundingSpends>,
-    /// Asked before a channel is opened or accepted.
-    pub gate: AdmissionCheck,
-}
-
 /// The room of channels; a handle.
 #[derive(Clone)]
 pub struct Channels(Arc<Inner>);
@@ -85,9 +68,10 @@ struct Inner {
     store: Store,
     journal: Journal,
     spends: Arc<FundingSpends>,
-    gate: AdmissionCheck,
+    admission: AdmissionCheck,
+    clock: Clock,
     /// Held while an idempotency key is looked up and taken, so that two calls never take it both.
-    admission: Mutex<()>,
+    taking_key: Mutex<()>,
 }
 
 /// A channel, open or closed.
@@ -101,10 +85,22 @@ pub enum Found {
 
 impl Channels {
     /// Makes the room; call [`Channels::reconcile`] before LDK's events are handled.
-    pub fn new(parts: Parts) -> Self {
-        let Parts { config, node, feerates, store, journal, spends, gate } = parts;
-        let admission = Mutex::new(());
-        Self(Arc::new(Inner { config, node, feerates, store, journal, spends, gate, admission }))
+    ///
+    /// `spends` knows which transactions closed channels; it must see each block before the channel manager does.
+    pub fn new(config: Config, parts: &Parts, spends: Arc<FundingSpends>) -> Self {
+        let Parts { node, feerates, store, journal, admission, clock, .. } = parts.clone();
+        let taking_key = Mutex::new(());
+        Self(Arc::new(Inner {
+            config,
+            node,
+            feerates,
+            store,
+            journal,
+            spends,
+            admission,
+            clock,
+            taking_key,
+        }))
     }
 
     /// Returns open and pending channels, with one peer or with all.
@@ -246,8 +242,4 @@ fn is(details: &ChannelDetails, reference: &ChannelRef) -> bool {
             details.funding_txo.is_some_and(|ldk| record::outpoint(ldk) == *funding)
         }
     }
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::policy::{self, Policy};
 use super::record::{self, CHANNELS, ChannelRecord, OPENS_BY_KEY, OpenKey, Stage};
-use super::{Channels, Config, Error, unix_now};
+use super::{Channels, Config, Error};
 use crate::admission::NotReady;
 use crate::storage::{self, Batch};
 
@@ -80,7 +80,7 @@ impl Channels {
             feerate_sat_per_kwu: request.feerate.map(FeeRate::to_sat_per_kwu),
             idempotency_key: request.idempotency_key.clone(),
             asked: asked.clone(),
-            created_at: unix_now(),
+            created_at: self.0.clock.unix_secs(),
             stage: Stage::Negotiating,
             channel_id: None,
             funding: None,
@@ -88,7 +88,7 @@ impl Channels {
             ending: None,
         };
         let recorded = {
-            let _taking = self.0.admission.lock().expect("no panic while held");
+            let _taking = self.0.taking_key.lock().expect("no panic while held");
             if let Some(known) = self.opened_before(request.idempotency_key.as_deref(), &asked)? {
                 return Ok(self.follow_open(known));
             }
@@ -192,7 +192,7 @@ impl Channels {
                 .iter()
                 .filter(|channel| pending(channel.is_outbound, channel.is_channel_ready))
                 .count(),
-            not_ready: (self.0.gate)().err(),
+            not_ready: (self.0.admission)().err(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bitcoin::Txid;
 
 use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ClosedChannel, Stage};
-use super::{Channels, Error, unix_now};
+use super::{Channels, Error};
 use crate::journal::Entry;
 use crate::storage::Batch;
 
@@ -92,7 +92,7 @@ impl Channels {
             funding: record.funding,
             capacity_sat: record.capacity_sat,
             local_msat: (record.capacity_sat * 1_000).saturating_sub(record.push_msat),
-            closed_at: unix_now(),
+            closed_at: self.0.clock.unix_secs(),
             kind: "outdated_manager".to_owned(),
             reason: reason.to_owned(),
             outbound: record.outbound,

@@ -34,7 +34,7 @@ impl Channels {
             let is_home = is_buried(spent_at, height) && !on_its_way.contains(&closed.channel_id);
             fate(closed, before, is_home)
         };
-        let _taking = self.0.admission.lock().expect("no panic while held");
+        let _taking = self.0.taking_key.lock().expect("no panic while held");
         let mut batch = Batch::new();
         let pruned = CLOSED.prune(store, &mut batch, from, 1, fate)?;
         if pruned.gone.is_empty() {

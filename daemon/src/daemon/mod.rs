@@ -35,6 +35,7 @@ struct Ground {
     tasks: Tasks,
     store: Store,
     places: Places,
+    clock: Clock,
     /// Unix time, in seconds.
     started_at: u64,
 }
@@ -49,8 +50,9 @@ pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
     let tasks = Tasks::new();
     stop_on_signals(&tasks)?;
     let store = Store::open(&places.data, &config.storage)?;
-    let started_at = Clock::system().unix_secs();
-    let ground = Ground { tasks, store, places: places.clone(), started_at };
+    let clock = Clock::system();
+    let started_at = clock.unix_secs();
+    let ground = Ground { tasks, store, places: places.clone(), clock, started_at };
 
     // A failed store is awaited here and not in a task, and LDK is not called from here: its threads wait for a
     // disk that never answers.
@@ -71,7 +73,7 @@ pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
 /// Storage, restore, chain, events, and only then peers and users.
 async fn start(ground: &Ground, seed: &Seed, config: Config) -> Result<(), Error> {
     let doors = api::bind(ground, &config).await?;
-    let journal = Journal::open(&ground.store)?;
+    let journal = Journal::open(&ground.store, ground.clock.clone())?;
     let mut chain = chain::start(ground, &config).await?;
     let mut wallet = wallet::start(ground, &config, seed, &journal, &chain).await?;
     let node = node::start(ground, &config, &mut chain, &mut wallet).await?;

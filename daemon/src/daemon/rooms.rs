@@ -6,12 +6,13 @@ use super::chain::Chain;
 use super::wallet::OnChain;
 use super::{Error, Ground};
 use crate::admission::Admission;
-use crate::channels::{self, Channels};
+use crate::channels::Channels;
 use crate::config::Config;
 use crate::forwards::Forwards;
 use crate::invoices::Invoices;
 use crate::journal::Journal;
 use crate::node::Node;
+use crate::parts::Parts;
 use crate::payments::Payments;
 use crate::peers::Peers;
 
@@ -35,29 +36,21 @@ pub(super) async fn start(
     on_chain: &OnChain,
     node: &Arc<Node>,
 ) -> Result<Rooms, Error> {
-    let (store, tasks) = (&ground.store, &ground.tasks);
-    let admission = Admission::new(on_chain.tip.clone(), store.clone());
-    let channels = Channels::new(channels::Parts {
-        config: config.channels.clone(),
+    let admission = Admission::new(on_chain.tip.clone(), ground.store.clone());
+    let parts = Parts {
         node: node.clone(),
         feerates: Arc::new(chain.feerates.clone()),
-        store: store.clone(),
+        store: ground.store.clone(),
         journal: journal.clone(),
-        spends: on_chain.spends.clone(),
-        gate: admission.as_check(),
-    });
-    let payments = Payments::new(
-        config.payments.clone(),
-        node.clone(),
-        store.clone(),
-        journal.clone(),
-        tasks.clone(),
-        admission.as_check(),
-    );
-    let invoices =
-        Invoices::new(config.invoices.clone(), node.clone(), store.clone(), journal.clone());
-    let forwards = Forwards::new(node.clone(), store.clone(), journal.clone())?;
-    let peers = Peers::new(config.peers.clone(), node.clone(), tasks.clone(), store.clone());
+        tasks: ground.tasks.clone(),
+        admission: admission.as_check(),
+        clock: ground.clock.clone(),
+    };
+    let channels = Channels::new(config.channels.clone(), &parts, on_chain.spends.clone());
+    let payments = Payments::new(config.payments.clone(), &parts);
+    let invoices = Invoices::new(config.invoices.clone(), &parts);
+    let forwards = Forwards::new(&parts)?;
+    let peers = Peers::new(config.peers.clone(), &parts);
     channels.reconcile().await?;
     payments.reconcile()?;
     let journal = journal.clone();

@@ -201,7 +201,8 @@ mod tests {
     #[tokio::test]
     async fn what_happens_after_the_start_is_counted_once() {
         let store = Store::temporary();
-        let journal = Journal::open(&store).expect("an empty journal");
+        let journal =
+            Journal::open(&store, crate::clock::Clock::system()).expect("an empty journal");
         happened(&store, &journal, &[paid(true, 1, 1), closed("cooperative")]).await;
         let counted = Counted::from_now(journal.clone());
         let many = vec![received(InvoiceKind::Keysend, 7); STEP_ENTRIES];

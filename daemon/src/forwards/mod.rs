@@ -5,15 +5,16 @@ mod record;
 mod replay;
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use lightning::events::{HTLCHandlingFailureReason, HTLCHandlingFailureType};
 use lightning::ln::types::ChannelId;
 
 pub use record::{ChannelTotals, ForwardRecord, Settled, Totals};
 
+use crate::clock::Clock;
 use crate::journal::{Entry, Journal};
 use crate::node::Node;
+use crate::parts::Parts;
 use crate::storage::{self, Batch, Class, Fate, Forgotten, Page, Store};
 use record::{BY_CHANNEL, FLOOR, FORWARDS, Floor, ONLY, TOTALS};
 use replay::Replays;
@@ -28,6 +29,7 @@ pub struct Forwards(Arc<Inner>);
 struct Inner {
     ledger: Ledger,
     node: Arc<Node>,
+    clock: Clock,
 }
 
 impl Forwards {
@@ -35,8 +37,9 @@ impl Forwards {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn new(node: Arc<Node>, store: Store, journal: Journal) -> Result<Self, storage::Error> {
-        Ok(Self(Arc::new(Inner { ledger: Ledger::new(store, journal)?, node })))
+    pub fn new(parts: &Parts) -> Result<Self, storage::Error> {
+        let Parts { node, store, journal, clock, .. } = parts.clone();
+        Ok(Self(Arc::new(Inner { ledger: Ledger::new(store, journal)?, node, clock })))
     }
 
     /// Takes in LDK's `PaymentForwarded`.
@@ -44,7 +47,7 @@ impl Forwards {
     /// # Errors
     /// When the totals cannot be read: LDK is to tell it again.
     pub fn settled(&self, settled: Settled) -> Result<(), storage::Error> {
-        self.0.ledger.settled(settled, now())
+        self.0.ledger.settled(settled, self.0.clock.unix_secs())
     }
 
     /// Settled forwards, kept for so many days; 0 for ever. The totals stay, and so do the newest, by which a forward that
@@ -253,10 +256,6 @@ impl Ledger {
     }
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,7 +271,7 @@ mod tests {
     }
 
     fn open(store: &Store) -> Ledger {
-        let journal = Journal::open(store).expect("readable");
+        let journal = Journal::open(store, Clock::system()).expect("readable");
         Ledger::new(store.clone(), journal).expect("readable")
     }
 

@@ -55,7 +55,9 @@ impl v1::invoices_server::Invoices for InvoicesService {
         };
         let record = self.invoices.create(create).await;
         let record = record.map_err(|error| refusal("preimage", error))?;
-        Ok(Response::new(v1::CreateInvoiceResponse { invoice: Some(invoice(record)) }))
+        Ok(Response::new(v1::CreateInvoiceResponse {
+            invoice: Some(invoice(record, self.invoices.now())),
+        }))
     }
 
     async fn get(
@@ -71,7 +73,9 @@ impl v1::invoices_server::Invoices for InvoicesService {
             Some(By::Bolt11(text)) => ("bolt11", decoded(text)?.payment_hash().to_byte_array()),
         };
         let record = self.invoices.get(&hash).map_err(|error| refusal(argument, error))?;
-        Ok(Response::new(v1::GetInvoiceResponse { invoice: Some(invoice(record)) }))
+        Ok(Response::new(v1::GetInvoiceResponse {
+            invoice: Some(invoice(record, self.invoices.now())),
+        }))
     }
 
     async fn list(
@@ -92,8 +96,9 @@ impl v1::invoices_server::Invoices for InvoicesService {
         let page = convert::page(request.page)?;
         let page = self.invoices.page(&page.token, page.limit, state);
         let page = page.map_err(|error| refusal("page_token", error))?;
+        let now = self.invoices.now();
         Ok(Response::new(v1::ListInvoicesResponse {
-            invoices: page.items.into_iter().map(|(_, record)| invoice(record)).collect(),
+            invoices: page.items.into_iter().map(|(_, record)| invoice(record, now)).collect(),
             next_page_token: page.next_token,
         }))
     }
@@ -105,7 +110,9 @@ impl v1::invoices_server::Invoices for InvoicesService {
         let hash = convert::payment_hash("payment_hash", &request.into_inner().payment_hash)?;
         let record = self.invoices.cancel(&hash.0).await;
         let record = record.map_err(|error| refusal("payment_hash", error))?;
-        Ok(Response::new(v1::CancelInvoiceResponse { invoice: Some(invoice(record)) }))
+        Ok(Response::new(v1::CancelInvoiceResponse {
+            invoice: Some(invoice(record, self.invoices.now())),
+        }))
     }
 
     async fn watch(
@@ -122,7 +129,7 @@ impl v1::invoices_server::Invoices for InvoicesService {
         &self,
         request: Request<v1::DecodeInvoiceRequest>,
     ) -> Result<Response<v1::DecodeInvoiceResponse>, Status> {
-        Ok(Response::new(read(&decoded(request.into_inner().bolt11)?)))
+        Ok(Response::new(read(&decoded(request.into_inner().bolt11)?, self.invoices.now())))
     }
 }
 
@@ -131,7 +138,7 @@ impl Steps for Following {
 
     async fn next(&mut self) -> Result<Option<v1::Invoice>, Status> {
         match Following::next(self).await {
-            Ok(record) => Ok(record.map(invoice)),
+            Ok(record) => Ok(record.map(|record| invoice(record, self.now()))),
             Err(error) => Err(internal(&error)),
         }
     }
@@ -166,12 +173,12 @@ pub(super) fn refusal(argument: &'static str, error: Error) -> Status {
     }
 }
 
-fn invoice(record: InvoiceRecord) -> v1::Invoice {
+fn invoice(record: InvoiceRecord, now: u64) -> v1::Invoice {
     use v1::invoice;
     let preimage = record.receipt().map(Vec::from).unwrap_or_default();
     v1::Invoice {
         payment_hash: record.payment_hash.to_vec(),
-        state: match record.state(invoices::now()) {
+        state: match record.state(now) {
             State::Open => invoice::State::Open,
             State::Claiming => invoice::State::Claiming,
             State::Settled => invoice::State::Settled,
@@ -207,7 +214,7 @@ fn kind(kind: Kind) -> v1::invoice::Kind {
     }
 }
 
-fn read(invoice: &Bolt11Invoice) -> v1::DecodeInvoiceResponse {
+fn read(invoice: &Bolt11Invoice, now: u64) -> v1::DecodeInvoiceResponse {
     let created_at = invoice.duration_since_epoch();
     let expires_at = created_at.saturating_add(invoice.expiry_time()).as_secs();
     let (description, description_hash) = match invoice.description() {
@@ -226,7 +233,7 @@ fn read(invoice: &Bolt11Invoice) -> v1::DecodeInvoiceResponse {
             .unwrap_or(u32::MAX),
         route_hints: u32::try_from(invoice.route_hints().len()).unwrap_or(u32::MAX),
         network: invoice.network().to_string(),
-        expired: invoices::now() > expires_at,
+        expired: now > expires_at,
         features: features(invoice),
     }
 }
@@ -286,8 +293,10 @@ mod tests {
         let text = "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqf\
             qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85f\
             kpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh";
-        let answer =
-            read(&decoded(text.replace(char::is_whitespace, "")).expect("it is an invoice"));
+        let answer = read(
+            &decoded(text.replace(char::is_whitespace, "")).expect("it is an invoice"),
+            u64::MAX,
+        );
         assert_eq!((answer.amount_msat, answer.network.as_str()), (250_000_000, "bitcoin"));
         assert_eq!(answer.description, "1 cup coffee");
         assert_eq!(answer.expires_at - answer.created_at, 60);

@@ -201,11 +201,12 @@ fn journal_kind(kind: Kind) -> InvoiceKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::invoices::record::CustomRecord;
 
     fn book() -> Book {
         let store = Store::temporary();
-        let journal = Journal::open(&store).expect("an empty journal opens");
+        let journal = Journal::open(&store, Clock::system()).expect("an empty journal opens");
         Book::new(store, journal)
     }
 

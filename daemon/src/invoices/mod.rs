@@ -10,7 +10,7 @@ mod retain;
 
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bitcoin::hashes::Hash as _;
 use lightning::events::{ClaimedHTLC, PaymentPurpose};
@@ -23,9 +23,10 @@ pub use create::{Create, Describe};
 pub use error::Error;
 pub use record::{CustomRecord, InvoiceRecord, Kind, State};
 
-use crate::journal::Journal;
+use crate::clock::Clock;
 use crate::node::Node;
-use crate::storage::{self, Page, Store, Watch};
+use crate::parts::Parts;
+use crate::storage::{self, Page, Watch};
 use book::Book;
 use claim::{Arrival, Decision};
 use record::Stored;
@@ -37,13 +38,20 @@ pub struct Invoices(Arc<Inner>);
 struct Inner {
     config: Config,
     node: Arc<Node>,
+    clock: Clock,
     book: Book,
 }
 
 impl Invoices {
     /// Makes the room.
-    pub fn new(config: Config, node: Arc<Node>, store: Store, journal: Journal) -> Self {
-        Self(Arc::new(Inner { config, node, book: Book::new(store, journal) }))
+    pub fn new(config: Config, parts: &Parts) -> Self {
+        let Parts { node, store, journal, clock, .. } = parts.clone();
+        Self(Arc::new(Inner { config, node, clock, book: Book::new(store, journal) }))
+    }
+
+    /// Returns the time in seconds since 1970 by which [`InvoiceRecord::state`] tells whether an invoice has expired.
+    pub fn now(&self) -> u64 {
+        self.0.clock.unix_secs()
     }
 
     /// Makes an invoice; it is durable when it is returned.
@@ -112,7 +120,7 @@ impl Invoices {
         limit: usize,
         state: Option<State>,
     ) -> Result<Page<InvoiceRecord>, Error> {
-        let now = now();
+        let now = self.now();
         Ok(self
             .0
             .book
@@ -124,7 +132,7 @@ impl Invoices {
     /// # Errors
     /// [`Error::Unknown`], [`Error::TooLate`], [`Error::Store`].
     pub async fn cancel(&self, payment_hash: &[u8; 32]) -> Result<InvoiceRecord, Error> {
-        let (record, commit) = self.0.book.cancel(payment_hash, now())?;
+        let (record, commit) = self.0.book.cancel(payment_hash, self.now())?;
         commit.await?;
         Ok(record)
     }
@@ -136,7 +144,7 @@ impl Invoices {
     pub fn follow(&self, payment_hash: [u8; 32]) -> Result<Following, Error> {
         let watch = self.0.book.watch(payment_hash);
         let record = self.get(&payment_hash)?;
-        Ok(Following { watch, last: record, told: None })
+        Ok(Following { watch, last: record, told: None, clock: self.0.clock.clone() })
     }
 
     /// Takes in LDK's `PaymentClaimable`: claims what was asked for, and gives everything else back.
@@ -154,7 +162,7 @@ impl Invoices {
         let arrival = arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id);
         let keysend = arrival.kind == Kind::Keysend;
         let manager = &self.0.node.channel_manager;
-        match self.0.book.arrived(arrival, self.0.config.accept_keysend, now())? {
+        match self.0.book.arrived(arrival, self.0.config.accept_keysend, self.now())? {
             Decision::Claim(_, preimage) | Decision::ClaimAgain(preimage) if keysend => {
                 manager.claim_funds_with_known_custom_tlvs(PaymentPreimage(preimage));
             }
@@ -195,7 +203,7 @@ impl Invoices {
         }
         let arrival = arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id);
         let parts = u32::try_from(htlcs.len()).unwrap_or(u32::MAX);
-        self.0.book.settle(arrival, parts, now())
+        self.0.book.settle(arrival, parts, self.now())
     }
 
     /// Takes in LDK's `HTLCHandlingFailed` of a receipt: what we meant to claim may have gone back.
@@ -220,9 +228,15 @@ pub struct Following {
     watch: Watch<InvoiceRecord>,
     last: InvoiceRecord,
     told: Option<State>,
+    clock: Clock,
 }
 
 impl Following {
+    /// Returns the time in seconds since 1970 by which states are told.
+    pub fn now(&self) -> u64 {
+        self.clock.unix_secs()
+    }
+
     /// Returns the next state, durable; none after the final one.
     ///
     /// # Errors
@@ -232,12 +246,12 @@ impl Following {
             return Ok(None);
         }
         loop {
-            let state = self.last.state(now());
+            let state = self.last.state(self.clock.unix_secs());
             if self.told != Some(state) {
                 self.told = Some(state);
                 return self.watch.durable(self.last.clone()).await.map(Some);
             }
-            let expiry = expires_in(&self.last, state);
+            let expiry = expires_in(&self.last, state, self.clock.since_epoch());
             tokio::select! {
                 changed = self.watch.changed() => self.last = changed?,
                 () = tokio::time::sleep(expiry.unwrap_or_default()), if expiry.is_some() => (),
@@ -247,10 +261,10 @@ impl Following {
 }
 
 /// How long until the clock alone changes an invoice.
-fn expires_in(record: &InvoiceRecord, state: State) -> Option<Duration> {
+fn expires_in(record: &InvoiceRecord, state: State, now: Duration) -> Option<Duration> {
     let expired_from = Duration::from_secs(record.expires_at.saturating_add(1));
     match state {
-        State::Open => Some(expired_from.saturating_sub(since_epoch()) + Duration::from_millis(1)),
+        State::Open => Some(expired_from.saturating_sub(now) + Duration::from_millis(1)),
         State::Claiming | State::Settled | State::Cancelled | State::Expired => None,
     }
 }
@@ -307,13 +321,4 @@ fn arrival(
             .map(|(kind, value)| CustomRecord { kind: *kind, value: value.clone() })
             .collect(),
     }
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-/// The time in seconds since 1970, by which [`InvoiceRecord::state`] tells the state.
-pub fn now() -> u64 {
-    since_epoch().as_secs()
 }

@@ -2,13 +2,12 @@
 
 mod entry;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use lightning::impl_writeable_tlv_based;
 use tokio::sync::watch;
 
 pub use entry::{Entry, InvoiceKind};
 
+use crate::clock::Clock;
 use crate::storage::{self, Batch, Class, Forgotten, JOURNAL_KIND, Log, Store};
 
 const ENTRIES: Log<Stamped> = Log::new("journal");
@@ -20,6 +19,7 @@ const STEP_ENTRIES: usize = 256;
 pub struct Journal {
     store: Store,
     head: watch::Receiver<u64>,
+    clock: Clock,
 }
 
 /// An entry with its place.
@@ -46,9 +46,9 @@ impl_writeable_tlv_based!(Stamped, {
 storage::record!(Stamped, kind = JOURNAL_KIND, version = 1);
 
 impl Journal {
-    /// Opens the journal of a store.
-    pub fn open(store: &Store) -> Result<Self, storage::Error> {
-        Ok(Self { store: store.clone(), head: ENTRIES.head(store)? })
+    /// Opens the journal of a store; `clock` stamps its entries.
+    pub fn open(store: &Store, clock: Clock) -> Result<Self, storage::Error> {
+        Ok(Self { store: store.clone(), head: ENTRIES.head(store)?, clock })
     }
 
     /// Adds an entry to the batch that carries the record it tells of.
@@ -56,8 +56,8 @@ impl Journal {
     /// Its sequence number is given out when the batch is committed, so that the order of numbers is the order in
     /// which entries become durable.
     pub fn append(&self, batch: &mut Batch, entry: Entry) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        ENTRIES.append(batch, &Stamped { happened_at: now.as_secs(), entry });
+        let happened_at = self.clock.unix_secs();
+        ENTRIES.append(batch, &Stamped { happened_at, entry });
     }
 
     /// Returns at most `limit` durable entries with sequence numbers above `after`, in order.
@@ -179,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn entries_come_in_the_order_of_their_commits_and_only_when_durable() {
         let store = Store::temporary();
-        let journal = Journal::open(&store).unwrap();
+        let journal = Journal::open(&store, Clock::system()).unwrap();
         assert_eq!((journal.head(), journal.read(0, 10).unwrap().len()), (0, 0));
         let mut watch = journal.watch();
         let (mut early, mut late) = (Batch::new(), Batch::new());
@@ -202,7 +202,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for round in 0..3u64 {
             let store = Store::open(directory.path(), &storage::Config::default()).unwrap();
-            let journal = Journal::open(&store).unwrap();
+            let journal = Journal::open(&store, Clock::system()).unwrap();
             assert_eq!(journal.head(), round * 2);
             append(&journal, 1).await.unwrap();
             append(&journal, 2).await.unwrap();
@@ -216,7 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_old_entries_go_in_several_steps() {
-        let journal = Journal::open(&Store::temporary()).unwrap();
+        let journal = Journal::open(&Store::temporary(), Clock::system()).unwrap();
         for _ in 0..300 {
             drop(append(&journal, 1));
         }

@@ -74,7 +74,7 @@ impl Payments {
                 () = stopping.cancelled() => return Ok(()),
                 () = tokio::time::sleep(pause) => (),
             }
-            if (self.0.gate)().is_ok() {
+            if (self.0.admission)().is_ok() {
                 blocking(|| self.explore_once());
             }
             if told.elapsed() >= HOUR {

@@ -241,12 +241,13 @@ pub(super) fn hex(bytes: &[u8; 32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::payments::Following;
     use crate::payments::record::{FailureReason, Kind, Part, PartEnd};
-    use crate::payments::{Following, now_ms};
 
     fn ledger() -> Ledger {
         let store = Store::temporary();
-        let journal = Journal::open(&store).expect("an empty journal opens");
+        let journal = Journal::open(&store, Clock::system()).expect("an empty journal opens");
         Ledger::new(store, journal)
     }
 
@@ -363,14 +364,17 @@ mod tests {
             let record = admitted(&ledger, draft(90, 1, None));
             let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
             let watch = ledger.watch(record.payment_id);
-            let mut following = Following { watch, next: Some(record), ended: false };
+            let mut following =
+                Following { watch, next: Some(record), ended: false, clock: Clock::system() };
             let first = following.next().await.expect("durable").expect("it is under way");
             assert_eq!(first.state, State::Pending);
-            ledger.take_in(name, sent(), now_ms()).expect("the store works");
+            ledger.take_in(name, sent(), Clock::system().unix_millis()).expect("the store works");
             let told = async {
                 for amount_msat in parts {
                     tokio::task::yield_now().await;
-                    ledger.take_in(name, part(amount_msat), now_ms()).expect("the store works");
+                    ledger
+                        .take_in(name, part(amount_msat), Clock::system().unix_millis())
+                        .expect("the store works");
                 }
             };
             let (last, ()) = tokio::join!(following.next(), told);

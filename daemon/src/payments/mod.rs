@@ -21,7 +21,7 @@ mod send;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use lightning::events::{PathFailure, PaymentFailureReason};
 use lightning::ln::channelmanager::PaymentId;
@@ -39,9 +39,10 @@ pub use route::{Estimate, Inquiry, Payee};
 pub use send::{Keysend, Pay};
 
 use crate::admission::AdmissionCheck;
-use crate::journal::Journal;
+use crate::clock::Clock;
 use crate::node::Node;
-use crate::storage::{self, Page, Store, Watch};
+use crate::parts::Parts;
+use crate::storage::{self, Page, Watch};
 use crate::tasks::Tasks;
 use carry::UnderWay;
 use ledger::Ledger;
@@ -55,7 +56,8 @@ struct Inner {
     config: Config,
     node: Arc<Node>,
     tasks: Tasks,
-    gate: AdmissionCheck,
+    admission: AdmissionCheck,
+    clock: Clock,
     ledger: Ledger,
     /// One for each payment that may be under way at once.
     slots: Arc<Semaphore>,
@@ -71,22 +73,15 @@ struct Inner {
 
 impl Payments {
     /// Makes the room; call [`Payments::reconcile`] before anybody can ask for a payment.
-    ///
-    /// `gate` is asked before each new payment.
-    pub fn new(
-        config: Config,
-        node: Arc<Node>,
-        store: Store,
-        journal: Journal,
-        tasks: Tasks,
-        gate: AdmissionCheck,
-    ) -> Self {
+    pub fn new(config: Config, parts: &Parts) -> Self {
+        let Parts { node, store, journal, tasks, admission, clock, .. } = parts.clone();
         let slots = Arc::new(Semaphore::new(config.max_in_flight.max(1) as usize));
         Self(Arc::new(Inner {
             config,
             node,
             tasks,
-            gate,
+            admission,
+            clock,
             ledger: Ledger::new(store, journal),
             slots,
             under_way: Mutex::default(),
@@ -140,7 +135,8 @@ impl Payments {
     pub fn follow(&self, payment_id: [u8; 32]) -> Result<Following, Error> {
         let watch = self.0.ledger.watch(payment_id);
         let now = self.get(&payment_id)?;
-        Ok(Following { watch, next: Some(now), ended: false })
+        let clock = self.0.clock.clone();
+        Ok(Following { watch, next: Some(now), ended: false, clock })
     }
 
     /// Gives up a payment: no further attempts; parts under way may still arrive or come back.
@@ -155,7 +151,7 @@ impl Payments {
             return Err(Error::Ended(record.state));
         }
         let name = Name { payment_id, payment_hash: record.payment_hash };
-        let changed = self.0.ledger.take_in(name, News::Cancelled, now_ms())?;
+        let changed = self.0.ledger.take_in(name, News::Cancelled, self.0.clock.unix_millis())?;
         if let Some((_, commit)) = changed {
             commit.await?;
         }
@@ -254,7 +250,7 @@ impl Payments {
 
     fn take_in(&self, name: Name, news: News) -> Result<(), storage::Error> {
         // Nobody waits for the commit: LDK forgets the event in a write that comes after this one.
-        let changed = self.0.ledger.take_in(name, news, now_ms())?;
+        let changed = self.0.ledger.take_in(name, news, self.0.clock.unix_millis())?;
         if let Some((record, _)) = changed {
             self.free_if_ended(&record);
         }
@@ -303,6 +299,7 @@ pub struct Following {
     watch: Watch<PaymentRecord>,
     next: Option<PaymentRecord>,
     ended: bool,
+    clock: Clock,
 }
 
 impl Following {
@@ -318,7 +315,7 @@ impl Following {
             Some(record) => self.watch.durable(record).await?,
             None => self.watch.changed().await?,
         };
-        while let Some(patience) = patience_for_parts(&record, now_ms()) {
+        while let Some(patience) = patience_for_parts(&record, self.clock.unix_millis()) {
             // Should this future be dropped meanwhile, the record is told at the next call.
             self.next = Some(record.clone());
             match tokio::time::timeout(patience, self.watch.changed()).await {
@@ -346,11 +343,3 @@ fn patience_for_parts(record: &PaymentRecord, now_ms: u64) -> Option<Duration> {
 }
 
 const PATIENCE_FOR_PARTS_MS: u64 = 300;
-
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
-}

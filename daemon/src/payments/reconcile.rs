@@ -6,7 +6,7 @@ use lightning::ln::channelmanager::{PaymentId, RecentPaymentDetails};
 
 use super::outcome::{Name, News};
 use super::record::{FailureReason, PaymentRecord};
-use super::{Payments, ledger, now_ms};
+use super::{Payments, ledger};
 use crate::storage;
 
 /// What to do about a payment that had not ended when the daemon stopped.
@@ -78,7 +78,10 @@ impl Payments {
             "a payment was not under way when the daemon stopped"
         );
         let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
-        self.0.ledger.take_in(name, News::Failed(reason, None), now_ms()).map(drop)
+        self.0
+            .ledger
+            .take_in(name, News::Failed(reason, None), self.0.clock.unix_millis())
+            .map(drop)
     }
 }
 

@@ -8,7 +8,7 @@ use lightning::ln::channelmanager::RecentPaymentDetails;
 use lightning_invoice::Bolt11Invoice;
 
 use super::record::{Kind, PaymentRecord, State};
-use super::{Payments, reconcile, since_epoch};
+use super::{Payments, reconcile};
 use crate::storage::{Class, Fate};
 
 /// Payments that LDK still has something to do with, however old they are.
@@ -30,7 +30,7 @@ impl Payments {
         let payments = self.clone();
         Class::new("payments", keep_days, move |before, from| {
             let in_hand = payments.in_hand_of_ldk();
-            payments.0.ledger.forget(before, from, since_epoch(), &in_hand)
+            payments.0.ledger.forget(before, from, payments.0.clock.since_epoch(), &in_hand)
         })
     }
 

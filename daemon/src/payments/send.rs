@@ -16,7 +16,7 @@ use super::carry::{Order, Turn};
 use super::check::{self, Admission, AskedLimits, Facts, Limits, Purse};
 use super::ledger::{Admitted, Draft};
 use super::record::{Kind, PaymentRecord};
-use super::{Error, Following, Payments, now_ms, since_epoch};
+use super::{Error, Following, Payments};
 use crate::node::planner::{Constraints, is_named};
 use crate::tasks::Stage;
 
@@ -78,7 +78,7 @@ impl Payments {
             return self.follow(payment_id);
         }
         self.check_ways(&request.constraints, &terms.payee)?;
-        check::not_expired(&invoice, since_epoch())?;
+        check::not_expired(&invoice, self.0.clock.since_epoch())?;
         if invoice.features().is_some_and(|features| features.requires_unknown_bits()) {
             return Err(Error::Unpayable("it needs a feature that is not known here".to_owned()));
         }
@@ -194,7 +194,7 @@ impl Payments {
         amount_msat: u64,
         constraints: &Constraints,
     ) -> Result<(), Error> {
-        (self.0.gate)()?;
+        (self.0.admission)()?;
         let channels = self.channels_out(&constraints.out_through);
         let outbound_msat = channels
             .iter()
@@ -208,7 +208,7 @@ impl Payments {
 
     pub(super) fn blank(&self, kind: Kind) -> PaymentRecord {
         let payment_id = self.0.node.keys.get_secure_random_bytes();
-        PaymentRecord::begun(payment_id, [0; 32], kind, now_ms())
+        PaymentRecord::begun(payment_id, [0; 32], kind, self.0.clock.unix_millis())
     }
 }
 

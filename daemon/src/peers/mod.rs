@@ -17,6 +17,7 @@ pub use config::Config;
 
 use crate::node::Node;
 use crate::node::net::{self, ConnectError};
+use crate::parts::Parts;
 use crate::storage::{self, Batch, Store};
 use crate::tasks::Tasks;
 use record::{PEERS, PeerRecord};
@@ -87,7 +88,8 @@ struct Inner {
 
 impl Peers {
     /// Makes the room; [`Peers::run`] keeps peers connected.
-    pub fn new(config: Config, node: Arc<Node>, tasks: Tasks, store: Store) -> Self {
+    pub fn new(config: Config, parts: &Parts) -> Self {
+        let Parts { node, tasks, store, .. } = parts.clone();
         Self(Arc::new(Inner { config, node, tasks, store, attempts: Mutex::default() }))
     }
 

@@ -131,7 +131,7 @@ fn open(
 }
 
 fn journal(store: &Store) -> Journal {
-    Journal::open(store).expect("opens")
+    Journal::open(store, crate::clock::Clock::system()).expect("opens")
 }
 
 fn keys(words: &str) -> Keys {
