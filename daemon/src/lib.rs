@@ -1,11 +1,15 @@
 //! The rooms of `fulmend`, top to bottom; a room uses only what stands below it.
 
-pub mod config;
 pub mod daemon;
-pub mod events;
-pub mod figures;
-pub mod grpc;
 pub mod offline;
+
+pub mod config;
+
+pub mod collectors;
+
+pub mod api;
+
+pub mod events;
 
 pub mod channels;
 pub mod forwards;
@@ -14,6 +18,8 @@ pub mod payments;
 pub mod peers;
 
 pub mod parts;
+
+pub mod access;
 
 pub mod node;
 
@@ -34,6 +40,8 @@ pub mod storage;
 pub mod log;
 
 pub mod ports;
+
+pub mod private_file;
 
 pub mod clock;
 

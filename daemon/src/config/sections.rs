@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::{
-    chain, channels, feerates, grpc, invoices, log, metrics, node, payments, peers, storage, wallet,
+    api, chain, channels, feerates, invoices, log, metrics, node, payments, peers, storage, wallet,
 };
 
 /// Everything that can be configured.
@@ -23,7 +23,7 @@ pub struct Config {
     /// How an encrypted seed is opened.
     pub seed: wallet::Config,
     /// The way in.
-    pub grpc: grpc::Config,
+    pub grpc: api::Config,
     /// What watching programs are told.
     pub metrics: metrics::Config,
     /// Where blocks come from.

@@ -9,14 +9,14 @@ use tokio::sync::watch;
 use super::chain::Chain;
 use super::rooms::Rooms;
 use super::{Error, Ground};
+use crate::api::{serve, v1};
 use crate::chain::Tip;
 use crate::config::Config;
-use crate::grpc::{self, serve};
 use crate::metrics::{self, Registry};
 use crate::node::{Node, net};
 use crate::tasks::{Stage, Tasks};
 use crate::wallet::Wallet;
-use crate::{figures, ports};
+use crate::{collectors, ports};
 
 /// Bound ports, at which nobody is served yet; but for metrics, which tell of the start itself.
 pub(super) struct Doors {
@@ -56,7 +56,7 @@ pub(super) fn open(
         peers.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     open_to_peers(&ground.tasks, &node, &rooms, peers);
     if !config.metrics.listen.is_empty() {
-        let collected = figures::Rooms {
+        let collected = collectors::Rooms {
             node: node.clone(),
             tip: served.tip.clone(),
             admission: rooms.admission.clone(),
@@ -67,11 +67,12 @@ pub(super) fn open(
             store: ground.store.clone(),
             started_at: ground.started_at,
         };
-        figures::tell(collected, &registry, &ground.tasks);
+        collectors::tell(collected, &registry, &ground.tasks);
     }
     let (node_id, address) = (node.id(), grpc.address());
     let services = services(ground, chain, served, node, rooms, listening.clone());
-    ground.tasks.spawn(Stage::Api, "serve gRPC", |stopping| grpc.serve(services, stopping));
+    let routes = services.into_routes(config.grpc.max_request_bytes);
+    ground.tasks.spawn(Stage::Api, "serve gRPC", |stopping| grpc.serve(routes, stopping));
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, %node_id, ?listening, grpc = %address, "started");
 }
@@ -96,12 +97,12 @@ fn services(
     node: Arc<Node>,
     rooms: Rooms,
     listening: Vec<SocketAddr>,
-) -> serve::Services {
+) -> v1::Services {
     let Rooms { journal, admission, channels, payments, invoices, forwards, peers } = rooms;
     let feerates = chain.feerates;
     let stopping = ground.tasks.stopping(Stage::Api);
-    serve::Services {
-        node: grpc::node::NodeService {
+    v1::Services {
+        node: v1::node::NodeService {
             node: node.clone(),
             channels: channels.clone(),
             feerates: Arc::new(feerates.clone()),
@@ -112,25 +113,25 @@ fn services(
             listening,
             started_at: ground.started_at,
         },
-        wallet: grpc::wallet::WalletService { wallet: served.wallet, feerates },
-        peers: grpc::peers::PeersService { peers: peers.clone() },
-        channels: grpc::channels::ChannelsService { channels, peers, stopping: stopping.clone() },
-        invoices: grpc::invoices::InvoicesService {
+        wallet: v1::wallet::WalletService { wallet: served.wallet, feerates },
+        peers: v1::peers::PeersService { peers: peers.clone() },
+        channels: v1::channels::ChannelsService { channels, peers, stopping: stopping.clone() },
+        invoices: v1::invoices::InvoicesService {
             invoices: invoices.clone(),
             stopping: stopping.clone(),
         },
-        payments: grpc::payments::PaymentsService {
+        payments: v1::payments::PaymentsService {
             payments: payments.clone(),
             invoices,
             stopping: stopping.clone(),
         },
-        forwards: grpc::forwards::ForwardsService { forwards: forwards.clone() },
-        graph: grpc::graph::GraphService { node, payments, stopping: stopping.clone() },
-        store: grpc::store::StoreService {
+        forwards: v1::forwards::ForwardsService { forwards: forwards.clone() },
+        graph: v1::graph::GraphService { node, payments, stopping: stopping.clone() },
+        store: v1::store::StoreService {
             store: ground.store.clone(),
             directory: ground.places.data.clone(),
             stopping: stopping.clone(),
         },
-        events: grpc::events::EventsService { journal, forwards, stopping },
+        events: v1::events::EventsService { journal, forwards, stopping },
     }
 }

@@ -1,6 +1,6 @@
 //! Why the daemon did not start, or did not end well.
 
-use crate::grpc::serve;
+use crate::api::serve;
 use crate::node::restore;
 use crate::wallet::{self, BirthdayError, SeedError};
 use crate::{chain, channels, payments, ports, storage};

@@ -4,8 +4,8 @@ use fulmen_proto::v1;
 use fulmen_proto::v1::probe_update::State;
 use tonic::Status;
 
-use super::routes;
-use super::stream::Steps;
+use super::route as routes;
+use crate::api::stream::Steps;
 use crate::payments::{Probed, Probing};
 
 impl Steps for Probing {

@@ -4,9 +4,9 @@ use fulmen_proto::v1;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
-use super::status::{internal, malformed, refuse, unknown};
-use super::stream::{Answers, Steps, stream};
-use super::{convert, rebalance, routes};
+use super::{convert::fields as convert, rebalance, view::route as routes};
+use crate::api::status::{internal, malformed, refuse, unknown};
+use crate::api::stream::{Answers, Steps, stream};
 use crate::invoices::Invoices;
 use crate::payments::{
     AskedLimits, Error, Following, Hop, Inquiry, Keysend, Kind, Part, PartEnd, Pay, PaymentRecord,

@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
-use super::status::{internal, malformed, refuse, stopping};
-use super::stream::{Answers, Steps, stream};
+use crate::api::status::{internal, malformed, refuse, stopping};
+use crate::api::stream::{Answers, Steps, stream};
 use crate::node::decode;
 use crate::storage::{
     CheckReport, CompactReport, Error, ExportReport, MirrorStatus, StatsReport, Step, Store, Told,

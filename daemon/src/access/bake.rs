@@ -6,7 +6,7 @@ use std::path::Path;
 use bitcoin::hex::DisplayHex as _;
 
 use super::macaroon::{Macaroon, RootKey};
-use crate::grpc::private_file;
+use crate::private_file;
 
 /// The file of the secret that signs macaroons.
 pub const KEY_FILE: &str = "macaroon.key";

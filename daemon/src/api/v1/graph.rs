@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::payments::{limits, refusal};
-use super::status::{malformed, unknown};
-use super::stream::{Answers, stream};
-use super::{beliefs, convert, routes};
+use super::{convert::fields as convert, liquidity, view::route as routes};
+use crate::api::status::{malformed, unknown};
+use crate::api::stream::{Answers, stream};
 use crate::node::Node;
 use crate::payments::{AskedLimits, Inquiry, Payments};
 
@@ -103,7 +103,7 @@ impl v1::graph_server::Graph for GraphService {
         &self,
         _: Request<v1::ExportBeliefsRequest>,
     ) -> Result<Response<Self::ExportBeliefsStream>, Status> {
-        let export = beliefs::Export::of(&self.node);
+        let export = liquidity::Export::of(&self.node);
         Ok(Response::new(stream(export, self.stopping.clone())))
     }
 
@@ -111,14 +111,14 @@ impl v1::graph_server::Graph for GraphService {
         &self,
         request: Request<v1::ImportBeliefsRequest>,
     ) -> Result<Response<v1::ImportBeliefsResponse>, Status> {
-        beliefs::import(&self.node, request.into_inner()).await.map(Response::new)
+        liquidity::import(&self.node, request.into_inner()).await.map(Response::new)
     }
 
     async fn reset_beliefs(
         &self,
         request: Request<v1::ResetBeliefsRequest>,
     ) -> Result<Response<v1::ResetBeliefsResponse>, Status> {
-        beliefs::reset(&self.node, request.into_inner()).await.map(Response::new)
+        liquidity::reset(&self.node, request.into_inner()).await.map(Response::new)
     }
 
     async fn estimate_fee(

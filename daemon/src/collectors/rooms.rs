@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use lightning::ln::channel_state::ChannelDetails;
 
 use super::Rooms;
+use crate::api::v1::{closing, view::channel as channel_view};
 use crate::channels::balance;
-use crate::grpc::{channel_view, closing};
 use crate::metrics::Figure;
 use crate::storage::{self, MirrorStatus};
 

@@ -11,7 +11,7 @@ use lightning::ln::types::ChannelId;
 use lightning::types::payment::PaymentHash;
 use tonic::Status;
 
-use super::status::malformed;
+use crate::api::status::malformed;
 use crate::channels::ChannelRef;
 
 /// All money there can be.

@@ -11,11 +11,11 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Code, Status};
 
-use super::bake::IDENTIFIER_PREFIX;
-use super::caveat::{self, Call, Refusal};
-use super::macaroon::{MAX_BYTES, Macaroon, RootKey};
-use super::permission::{self, Access};
-use crate::grpc::status::refuse;
+use super::status::refuse;
+use crate::access::bake::IDENTIFIER_PREFIX;
+use crate::access::caveat::{self, Call, Refusal};
+use crate::access::macaroon::{MAX_BYTES, Macaroon, RootKey};
+use crate::access::permission::{self, Access};
 
 /// The metadata key of a macaroon in hex, as lnd has it.
 pub const METADATA_KEY: &str = "macaroon";
@@ -145,10 +145,15 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use bitcoin::hex::DisplayHex as _;
+    use std::collections::BTreeSet;
 
-    use super::super::bake::bake;
+    use bitcoin::hex::DisplayHex as _;
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
     use super::*;
+    use crate::access::bake::bake;
+    use crate::access::permission::METHODS;
 
     const PAY: &str = "/fulmen.v1.Payments/Pay";
     const INFO: &str = "/fulmen.v1.Node/GetInfo";
@@ -201,5 +206,33 @@ mod tests {
             headers.insert(METADATA_KEY, garbage.parse().expect("a header value"));
             assert_eq!(code(INFO, &headers), Code::Unauthenticated, "{garbage}");
         }
+    }
+
+    fn served() -> BTreeSet<String> {
+        let files = FileDescriptorSet::decode(fulmen_proto::v1::FILE_DESCRIPTOR_SET)
+            .expect("the build script wrote it");
+        let mut paths = BTreeSet::new();
+        for file in &files.file {
+            for service in &file.service {
+                for method in &service.method {
+                    paths.insert(format!(
+                        "/{}.{}/{}",
+                        file.package(),
+                        service.name(),
+                        method.name()
+                    ));
+                }
+            }
+        }
+        paths
+    }
+
+    #[test]
+    fn every_method_has_one_permission_and_every_permission_a_method() {
+        let listed = METHODS.iter().map(|(path, _)| (*path).to_owned());
+        let ours: Vec<String> = listed.filter(|path| path.starts_with("/fulmen.")).collect();
+        let unique: BTreeSet<String> = ours.iter().cloned().collect();
+        assert_eq!(ours.len(), unique.len(), "a method is listed twice");
+        assert_eq!(unique, served());
     }
 }

@@ -5,9 +5,9 @@ use tonic::Status;
 
 use super::invoices;
 use super::payments::{limits, payment, refusal};
-use super::status::{internal, malformed};
-use super::stream::Steps;
-use super::{convert, routes};
+use super::{convert::fields as convert, view::route as routes};
+use crate::api::status::{internal, malformed};
+use crate::api::stream::Steps;
 use crate::invoices::Invoices;
 use crate::payments::{Following, Payments, Rebalance, State};
 

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
-use super::channel_view as view;
-use super::status::{internal, malformed, refuse, unknown};
-use super::stream::{Answers, Steps, stream};
-use super::{convert, peers};
+use super::view::channel as view;
+use super::{convert::fields as convert, peers};
+use crate::api::status::{internal, malformed, refuse, unknown};
+use crate::api::stream::{Answers, Steps, stream};
 use crate::channels::{
     Amount, Channels, Close, CloseFollower, CloseUpdate, Error, Found, Open, OpenFollower, Policy,
     PolicyChange, Stage, Which,

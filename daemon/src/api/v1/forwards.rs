@@ -3,8 +3,8 @@
 use fulmen_proto::v1;
 use tonic::{Request, Response, Status};
 
-use super::convert;
-use super::status::{internal, malformed};
+use super::convert::fields as convert;
+use crate::api::status::{internal, malformed};
 use crate::forwards::{ForwardRecord, Forwards};
 use crate::storage;
 

@@ -7,9 +7,9 @@ use fulmen_routing::liquidity::Bounds;
 use fulmen_routing::liquidity::snapshot::Belief;
 use tonic::Status;
 
-use super::convert::MAX_MONEY_SAT;
-use super::status::{internal, malformed};
-use super::stream::Steps;
+use super::convert::fields::MAX_MONEY_SAT;
+use crate::api::status::{internal, malformed};
+use crate::api::stream::Steps;
 use crate::node::Node;
 
 /// Rows of one message of an export.

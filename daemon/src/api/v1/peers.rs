@@ -3,8 +3,8 @@
 use fulmen_proto::v1;
 use tonic::{Code, Request, Response, Status};
 
-use super::convert;
-use super::status::{internal, malformed, refuse, unknown};
+use super::convert::fields as convert;
+use crate::api::status::{internal, malformed, refuse, unknown};
 use crate::node::net::ConnectError;
 use crate::peers::{Error, Peer, Peers};
 

@@ -8,10 +8,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::convert::{outpoint, txid_bytes};
+use super::convert::fields::{outpoint, txid_bytes};
 use super::forwards::forward;
-use super::status::{internal, malformed};
-use super::stream::{Answers, Steps, stream};
+use crate::api::status::{internal, malformed};
+use crate::api::stream::{Answers, Steps, stream};
 use crate::forwards::Forwards;
 use crate::journal::{Entry, InvoiceKind, Journal, Numbered};
 

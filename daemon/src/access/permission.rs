@@ -123,40 +123,7 @@ pub const METHODS: &[(&str, Access)] = &[
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use prost::Message as _;
-    use prost_types::FileDescriptorSet;
-
     use super::*;
-
-    fn served() -> BTreeSet<String> {
-        let files = FileDescriptorSet::decode(fulmen_proto::v1::FILE_DESCRIPTOR_SET)
-            .expect("the build script wrote it");
-        let mut paths = BTreeSet::new();
-        for file in &files.file {
-            for service in &file.service {
-                for method in &service.method {
-                    paths.insert(format!(
-                        "/{}.{}/{}",
-                        file.package(),
-                        service.name(),
-                        method.name()
-                    ));
-                }
-            }
-        }
-        paths
-    }
-
-    #[test]
-    fn every_method_has_one_permission_and_every_permission_a_method() {
-        let listed = METHODS.iter().map(|(path, _)| (*path).to_owned());
-        let ours: Vec<String> = listed.filter(|path| path.starts_with("/fulmen.")).collect();
-        let unique: BTreeSet<String> = ours.iter().cloned().collect();
-        assert_eq!(ours.len(), unique.len(), "a method is listed twice");
-        assert_eq!(unique, served());
-    }
 
     #[test]
     fn only_health_and_reflection_are_public() {

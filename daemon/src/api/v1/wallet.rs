@@ -4,8 +4,8 @@ use bitcoin::FeeRate;
 use fulmen_proto::v1;
 use tonic::{Code, Request, Response, Status};
 
-use super::convert;
-use super::status::{internal, malformed, refuse};
+use super::convert::fields as convert;
+use crate::api::status::{internal, malformed, refuse};
 use crate::feerates::Feerates;
 use crate::storage;
 use crate::wallet::{Error, SendRequest, Unspent, Value, Wallet, WalletTransaction};

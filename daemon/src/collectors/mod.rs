@@ -1,14 +1,14 @@
 //! What the daemon tells of its rooms to watching programs: gathered when they ask, by what the rooms tell anyway.
 
 mod rooms;
-mod tally;
+mod since_start;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use tally::Counted;
+pub use since_start::Counted;
 
 use crate::admission::Admission;
 use crate::chain::Tip;

@@ -9,7 +9,7 @@ use rcgen::{
     date_time_ymd,
 };
 
-use super::private_file;
+use crate::private_file;
 
 /// The certificate that clients trust.
 pub const CERT_FILE: &str = "tls.cert";

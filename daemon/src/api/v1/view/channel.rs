@@ -9,7 +9,7 @@ use lightning::ln::channel_state::{
 };
 use lightning::types::features::ChannelTypeFeatures;
 
-use super::convert;
+use super::super::convert::fields as convert;
 use crate::channels::{ClosedChannel, ClosingTx, balance};
 
 /// Writes an open or pending channel.

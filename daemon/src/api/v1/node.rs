@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::closing::closing_balances;
-use super::status::{internal_because, malformed};
 use crate::admission::Admission;
+use crate::api::status::{internal_because, malformed};
 use crate::chain::Tip;
 use crate::channels::{Channels, balance};
 use crate::feerates::Feerates;

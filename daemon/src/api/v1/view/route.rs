@@ -4,14 +4,14 @@ use fulmen_proto::v1;
 use fulmen_routing::{Part, Plan};
 use tonic::{Code, Status};
 
-use super::convert;
-use super::payments::bolt11;
-use super::status::{malformed, refuse, unknown};
+use super::super::convert::fields as convert;
+use super::super::payments::bolt11;
+use crate::api::status::{malformed, refuse, unknown};
 use crate::node::planner::{Cause, Constraints, NoWay};
 use crate::payments::Payee;
 
 /// Reads whom a route is to lead to, with the argument that names it.
-pub(super) fn payee(to: Option<v1::RouteTarget>) -> Result<(&'static str, Payee), Status> {
+pub fn payee(to: Option<v1::RouteTarget>) -> Result<(&'static str, Payee), Status> {
     use v1::route_target::By;
     match to.and_then(|to| to.by) {
         None => Err(malformed("to", "a node or an invoice is needed")),
@@ -21,7 +21,7 @@ pub(super) fn payee(to: Option<v1::RouteTarget>) -> Result<(&'static str, Payee)
 }
 
 /// Reads which ways a payment may go; whether they make sense is the room's question.
-pub(super) fn constraints(wire: Option<v1::RouteConstraints>) -> Result<Constraints, Status> {
+pub fn constraints(wire: Option<v1::RouteConstraints>) -> Result<Constraints, Status> {
     let wire = wire.unwrap_or_default();
     let avoid_nodes = wire.avoid_nodes.iter().map(|node| convert::node_id("avoid_nodes", node));
     Ok(Constraints {
@@ -34,7 +34,7 @@ pub(super) fn constraints(wire: Option<v1::RouteConstraints>) -> Result<Constrai
 }
 
 /// Writes which ways a payment may go.
-pub(super) fn wire(constraints: Constraints) -> v1::RouteConstraints {
+pub fn wire(constraints: Constraints) -> v1::RouteConstraints {
     v1::RouteConstraints {
         out_through: constraints.out_through,
         in_through: constraints.in_through,
@@ -45,7 +45,7 @@ pub(super) fn wire(constraints: Constraints) -> v1::RouteConstraints {
 }
 
 /// Writes a plan.
-pub(super) fn route(plan: &Plan) -> v1::Route {
+pub fn route(plan: &Plan) -> v1::Route {
     v1::Route {
         parts: plan.parts.iter().map(part).collect(),
         amount_msat: plan.amount_msat,
@@ -56,7 +56,7 @@ pub(super) fn route(plan: &Plan) -> v1::Route {
 }
 
 /// Writes what a plan costs.
-pub(super) fn estimate(plan: &Plan) -> v1::FeeEstimate {
+pub fn estimate(plan: &Plan) -> v1::FeeEstimate {
     v1::FeeEstimate {
         fee_msat: plan.fee_msat,
         time_lock_blocks: time_lock(plan),
@@ -94,7 +94,7 @@ fn millionths(chance: f32) -> u32 {
 }
 
 /// The status of a request that no route fulfils.
-pub(super) fn no_way(why: &NoWay) -> Status {
+pub fn no_way(why: &NoWay) -> Status {
     match why.cause {
         Cause::Contradiction => refuse(Code::InvalidArgument, why.cause.word(), &why.words),
         Cause::UnknownPayee => unknown(why.cause.word(), &why.words),

@@ -7,24 +7,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fulmen_proto::v1;
 use tokio_util::sync::CancellationToken;
-use tonic::service::{Routes, RoutesBuilder};
+use tonic::service::RoutesBuilder;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
-use super::auth::bake;
-use super::auth::layer::AuthLayer;
-use super::auth::macaroon::RootKey;
-use super::channels::ChannelsService;
-use super::events::EventsService;
-use super::forwards::ForwardsService;
-use super::graph::GraphService;
-use super::invoices::InvoicesService;
-use super::node::NodeService;
-use super::payments::PaymentsService;
-use super::peers::PeersService;
-use super::store::StoreService;
-use super::wallet::WalletService;
-use super::{Config, private_file, tls};
+use super::auth::AuthLayer;
+use super::{Config, tls};
+use crate::access::bake;
+use crate::access::macaroon::RootKey;
+use crate::private_file;
 use crate::tasks::Outcome;
 
 /// Tells clients on this machine where the daemon is.
@@ -67,30 +58,6 @@ pub enum Error {
     /// The system does not provide reflection.
     #[error("reflection cannot be built from the descriptors")]
     Reflection(#[source] tonic_reflection::server::Error),
-}
-
-/// All services.
-pub struct Services {
-    /// `fulmen.v1.Node`.
-    pub node: NodeService,
-    /// `fulmen.v1.Wallet`.
-    pub wallet: WalletService,
-    /// `fulmen.v1.Peers`.
-    pub peers: PeersService,
-    /// `fulmen.v1.Channels`.
-    pub channels: ChannelsService,
-    /// `fulmen.v1.Invoices`.
-    pub invoices: InvoicesService,
-    /// `fulmen.v1.Payments`.
-    pub payments: PaymentsService,
-    /// `fulmen.v1.Forwards`.
-    pub forwards: ForwardsService,
-    /// `fulmen.v1.Graph`.
-    pub graph: GraphService,
-    /// `fulmen.v1.Events`.
-    pub events: EventsService,
-    /// `fulmen.v1.Store`.
-    pub store: StoreService,
 }
 
 /// The bound port, with certificate and macaroons in the data directory.
@@ -137,12 +104,7 @@ impl Bound {
     ///
     /// # Errors
     /// When the certificate cannot be used or accepting connections fails for good.
-    pub async fn serve(self, services: Services, stopping: CancellationToken) -> Outcome {
-        let limit = self.config.max_request_bytes;
-        self.serve_routes(services.into_routes(limit), stopping).await
-    }
-
-    async fn serve_routes(self, mut routes: RoutesBuilder, stopping: CancellationToken) -> Outcome {
+    pub async fn serve(self, mut routes: RoutesBuilder, stopping: CancellationToken) -> Outcome {
         let (health, health_service) = tonic_health::server::health_reporter();
         routes
             .add_service(health_service)
@@ -178,31 +140,6 @@ impl Bound {
     }
 }
 
-impl Services {
-    fn into_routes(self, limit: usize) -> RoutesBuilder {
-        use v1::{
-            channels_server::ChannelsServer, events_server::EventsServer,
-            forwards_server::ForwardsServer, graph_server::GraphServer,
-            invoices_server::InvoicesServer, node_server::NodeServer,
-            payments_server::PaymentsServer, peers_server::PeersServer, store_server::StoreServer,
-            wallet_server::WalletServer,
-        };
-        let mut routes = Routes::builder();
-        routes
-            .add_service(NodeServer::new(self.node).max_decoding_message_size(limit))
-            .add_service(WalletServer::new(self.wallet).max_decoding_message_size(limit))
-            .add_service(PeersServer::new(self.peers).max_decoding_message_size(limit))
-            .add_service(ChannelsServer::new(self.channels).max_decoding_message_size(limit))
-            .add_service(InvoicesServer::new(self.invoices).max_decoding_message_size(limit))
-            .add_service(PaymentsServer::new(self.payments).max_decoding_message_size(limit))
-            .add_service(ForwardsServer::new(self.forwards).max_decoding_message_size(limit))
-            .add_service(GraphServer::new(self.graph).max_decoding_message_size(limit))
-            .add_service(EventsServer::new(self.events).max_decoding_message_size(limit))
-            .add_service(StoreServer::new(self.store).max_decoding_message_size(limit));
-        routes
-    }
-}
-
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
@@ -221,6 +158,8 @@ fn dialable(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use tonic::service::Routes;
+
     use super::*;
 
     fn on_any_port() -> Config {
@@ -252,7 +191,7 @@ mod tests {
         let stop = stopping.clone();
         let (ended, end) = tokio::sync::oneshot::channel();
         tasks.spawn_once(crate::tasks::Stage::Api, "serve", async move {
-            let served = bound.serve_routes(Routes::builder(), stop).await;
+            let served = bound.serve(Routes::builder(), stop).await;
             let _ = ended.send(served.is_ok());
         });
 

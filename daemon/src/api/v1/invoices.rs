@@ -6,10 +6,10 @@ use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
-use super::convert;
+use super::convert::fields as convert;
 use super::payments::bolt11;
-use super::status::{internal, malformed, refuse, unknown};
-use super::stream::{Answers, Steps, stream};
+use crate::api::status::{internal, malformed, refuse, unknown};
+use crate::api::stream::{Answers, Steps, stream};
 use crate::invoices::{
     self, Create, Describe, Error, Following, InvoiceRecord, Invoices, Kind, State,
 };

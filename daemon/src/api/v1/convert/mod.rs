@@ -1,0 +1,3 @@
+//! From the wire: what requests say, read and bounded.
+
+pub mod fields;
