@@ -105,9 +105,7 @@ impl<T: Unpin> tonic::codegen::tokio_stream::Stream for OneRequest<T> {
 
 #[test]
 fn events_are_complete_in_order_and_resumable() {
-    // So that the kill below cannot cost a channel.
-    let together = Settings::default().with("storage", "async_persistence", true);
-    scenario::run_with("events", together, async |network| {
+    scenario::run("events", async |network| {
         network.build(&Plan::balanced(Topology::Line(3))).await?;
         {
             let [alice, _, carol] = &network.nodes[..] else { unreachable!("a line of three") };

@@ -166,8 +166,7 @@ fn what_cannot_go_around_is_refused_or_comes_back() {
 
 #[test]
 fn a_kill_in_the_middle_leaves_payment_and_invoice_in_agreement() {
-    let settings = Settings::default().with("storage", "async_persistence", true);
-    scenario::run_with("rebalance-kill", settings, async |network| {
+    scenario::run("rebalance-kill", async |network| {
         network.build(&Plan::balanced(Topology::Diamond)).await?;
         let ends = ends(network).await?;
         // Dave holds the money up on its way.

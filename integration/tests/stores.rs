@@ -21,11 +21,6 @@ use fulmen_proto::v1::{
 };
 use tonic::{Code, Status};
 
-/// Monitors and the manager in one batch: no kill or copy of this file closes a channel.
-fn together() -> Settings {
-    Settings::default().with("storage", "async_persistence", true)
-}
-
 async fn check(node: &Node) -> Result<StoreFindings> {
     let mut stream = node.store().check(CheckStoreRequest {}).await?.into_inner();
     let (mut rows, mut findings) = (0, None);
@@ -103,7 +98,7 @@ async fn refuses_to_start(node: &mut Node) -> Result<String> {
 
 #[test]
 fn a_running_store_is_checked_measured_and_exported() {
-    scenario::run_with("store-verbs", together(), async |network| {
+    scenario::run_with("store-verbs", Settings::default(), async |network| {
         network.build(&Plan::balanced(Topology::Pair)).await?;
         let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };
         for _ in 0..3 {
@@ -176,7 +171,7 @@ fn a_running_store_is_checked_measured_and_exported() {
 
 #[test]
 fn a_store_of_yesterday_is_refused_in_words() {
-    scenario::run_with("yesterday", together(), async |network| {
+    scenario::run_with("yesterday", Settings::default(), async |network| {
         network.build(&Plan::balanced(Topology::Pair)).await?;
         network.nodes[0].stop().await?;
         let old = stores::save_store(&network.nodes[0], "yesterday")?;
@@ -207,7 +202,7 @@ fn a_store_of_yesterday_is_refused_in_words() {
 
 #[test]
 fn a_mirror_is_lost_comes_back_and_restores_the_store() {
-    scenario::run_with("mirror", together(), async |network| {
+    scenario::run_with("mirror", Settings::default(), async |network| {
         let copy = network.folder("mirror")?;
         let quoted = config::quoted(&copy.display().to_string());
         let mirrored = network.settings().clone().with("storage", "mirror", quoted);
