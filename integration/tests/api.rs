@@ -1,6 +1,6 @@
 //! The API as applications use it: access, events that resume, streams, pages, the node's own calls.
 use anyhow::{Context as _, Result, ensure};
-use fulmen_integration::daemon::{Node, Settings};
+use fulmen_integration::daemon::Node;
 use fulmen_integration::network::Topology;
 use fulmen_integration::network::funding::Plan;
 use fulmen_integration::poll::{self, Look};

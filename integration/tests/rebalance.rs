@@ -1,6 +1,6 @@
 //! Money that a node moves from one of its channels to another by paying itself.
 use anyhow::{Context as _, Result, ensure};
-use fulmen_integration::daemon::{Node, Settings};
+use fulmen_integration::daemon::Node;
 use fulmen_integration::network::funding::Plan;
 use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::scenario;

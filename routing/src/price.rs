@@ -4,8 +4,9 @@ use crate::cost::{Weights, checked_fee};
 use crate::graph::overlay::Overlay;
 use crate::graph::view::View;
 use crate::liquidity::Beliefs;
-use crate::path::field::{Edge, Field, Scratch, hopeless};
-use crate::path::lay::lay;
+use crate::path::field::{Field, Scratch, hopeless};
+use crate::path::layer;
+use crate::path::terms::Edge;
 use crate::plan::{Hop, Part};
 use crate::query::Query;
 
@@ -19,7 +20,7 @@ pub fn price(
     query: &Query,
     part: &Part,
 ) -> Option<f32> {
-    let field = lay(Scratch::default(), view, overlay, beliefs, now, query);
+    let field = layer::field(Scratch::default(), view, overlay, beliefs, now, query);
     let weights = Weights::of(query, 1.0);
     let mut source = field.payer;
     let mut sum = 0.0;

@@ -2,11 +2,11 @@
 
 use crate::path::dijkstra::cheapest;
 use crate::path::field::Field;
-use crate::path::walk::{Limits, Workbench};
+use crate::path::walk::{Limits, Workspace};
 use crate::path::widest::widest;
 
-use super::propose::Task;
 use super::refine::{Route, fit};
+use super::task::Task;
 
 /// Searches for what is still missing, at most.
 const REPAIRS: usize = 32;
@@ -91,7 +91,7 @@ impl Draft {
         task: &Task<'_>,
         seek: Seek,
         mut rest_msat: u64,
-        bench: &mut Workbench,
+        workspace: &mut Workspace,
     ) -> u64 {
         let (limits, max_parts) = (task.limits, task.query.max_parts);
         let mut piece = rest_msat;
@@ -101,7 +101,7 @@ impl Draft {
                 rest_msat = self.top_up(field, rest_msat, limits);
             }
             let give_up = full && seek == Seek::Cheapest;
-            if rest_msat == 0 || give_up || bench.visits >= task.query.max_visits {
+            if rest_msat == 0 || give_up || workspace.visits >= task.query.max_visits {
                 break;
             }
             // Where no more parts are allowed, the narrowest may be put elsewhere.
@@ -114,9 +114,9 @@ impl Draft {
             let found = match seek {
                 Seek::Cheapest => {
                     let want = piece.min(rest_msat);
-                    cheapest(field, &task.weights, want, limits, None, bench)
+                    cheapest(field, &task.weights, want, limits, None, workspace)
                 }
-                Seek::Widest => widest(field, rest_msat, limits, bench),
+                Seek::Widest => widest(field, rest_msat, limits, workspace),
             };
             let added = found.map_or(0, |edges| self.add(field, &edges, rest_msat, limits));
             rest_msat -= added;

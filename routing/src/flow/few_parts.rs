@@ -9,24 +9,25 @@
 
 use crate::cost::tune;
 use crate::path::field::Field;
-use crate::path::walk::Workbench;
+use crate::path::walk::Workspace;
 
+use super::assemble::assemble;
 use super::draft::{Draft, Seek};
-use super::propose::{Task, bounds, parts, terms};
 use super::quanta::Quanta;
 use super::solve::{Sent, send};
+use super::task::{Task, bounds, terms};
 
 /// Flows are sought for this share more than is needed, which leaves room for fees on the way.
 const MARGIN: u64 = 256;
 
 /// Returns drafts, none of them on the field; or a proof that no more than so many msat can be delivered.
-pub(super) fn few(
+pub(super) fn few_parts(
     field: &mut Field<'_>,
     task: &Task<'_>,
-    bench: &mut Workbench,
+    workspace: &mut Workspace,
     quanta: &mut Quanta,
 ) -> Result<Vec<Draft>, u64> {
-    if let Some(draft) = coarse(field, task, bench, quanta)? {
+    if let Some(draft) = coarse(field, task, workspace, quanta)? {
         return Ok(vec![draft]);
     }
     let usual = field.caution;
@@ -35,7 +36,7 @@ pub(super) fn few(
         field.caution =
             if usual > 0.0 { caution.max(usual) } else { caution - tune::FEW_CAUTIONS[3] };
         let mut draft = Draft::default();
-        let rest = draft.complete(field, task, Seek::Widest, task.query.amount_msat, bench);
+        let rest = draft.complete(field, task, Seek::Widest, task.query.amount_msat, workspace);
         draft.join(field, task.limits);
         draft.lift(field);
         drafts.push(draft);
@@ -55,7 +56,7 @@ pub(super) fn few(
 fn coarse(
     field: &mut Field<'_>,
     task: &Task<'_>,
-    bench: &mut Workbench,
+    workspace: &mut Workspace,
     quanta: &mut Quanta,
 ) -> Result<Option<Draft>, u64> {
     let query = task.query;
@@ -67,13 +68,13 @@ fn coarse(
         }
         last = count;
         let quantum = (query.amount_msat + query.amount_msat / MARGIN).div_ceil(count);
-        let Some(mut bounds) = bounds(field, task, quantum, bench) else { continue };
+        let Some(mut bounds) = bounds(field, task, quantum, workspace) else { continue };
         quanta.begin(field.edges(), quantum);
-        let sent = send(field, &terms(task), count, &mut bounds, quanta, bench);
+        let sent = send(field, &terms(task), count, &mut bounds, quanta, workspace);
         let paths = quanta.cut(field);
         match sent {
             Sent::All => {
-                let mut draft = parts(field, task, bench, paths, quantum);
+                let mut draft = assemble(field, task, workspace, paths, quantum);
                 spare(field, task, &mut draft);
                 return Ok(Some(draft));
             }

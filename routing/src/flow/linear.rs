@@ -64,7 +64,7 @@ pub(crate) fn risk(
 /// What taking the last quantum off an edge gives back.
 pub(crate) fn refund(field: &Field<'_>, weights: &Weights, quanta: &Quanta, number: u32) -> f32 {
     let edge = field.terms(number);
-    let capacity = edge.capacity(field);
+    let capacity = field.capacity(&edge);
     let carried = u64::from(quanta.on(number));
     let nats = |n: u64| field.nats(edge.link, capacity, n * quanta.size_msat);
     let risk = (nats(carried) - if carried > 1 { nats(carried - 1) } else { 0.0 }).max(0.0);

@@ -1,6 +1,7 @@
 //! A flow in whole quanta: how many each edge carries.
 
-use crate::path::field::{CARRIES, Edge, Field};
+use crate::path::field::{CARRIES, Field};
+use crate::path::terms::Edge;
 
 /// A flow on the field.
 #[derive(Clone, Debug, Default)]

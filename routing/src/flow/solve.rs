@@ -26,7 +26,7 @@ use crate::path::field::{Arc, CARRIES, Field};
 use crate::path::labels::{Label, ROOT};
 use crate::path::reach::Reach;
 use crate::path::terms::Terms as Asked;
-use crate::path::walk::{Limits, Workbench};
+use crate::path::walk::{Limits, Workspace};
 
 use super::linear::{refund, risk, sure_cost};
 use super::quanta::Quanta;
@@ -62,19 +62,19 @@ pub(crate) fn send(
     count: u64,
     potentials: &mut [f32],
     quanta: &mut Quanta,
-    bench: &mut Workbench,
+    workspace: &mut Workspace,
 ) -> Sent {
     let mut sent = 0;
     while sent < count {
-        if bench.visits >= terms.max_visits {
+        if workspace.visits >= terms.max_visits {
             return Sent::Part(sent);
         }
         let residual = Residual { field, terms, quanta, potentials };
-        let Some((path, radii)) = residual.search(bench) else {
-            let cut = cut_msat(field, bench);
+        let Some((path, radii)) = residual.search(workspace) else {
+            let cut = cut_msat(field, workspace);
             return if cut < terms.amount_msat { Sent::Cut(cut) } else { Sent::Part(sent) };
         };
-        let [front, back] = &bench.reaches;
+        let [front, back] = &workspace.reaches;
         front.within(radii[0], |node, rest| potentials[node as usize] -= rest);
         back.within(radii[1], |node, rest| potentials[node as usize] += rest);
         sent += augment(field, terms, count - sent, quanta, &path);
@@ -84,8 +84,8 @@ pub(crate) fn send(
 
 /// Returns how much can pass, whatever the flow, between the nodes that one side of the search reached and
 /// all others. It ended without meeting the other side, so all of the payment has to pass there.
-fn cut_msat(field: &Field<'_>, bench: &Workbench) -> u64 {
-    let [front, back] = &bench.reaches;
+fn cut_msat(field: &Field<'_>, workspace: &Workspace) -> u64 {
+    let [front, back] = &workspace.reaches;
     let mut sum = 0u64;
     let mut count = |reach: &Reach, node: u32, edge: u32| {
         let edge = field.edge(edge);
@@ -168,9 +168,9 @@ struct Found {
 
 impl Residual<'_, '_> {
     /// Returns the shortest path, and the radii within which the distances from either end are known.
-    fn search(&self, bench: &mut Workbench) -> Option<(Vec<u32>, [f32; 2])> {
+    fn search(&self, workspace: &mut Workspace) -> Option<(Vec<u32>, [f32; 2])> {
         let field = self.field;
-        let Workbench { reaches: [front, back], visits, .. } = bench;
+        let Workspace { reaches: [front, back], visits, .. } = workspace;
         front.begin(field.nodes, field.payer, Label::default());
         let root = Label { cltv: self.terms.limits.final_cltv, ..Label::default() };
         back.begin(field.nodes, field.payee, root);
@@ -271,10 +271,10 @@ impl Residual<'_, '_> {
         }
         let base = if quanta.on(edge) == 0 { asked.base_msat } else { 0 };
         let step = ahead + sure_cost(weights, quantum, base, asked.ppm, asked.cltv_delta);
-        if cost + step >= below || quantum < asked.least(field) {
+        if cost + step >= below || quantum < field.least(&asked) {
             return None;
         }
-        let capacity = asked.capacity(field);
+        let capacity = field.capacity(&asked);
         let risk = risk(field, quanta, edge, asked.link, capacity, asked.htlc_max_msat)?;
         let through = cost + (step + weights.lambda * risk).max(0.0);
         (through < below).then_some(through)

@@ -25,7 +25,7 @@
 //! A case of less weight than [`LEAST_WEIGHT`] is left out. Hence a bound rests: for [`rest_secs`] after it
 //! was learnt nothing beyond it is tried at all; and it is forgotten when as little of it is left.
 
-use super::{Bounds, Range};
+use super::bounds::{Bounds, Range};
 
 /// Cases that weigh less are left out.
 pub const LEAST_WEIGHT: f32 = 1.0 / 200.0;

@@ -4,6 +4,7 @@
 //! HTLC of ours that passes or fails bounds it. Bounds are kept for each direction with the time they
 //! were learnt, [`decay`] tells how far they still hold, [`probability`] turns them into a chance of success.
 
+pub mod bounds;
 pub mod decay;
 pub mod evidence;
 pub mod learn;
@@ -11,41 +12,15 @@ pub mod probability;
 pub mod snapshot;
 
 use std::collections::BTreeMap;
-
 use std::sync::{Arc, LazyLock};
 
 use decay::Cases;
 use evidence::Family;
 
+pub use bounds::{Bounds, Range};
+
 /// Default time in seconds after which a bound holds as likely as not: six hours.
 pub const HALF_LIFE_SECS: u64 = 6 * 3600;
-
-/// Bounds on what one direction of a channel can carry, each with the time it was learnt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// This much was there, msat.
-    pub least_msat: u64,
-    /// When `least_msat` was learnt, seconds.
-    pub least_at: u64,
-    /// No more than this was there, msat; `u64::MAX` for no bound.
-    pub most_msat: u64,
-    /// When `most_msat` was learnt, seconds.
-    pub most_at: u64,
-}
-
-impl Bounds {
-    /// Nothing is known.
-    pub const UNKNOWN: Self = Self { least_msat: 0, least_at: 0, most_msat: u64::MAX, most_at: 0 };
-}
-
-/// What one direction of a channel can carry, as far as we know now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// At least this, msat.
-    pub least_msat: u64,
-    /// At most this, msat.
-    pub most_msat: u64,
-}
 
 /// All that we believe, by short channel id and direction (0 is from the lesser key).
 #[derive(Clone, Debug)]

@@ -9,28 +9,28 @@ use super::field::{Field, hopeless};
 use super::labels::Label;
 use super::potentials::{Bars, Scope, build};
 use super::terms::Terms;
-use super::walk::{Limits, Measure, Workbench, walk};
+use super::walk::{Limits, Measure, Workspace, walk};
 
 /// Returns the edges of the cheapest path from payer to payee that delivers `amount_msat`, or `None`.
 ///
-/// Where bounds are kept, each times the scale is a lower bound of the cost from the payer to a node.
+/// Where bounds are cached, each times the scale is a lower bound of the cost from the payer to a node.
 pub(crate) fn cheapest(
     field: &Field<'_>,
     weights: &Weights,
     amount_msat: u64,
     limits: &Limits,
-    kept: Option<(&[f32], f32)>,
-    bench: &mut Workbench,
+    cached: Option<(&[f32], f32)>,
+    workspace: &mut Workspace,
 ) -> Option<Vec<u32>> {
     let most_msat = amount_msat.saturating_add(limits.max_fee_msat);
     let scope = Scope { least_msat: amount_msat, most_msat, bars: Bars::Hopeless };
-    let fresh = match kept {
+    let fresh = match cached {
         Some(_) => Vec::new(),
-        None => build(field, weights, scope, &mut bench.sides, &mut bench.visits)?,
+        None => build(field, weights, scope, &mut workspace.sides, &mut workspace.visits)?,
     };
-    let (potentials, scale) = kept.unwrap_or((&fresh, 1.0));
+    let (potentials, scale) = cached.unwrap_or((&fresh, 1.0));
     let price = Price { field, weights, most_msat, potentials, scale };
-    walk(field, &price, amount_msat, limits, bench)
+    walk(field, &price, amount_msat, limits, workspace)
 }
 
 struct Price<'a, 'v> {
@@ -61,7 +61,7 @@ impl Measure for Price<'_, '_> {
         if sure >= best || amount + fee > self.most_msat {
             return None;
         }
-        let nats = self.field.nats(terms.link, terms.capacity(self.field), amount);
+        let nats = self.field.nats(terms.link, self.field.capacity(terms), amount);
         let cost = sure + self.weights.lambda * nats;
         (cost < best && !hopeless(nats)).then_some((cost, amount + fee))
     }

@@ -11,7 +11,7 @@ use crate::liquidity::Range;
 use crate::liquidity::decay::{Case, Cases};
 use crate::liquidity::probability::{HOPELESS, Prior, nats_of};
 
-use super::terms::Terms;
+use super::terms::{Edge, Terms};
 
 /// The node must not be entered.
 pub(crate) const CLOSED: u8 = 1;
@@ -20,22 +20,6 @@ pub(crate) const EXTRAS: u8 = 2;
 
 /// A flow in the making leaves the node or arrives there.
 pub(crate) const CARRIES: u8 = 4;
-
-/// A directed edge with all that is said of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Edge {
-    pub source: u32,
-    pub target: u32,
-    pub base_msat: u32,
-    pub ppm: u32,
-    pub cltv_delta: u32,
-    pub htlc_min_msat: u64,
-    pub htlc_max_msat: u64,
-    pub capacity_msat: u64,
-    /// Where knowledge is kept: channel and direction, or beyond them for extra edges.
-    pub link: u32,
-    pub scid: u64,
-}
 
 /// What is known of a link in this query.
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +152,20 @@ impl Field<'_> {
             link: slot.link,
             scid: self.view.scids[(slot.link >> 1) as usize],
         }
+    }
+
+    /// Returns the least HTLC that an edge takes, msat.
+    #[inline]
+    pub(crate) fn least(&self, terms: &Terms) -> u64 {
+        let known = terms.capacity_msat.is_some() || terms.htlc_min_msat < u64::from(u32::MAX);
+        let slot = || &self.view.slots[self.view.slot_of_link(terms.link) as usize];
+        if known { terms.htlc_min_msat } else { self.view.htlc_min_msat(slot()) }
+    }
+
+    /// Returns an edge's capacity, looked up only when it is needed.
+    #[inline]
+    pub(crate) fn capacity(&self, terms: &Terms) -> u64 {
+        terms.capacity_msat.unwrap_or_else(|| self.view.capacity_msat(terms.link >> 1))
     }
 
     /// Returns what an edge asks.

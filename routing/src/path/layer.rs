@@ -10,10 +10,11 @@ use crate::liquidity::decay::Cases;
 use crate::liquidity::{Beliefs, Range};
 use crate::query::Query;
 
-use super::field::{CLOSED, EXTRAS, Edge, Field, NOWHERE, Scratch};
+use super::field::{CLOSED, EXTRAS, Field, NOWHERE, Scratch};
+use super::terms::Edge;
 
 /// Builds the field of a query. Never fails: what does not exist is simply not there.
-pub(crate) fn lay<'a>(
+pub(crate) fn field<'a>(
     scratch: Scratch,
     view: &'a View,
     overlay: &Overlay,

@@ -3,9 +3,9 @@
 pub(crate) mod dijkstra;
 pub(crate) mod field;
 pub(crate) mod heap;
-pub(crate) mod kept;
 pub(crate) mod labels;
-pub(crate) mod lay;
+pub(crate) mod layer;
+pub(crate) mod potential_cache;
 pub(crate) mod potentials;
 pub(crate) mod reach;
 pub(crate) mod terms;

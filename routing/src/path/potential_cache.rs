@@ -11,8 +11,9 @@ use crate::amount::fee_msat;
 use crate::cost::Weights;
 use crate::graph::NodeKey;
 
-use super::field::{Edge, Field};
+use super::field::Field;
 use super::potentials::{Bars, Ground, Scope, Side};
+use super::terms::Edge;
 
 /// Classes that are kept at most.
 const MOST: usize = 16;
@@ -26,13 +27,13 @@ struct Class {
 
 /// The potentials kept for a payer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Shelf {
+pub(crate) struct PotentialCache {
     kept: Vec<(Class, Weights, Vec<f32>)>,
     /// The class asked for last: only who asks twice is served.
     last: Option<Class>,
 }
 
-impl Shelf {
+impl PotentialCache {
     /// Returns bounds for the field, an amount and prices, and what to scale them by, if they are worth keeping.
     pub(crate) fn bounds(
         &mut self,

@@ -170,7 +170,7 @@ impl<'a, 'v> Ground<'a, 'v> {
         if sure >= below {
             return None;
         }
-        let capacity = terms.capacity(self.field);
+        let capacity = self.field.capacity(terms);
         let mut nats = self.field.nats(terms.link, capacity, amount);
         let barred = match bars {
             Bars::Lasting => {
@@ -236,7 +236,7 @@ mod tests {
     use crate::graph::overlay::Overlay;
     use crate::liquidity::Beliefs;
     use crate::path::field::Scratch;
-    use crate::path::lay::lay;
+    use crate::path::layer;
     use crate::query::Query;
     use proptest::prelude::*;
 
@@ -248,7 +248,7 @@ mod tests {
             let (payer, payee) = (*view.key((seed % nodes) as u32), *view.key((seed / 7 % nodes) as u32));
             let query = Query::new(payer, payee, sat * 1_000);
             let (overlay, beliefs) = (Overlay::new(), Beliefs::new());
-            let field = lay(Scratch::default(), &view, &overlay, &beliefs, 0, &query);
+            let field = layer::field(Scratch::default(), &view, &overlay, &beliefs, 0, &query);
             let weights = Weights::of(&query, 1.0);
             let amount = query.amount_msat;
             let scope = Scope { least_msat: amount, most_msat: amount, bars: Bars::Hopeless };

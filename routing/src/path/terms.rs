@@ -1,8 +1,22 @@
-//! What an edge asks, wherever it stands: in a row of the view, or among the extra edges of a query.
+//! Edges and what they ask, wherever they stand: in a row of the view, or among the extra edges of a query.
 
 use crate::graph::view::Slot;
 
-use super::field::{Edge, Field};
+/// A directed edge with all that is said of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edge {
+    pub source: u32,
+    pub target: u32,
+    pub base_msat: u32,
+    pub ppm: u32,
+    pub cltv_delta: u32,
+    pub htlc_min_msat: u64,
+    pub htlc_max_msat: u64,
+    pub capacity_msat: u64,
+    /// Where knowledge is kept: channel and direction, or beyond them for extra edges.
+    pub link: u32,
+    pub scid: u64,
+}
 
 /// What an edge asks, and where what is known of it is looked up.
 #[derive(Clone, Copy, Debug)]
@@ -10,12 +24,12 @@ pub(crate) struct Terms {
     pub base_msat: u32,
     pub ppm: u32,
     pub cltv_delta: u32,
-    /// As a slot has it: where it does not fit, [`Terms::least`] looks it up.
+    /// As a slot has it: where it does not fit, `Field::least` looks it up.
     pub htlc_min_msat: u64,
     pub htlc_max_msat: u64,
     pub link: u32,
     /// `None` for a channel of the graph.
-    capacity_msat: Option<u64>,
+    pub(super) capacity_msat: Option<u64>,
 }
 
 impl Terms {
@@ -43,19 +57,5 @@ impl Terms {
             link: edge.link,
             capacity_msat: Some(edge.capacity_msat),
         }
-    }
-
-    /// Returns the least HTLC, msat.
-    #[inline]
-    pub(crate) fn least(&self, field: &Field<'_>) -> u64 {
-        let known = self.capacity_msat.is_some() || self.htlc_min_msat < u64::from(u32::MAX);
-        let slot = || &field.view.slots[field.view.slot_of_link(self.link) as usize];
-        if known { self.htlc_min_msat } else { field.view.htlc_min_msat(slot()) }
-    }
-
-    /// Returns the capacity, looked up only when it is needed.
-    #[inline]
-    pub(crate) fn capacity(&self, field: &Field<'_>) -> u64 {
-        self.capacity_msat.unwrap_or_else(|| field.view.capacity_msat(self.link >> 1))
     }
 }

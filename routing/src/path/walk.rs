@@ -21,7 +21,7 @@ pub(crate) struct Limits {
 
 /// Memory of the searches, kept between queries.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Workbench {
+pub(crate) struct Workspace {
     /// The search from the payer, and from the payee.
     pub reaches: [Reach; 2],
     /// The same for potentials.
@@ -47,9 +47,9 @@ pub(crate) fn walk(
     measure: &impl Measure,
     amount_msat: u64,
     limits: &Limits,
-    bench: &mut Workbench,
+    workspace: &mut Workspace,
 ) -> Option<Vec<u32>> {
-    let Workbench { reaches: [_, back], visits, .. } = bench;
+    let Workspace { reaches: [_, back], visits, .. } = workspace;
     let root = Label { amount_msat, cltv: limits.final_cltv, ..Label::default() };
     back.begin(field.nodes, field.payee, root);
     let Reach { labels, heap, .. } = back;

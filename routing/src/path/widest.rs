@@ -1,9 +1,9 @@
 //! The widest path: the one that can carry most, when parts are few and each has to be large.
 
-use super::field::{Edge, Field};
+use super::field::Field;
 use super::labels::Label;
-use super::terms::Terms;
-use super::walk::{Limits, Measure, Workbench, walk};
+use super::terms::{Edge, Terms};
+use super::walk::{Limits, Measure, Workspace, walk};
 
 /// What a hop costs beside narrowness: a path of as many more hops may be this share narrower.
 const HOP: f32 = 0.02;
@@ -18,13 +18,13 @@ pub(crate) fn widest(
     field: &Field<'_>,
     want_msat: u64,
     limits: &Limits,
-    bench: &mut Workbench,
+    workspace: &mut Workspace,
 ) -> Option<Vec<u32>> {
     // No path is wider than the payer's widest channel: what is wider on the way is all the same.
     let own = field.scratch.extra.iter().filter(|edge| edge.source == field.payer);
     let width = |edge: &Edge| field.room(edge.link, edge.capacity_msat).min(edge.htlc_max_msat);
     let most = own.map(width).max().unwrap_or(0);
-    walk(field, &Narrowness { field, want_msat }, want_msat.min(most), limits, bench)
+    walk(field, &Narrowness { field, want_msat }, want_msat.min(most), limits, workspace)
 }
 
 struct Narrowness<'a, 'v> {
@@ -46,10 +46,10 @@ impl Measure for Narrowness<'_, '_> {
         if label.cost + HOP >= best {
             return None;
         }
-        let capacity = terms.capacity(self.field);
+        let capacity = self.field.capacity(terms);
         let room = self.field.room(terms.link, capacity).min(terms.htlc_max_msat);
         let width = label.amount_msat.min(room);
-        if width == 0 || width < terms.least(self.field) {
+        if width == 0 || width < self.field.least(terms) {
             return None;
         }
         let narrow = |width: u64| (self.want_msat as f64 / width as f64) as f32;

@@ -3,7 +3,8 @@
 use crate::graph::overlay::Overlay;
 use crate::graph::view::View;
 use crate::liquidity::Beliefs;
-use crate::plan::{Part, Planner};
+use crate::plan::Part;
+use crate::planner::Planner;
 use crate::query::Query;
 
 use super::{Ask, Payment, Router};
