@@ -59,7 +59,7 @@ pub async fn run(network: &mut Network) -> Result<Verdict> {
 pub async fn money(network: &Network) -> Result<Verdict> {
     let mut verdict = Verdict::default();
     books::nothing_pending(network).await?;
-    if !network.without_payment_books {
+    if !network.skip_payment_audit {
         verdict.differences.extend(books::payments_agree(network).await?);
     }
     verdict.differences.extend(books::channels_agree(network).await?);

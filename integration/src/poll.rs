@@ -1,7 +1,8 @@
 //! Waits for conditions: the only file that sleeps.
+use std::future::Future;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 /// How long a condition may take that needs no mining and no timer of the protocol: generous,
 /// because a loaded machine is slow, and only failures wait for it.
@@ -42,6 +43,14 @@ pub async fn eventually_within<T>(
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// A stream or a call that must come to its end: the harness's patience is its bound.
+pub async fn bounded<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(outcome) => outcome.with_context(|| what.to_owned()),
+        Err(_) => bail!("{what}: not after {} s", PATIENCE.as_secs()),
     }
 }
 

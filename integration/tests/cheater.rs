@@ -11,7 +11,7 @@ use fulmen_integration::steps::{chain, channel, pay, wallet};
 fn an_old_commitment_is_punished() {
     scenario::run("cheater", async |network| {
         // The cheater's store and records are of another day than its peer's.
-        network.without_payment_books = true;
+        network.skip_payment_audit = true;
         network.build(&Plan::balanced(Topology::Pair)).await?;
         let channel = {
             let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };

@@ -1,6 +1,7 @@
 //! Disks that run full or fail under load: nothing is acknowledged that is not durable, and the end comes in words.
 use anyhow::{Context as _, Result, ensure};
-use fulmen_integration::chaos::disks::{Disk, Fault, Faults};
+use fulmen_integration::chaos::disks::Disk;
+use fulmen_integration::chaos::faults::{Fault, Faults};
 use fulmen_integration::daemon::Settings;
 use fulmen_integration::network::funding::Plan;
 use fulmen_integration::network::{Network, Topology};

@@ -77,7 +77,7 @@ async fn idle(network: &mut Network, closer: usize) -> Result<()> {
 fn by_the_payer_while_an_htlc_is_claimed_on_chain() {
     scenario::run("force-payer-claim", async |network| {
         let held = hold_up(network, Payee::Wants).await?;
-        network.without_payment_books = true;
+        network.skip_payment_audit = true;
         close_and_settle(network, &held, 0, payment::State::Succeeded).await
     });
 }
@@ -86,7 +86,7 @@ fn by_the_payer_while_an_htlc_is_claimed_on_chain() {
 fn by_the_forwarder_while_an_htlc_is_claimed_on_chain() {
     scenario::run("force-forwarder-claim", async |network| {
         let held = hold_up(network, Payee::Wants).await?;
-        network.without_payment_books = true;
+        network.skip_payment_audit = true;
         close_and_settle(network, &held, 1, payment::State::Succeeded).await
     });
 }

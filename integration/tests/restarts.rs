@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bitcoincore_rpc::bitcoin::hashes::Hash as _;
-use fulmen_integration::chaos::disks::{Fault, Faults};
+use fulmen_integration::chaos::faults::{Fault, Faults};
 use fulmen_integration::daemon::Node;
 use fulmen_integration::network::funding::{Plan, follow_open};
 use fulmen_integration::network::{Network, Topology};

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use fulmen_integration::binaries;
-use fulmen_integration::chaos::disks::{Fault, Faults};
+use fulmen_integration::chaos::faults::{Fault, Faults};
 use fulmen_integration::chaos::stores;
 use fulmen_integration::daemon::{Node, Settings, config};
 use fulmen_integration::network::Topology;

@@ -5,7 +5,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::provision::{CRATE, CRATE_VERSION, beside, on_path, run};
+/// The crate that carries Bitcoin Core's sources.
+const CRATE: &str = "libbitcoinkernel-sys";
+/// Its version; the cache is per version.
+pub(super) const CRATE_VERSION: &str = "0.4.1";
 
 /// What Debian and Ubuntu call the tools and libraries that the build needs beside a C++ compiler.
 const PACKAGES: &[&str] =
@@ -201,6 +204,30 @@ fn counter(line: &str) -> Option<(u32, u32)> {
 fn say(line: &str) {
     // Nobody to tell when standard error is closed.
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// `FOLDER.NAME`: `with_extension` would cut the version's last number off.
+pub(super) fn beside(folder: &Path, name: &str) -> PathBuf {
+    let mut path = folder.as_os_str().to_owned();
+    path.push(".");
+    path.push(name);
+    path.into()
+}
+
+/// Where `PATH` finds a program.
+pub(super) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Runs a command to its end; its error says what was tried and how it ended.
+fn run(command: &mut Command, what: &str) -> Result<()> {
+    let status =
+        command.stdin(Stdio::null()).status().with_context(|| format!("{what}: starting it"))?;
+    if !status.success() {
+        bail!("{what}: it ended with {status}");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,18 +1,12 @@
 //! Finds a bitcoind, or builds one from the sources that a crate of the registry carries.
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::fs::{FlockOperation, flock};
 
-use super::build;
-
-/// The crate that carries Bitcoin Core's sources.
-pub(super) const CRATE: &str = "libbitcoinkernel-sys";
-/// Its version; the cache is per version.
-pub(super) const CRATE_VERSION: &str = "0.4.1";
+use super::build::{self, CRATE_VERSION, beside, on_path};
 
 /// The path of a bitcoind: `BITCOIND`, else the one on `PATH`, else the cached one, else a fresh build.
 pub fn bitcoind() -> Result<&'static Path> {
@@ -64,28 +58,4 @@ fn cache_folder() -> Result<PathBuf> {
         },
     };
     Ok(base.join(format!("bitcoind-{CRATE_VERSION}")))
-}
-
-/// `FOLDER.NAME`: `with_extension` would cut the version's last number off.
-pub(super) fn beside(folder: &Path, name: &str) -> PathBuf {
-    let mut path = folder.as_os_str().to_owned();
-    path.push(".");
-    path.push(name);
-    path.into()
-}
-
-/// Where `PATH` finds a program.
-pub(super) fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
-/// Runs a command to its end; its error says what was tried and how it ended.
-pub(super) fn run(command: &mut Command, what: &str) -> Result<()> {
-    let status =
-        command.stdin(Stdio::null()).status().with_context(|| format!("{what}: starting it"))?;
-    if !status.success() {
-        bail!("{what}: it ended with {status}");
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@
 pub mod chance;
 pub mod clocks;
 pub mod disks;
+pub mod faults;
 pub mod kills;
 mod preload;
 pub mod stores;

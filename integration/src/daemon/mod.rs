@@ -1,5 +1,6 @@
 //! A `fulmend` as its operator sees it: a configuration, a process, a log, a gRPC door.
 
+pub mod channels;
 pub mod config;
 pub mod log;
 pub mod node;

@@ -13,9 +13,8 @@ use fulmen_proto::v1::{
 use tonic::{Code, Streaming};
 
 use super::{Network, Topology};
-use crate::daemon::Node;
+use crate::daemon::{Node, channels};
 use crate::poll::{self, Look};
-use crate::steps::{self, channel};
 
 /// Confirmations after which a channel may be announced (BOLT 7).
 pub const ANNOUNCE_DEPTH: u64 = 6;
@@ -154,7 +153,7 @@ impl Network {
     pub async fn wait_usable(&self) -> Result<()> {
         for node in self.nodes.iter().filter(|node| node.runs()) {
             poll::eventually(&format!("{}'s channels are usable", node.name()), async || {
-                let channels = channel::all(node).await?;
+                let channels = channels::all(node).await?;
                 let waiting: Vec<_> = channels
                     .iter()
                     .filter(|channel| !channel.usable)
@@ -178,7 +177,7 @@ impl Network {
         let running = || self.nodes.iter().filter(|node| node.runs());
         let mut announced = BTreeSet::new();
         for node in running() {
-            let channels = channel::all(node).await?.into_iter();
+            let channels = channels::all(node).await?.into_iter();
             announced.extend(channels.filter(|it| it.announced).map(|it| it.short_channel_id));
         }
         for node in running() {
@@ -238,7 +237,7 @@ pub async fn follow_open(
     stream: &mut Streaming<OpenChannelUpdate>,
     until: State,
 ) -> Result<OpenChannelUpdate> {
-    steps::bounded(&format!("the open reaches {}", until.as_str_name()), async {
+    poll::bounded(&format!("the open reaches {}", until.as_str_name()), async {
         while let Some(update) = stream.message().await? {
             if update.state() == State::Failed {
                 bail!("the open failed: {}", update.failure);

@@ -35,7 +35,7 @@ pub struct Network {
     /// Outputs of at most this value may stay on the chain for good, because claiming them costs more.
     pub abandoned_at_most_sat: u64,
     /// A store was rolled back or a forward was claimed on chain: payments' books cannot agree.
-    pub without_payment_books: bool,
+    pub skip_payment_audit: bool,
     /// Disks under directories of the scenario; they go after the daemons, before the directory.
     pub disks: Vec<Disk>,
     settings: Settings,
@@ -64,7 +64,7 @@ impl Network {
             chance: Chance::new()?,
             allowed_errors: Vec::new(),
             abandoned_at_most_sat: 0,
-            without_payment_books: false,
+            skip_payment_audit: false,
             disks: Vec::new(),
             settings,
             scratch,

@@ -1,7 +1,8 @@
 //! Waiting for what the chain decides: mines until money of closed channels is home.
 use anyhow::{Result, bail};
 
-use super::{channel, wallet};
+use super::wallet;
+use crate::daemon::channels;
 use crate::network::Network;
 use crate::poll::{self, Look};
 
@@ -32,7 +33,7 @@ pub async fn sweep_everything(network: &Network) -> Result<()> {
                     next_height = Some(next_height.unwrap_or(claimable).min(claimable));
                 }
             }
-            for open in channel::all(node).await? {
+            for open in channels::all(node).await? {
                 if open.state == "shutting_down" {
                     waiting.push(format!("{}: a channel is shutting down", node.name()));
                 }

@@ -1,15 +1,15 @@
 //! Opening, finding, watching and closing channels.
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use fulmen_proto::v1::close_channel_update::State as CloseState;
 use fulmen_proto::v1::open_channel_update::State as OpenState;
 use fulmen_proto::v1::{
     Channel, ChannelRef, CloseChannelRequest, CloseChannelUpdate, ClosedChannel,
-    ListChannelsRequest, ListClosedChannelsRequest, OpenChannelRequest, channel_ref,
-    open_channel_request,
+    ListClosedChannelsRequest, OpenChannelRequest, channel_ref, open_channel_request,
 };
 
-use super::{bounded, chain};
+use super::chain;
 use crate::daemon::Node;
+pub use crate::daemon::channels::{all, between, by_id, carries_htlcs, usable};
 use crate::network::Network;
 use crate::network::funding::{ANNOUNCE_DEPTH, follow_open};
 use crate::poll::{self, Look};
@@ -44,57 +44,6 @@ pub async fn open(
     by_id(&network.nodes[opener], &ready.channel_id).await
 }
 
-/// The open and pending channels of a node.
-pub async fn all(node: &Node) -> Result<Vec<Channel>> {
-    let answer = node.channels().list(ListChannelsRequest::default()).await;
-    Ok(answer.with_context(|| format!("{}: listing channels", node.name()))?.into_inner().channels)
-}
-
-/// The one channel that a node has with a peer.
-pub async fn between(node: &Node, peer: &Node) -> Result<Channel> {
-    let request = ListChannelsRequest { node_id: peer.id() };
-    let mut channels = node.channels().list(request).await?.into_inner().channels;
-    ensure!(
-        channels.len() == 1,
-        "{} has {} channels with {}",
-        node.name(),
-        channels.len(),
-        peer.name()
-    );
-    Ok(channels.remove(0))
-}
-
-/// A channel by its id.
-pub async fn by_id(node: &Node, channel_id: &[u8]) -> Result<Channel> {
-    all(node)
-        .await?
-        .into_iter()
-        .find(|channel| channel.channel_id == channel_id)
-        .with_context(|| format!("{} has no channel {}", node.name(), crate::cli::hex(channel_id)))
-}
-
-/// Waits until a node can use a channel.
-pub async fn usable(node: &Node, channel_id: &[u8]) -> Result<Channel> {
-    poll::eventually(&format!("{} can use the channel", node.name()), async || {
-        let channel = by_id(node, channel_id).await?;
-        Ok(if channel.usable { Look::Done(channel) } else { Look::NotYet(channel.state) })
-    })
-    .await
-}
-
-/// Waits until a node's channel carries this many HTLCs.
-pub async fn carries_htlcs(node: &Node, channel_id: &[u8], count: usize) -> Result<Channel> {
-    poll::eventually(&format!("{}'s channel carries {count} HTLCs", node.name()), async || {
-        let channel = by_id(node, channel_id).await?;
-        Ok(if channel.htlcs.len() == count {
-            Look::Done(channel)
-        } else {
-            Look::NotYet(format!("{:?}", channel.htlcs))
-        })
-    })
-    .await
-}
-
 /// How requests name a channel.
 pub fn reference(channel_id: &[u8]) -> ChannelRef {
     ChannelRef { by: Some(channel_ref::By::ChannelId(channel_id.to_vec())) }
@@ -122,7 +71,7 @@ pub async fn force_close(node: &Node, channel_id: &[u8]) -> Result<CloseChannelU
 /// Closes and follows the stream to its end, which may come before the channel is closed.
 pub async fn follow_close(node: &Node, request: CloseChannelRequest) -> Result<CloseChannelUpdate> {
     let what = format!("{} closes a channel", node.name());
-    bounded(&what, async {
+    poll::bounded(&what, async {
         let mut stream = node.channels().close(request).await?.into_inner();
         let mut last = None;
         while let Some(update) = stream.message().await? {

@@ -6,21 +6,11 @@ pub mod pay;
 pub mod traffic;
 pub mod wallet;
 
-use std::future::Future;
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::poll::PATIENCE;
-
-/// A stream or a call that must come to its end: the harness's patience is its bound.
-pub async fn bounded<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
-    match tokio::time::timeout(PATIENCE, work).await {
-        Ok(outcome) => outcome.with_context(|| what.to_owned()),
-        Err(_) => bail!("{what}: not after {} s", PATIENCE.as_secs()),
-    }
-}
+pub use crate::poll::bounded;
 
 /// The call must be refused with this code, with a machine reason, and with words that hold `word`.
 pub fn refused<T>(outcome: Result<T, Status>, code: Code, word: &str) -> Result<Status> {

@@ -9,7 +9,6 @@ use fulmen_proto::v1::{
 };
 use tonic::Streaming;
 
-use super::bounded;
 use crate::daemon::Node;
 use crate::poll::{self, Look};
 
@@ -147,7 +146,7 @@ pub async fn finished(node: &Node, payment_hash: &[u8]) -> Result<Payment> {
 
 /// Follows a stream to its final state.
 pub async fn finish(mut stream: Streaming<Payment>) -> Result<Payment> {
-    bounded("the payment ends", async {
+    poll::bounded("the payment ends", async {
         let mut last = None;
         while let Some(payment) = stream.message().await? {
             last = Some(payment);
