@@ -5,7 +5,7 @@ use crate::commands::{
     channel, completions, create, events, forward, graph, invoice, node, payment, peer, probe,
     seed, store, wallet,
 };
-use crate::locate::Place;
+use crate::discover::Place;
 
 /// Controls a Fulmen Lightning node.
 ///

@@ -2,11 +2,11 @@
 mod amount;
 mod args;
 mod commands;
+mod discover;
 mod failure;
-mod locate;
-mod measure;
-mod names;
+mod ids;
 mod render;
+mod units;
 
 use std::process::ExitCode;
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Session;
 use crate::failure::{Exit, Failure};
-use crate::names::ShortChannelId;
+use crate::ids::ShortChannelId;
 use crate::render::{human, json};
 
 /// Rows that are sent in one call.

@@ -14,9 +14,9 @@ use super::rebalance::Rebalance;
 use super::{Session, next_state, paging};
 use crate::amount::{Msat, SatOrAll};
 use crate::failure::Failure;
-use crate::measure::Feerate;
-use crate::names::{ChannelName, NodeAt, NodeId};
-use crate::render::{channels, human, openings};
+use crate::ids::{ChannelName, NodeAt, NodeId};
+use crate::render::{channel_progress, channels, human};
+use crate::units::Feerate;
 
 /// Commands about channels. CHANNEL is a short id (539x1x0), a channel id, or TXID:VOUT.
 #[derive(Debug, Subcommand)]
@@ -143,9 +143,9 @@ impl Open {
         let goes_on = "interrupted; the opening goes on in the daemon: see `fulmen channels`";
         while let Some(update) = next_state(&mut stream, goes_on).await? {
             let state = update.state();
-            progress.doing(openings::opening(&update));
+            progress.doing(channel_progress::opening(&update));
             if screen.json {
-                screen.show_next(&update, openings::open_update)?;
+                screen.show_next(&update, channel_progress::open_update)?;
             }
             match state {
                 OpenState::Failed => {
@@ -157,7 +157,7 @@ impl Open {
                 OpenState::Ready | OpenState::FundingBroadcast if screen.json => return Ok(()),
                 OpenState::Ready | OpenState::FundingBroadcast => {
                     drop(progress);
-                    return screen.show_next(&update, openings::open_update);
+                    return screen.show_next(&update, channel_progress::open_update);
                 }
             }
         }
@@ -208,9 +208,9 @@ impl Close {
         let goes_on = "interrupted; the closing goes on in the daemon: see `fulmen channel closed`";
         let mut last = None;
         while let Some(update) = next_state(&mut stream, goes_on).await? {
-            progress.doing(openings::closing(update.state()));
+            progress.doing(channel_progress::closing(update.state()));
             if screen.json {
-                screen.show_next(&update, openings::close_update)?;
+                screen.show_next(&update, channel_progress::close_update)?;
             }
             last = Some(update);
         }
@@ -221,7 +221,7 @@ impl Close {
         if update.state() == CloseState::Failed {
             return Err(Failure::failed(format!("the channel was not closed: {}", update.reason)));
         }
-        if screen.json { Ok(()) } else { screen.show_next(&update, openings::close_update) }
+        if screen.json { Ok(()) } else { screen.show_next(&update, channel_progress::close_update) }
     }
 }
 

@@ -2,8 +2,8 @@
 use clap::Args;
 
 use super::fulmend;
+use crate::discover::Place;
 use crate::failure::Failure;
-use crate::locate::Place;
 use crate::render::Screen;
 
 #[derive(Debug, Args)]

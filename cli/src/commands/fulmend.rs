@@ -4,8 +4,8 @@ use std::process::ExitStatus;
 
 use tokio::process::Command;
 
+use crate::discover::Place;
 use crate::failure::{Exit, Failure};
-use crate::locate::Place;
 
 /// Runs `fulmend` with these arguments on the daemon's directory; `undone` says what holds if it fails.
 pub async fn run(place: &Place, arguments: &[&str], undone: &str) -> Result<(), Failure> {

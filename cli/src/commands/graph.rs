@@ -5,7 +5,7 @@ use fulmen_proto::v1::{GetGraphChannelRequest, GetGraphNodeRequest, SummarizeGra
 use super::route::{Estimate, Route};
 use super::{Session, beliefs};
 use crate::failure::Failure;
-use crate::names::{NodeId, ShortChannelId};
+use crate::ids::{NodeId, ShortChannelId};
 use crate::render::{graph, now};
 
 /// Commands about the network.

@@ -11,9 +11,9 @@ use fulmen_proto::v1::{
 use super::{Session, paging};
 use crate::amount::MsatOrAny;
 use crate::failure::Failure;
-use crate::measure::Span;
-use crate::names::{HashOrBolt11, Id32, bolt11};
+use crate::ids::{HashOrBolt11, Id32, bolt11};
 use crate::render::{invoices, now};
+use crate::units::Span;
 
 /// Ask for money with `fulmen invoice AMOUNT`, or look after invoices with the commands below.
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@ use clap::Args;
 use fulmen_proto::v1::PaymentLimits;
 
 use crate::amount::Msat;
-use crate::measure::Span;
+use crate::units::Span;
 
 /// Bounds of a route.
 #[derive(Debug, Args)]

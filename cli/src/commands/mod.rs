@@ -2,6 +2,7 @@
 pub mod beliefs;
 pub mod channel;
 pub mod completions;
+pub mod constraints;
 pub mod create;
 pub mod events;
 pub mod forward;
@@ -19,7 +20,6 @@ pub mod route;
 pub mod seed;
 pub mod store;
 pub mod wallet;
-pub mod ways;
 
 use fulmen_proto::dial::{Connection, dial};
 use fulmen_proto::v1::channels_client::ChannelsClient;
@@ -35,8 +35,8 @@ use fulmen_proto::v1::wallet_client::WalletClient;
 use tonic::Streaming;
 
 use crate::args::{Args, Command};
+use crate::discover::{Place, discover};
 use crate::failure::Failure;
-use crate::locate::{Place, locate};
 use crate::render::Screen;
 
 /// A page of 1,000 payments with all their parts and hops is larger than gRPC's default of 4 MiB.
@@ -60,7 +60,7 @@ macro_rules! clients {
 
 impl Session {
     async fn open(place: &Place, screen: Screen) -> Result<Self, Failure> {
-        let found = locate(place, std::env::home_dir().as_deref())?;
+        let found = discover(place, std::env::home_dir().as_deref())?;
         let connection = dial(&found.address, &found.tls_certificate_pem, &found.macaroon).await?;
         Ok(Self { screen, connection })
     }

@@ -9,7 +9,7 @@ use prost::{Message, Name};
 use tonic::{Response, Status};
 
 use crate::failure::Failure;
-use crate::names::unhex;
+use crate::ids::unhex;
 use crate::render::{Look, Screen, human};
 
 /// The daemon refuses larger pages.

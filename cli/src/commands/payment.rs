@@ -8,12 +8,12 @@ use fulmen_proto::v1::{
 };
 use tonic::{Code, Streaming};
 
+use super::constraints::Constraints;
 use super::limits::Limits;
-use super::ways::Ways;
 use super::{Session, invoice, next_state, paging};
 use crate::amount::SomeMsat;
 use crate::failure::{Exit, Failure, advice};
-use crate::names::{HashOrBolt11, NodeId, Record, bolt11};
+use crate::ids::{HashOrBolt11, NodeId, Record, bolt11};
 use crate::render::{Progress, human, now, payments};
 
 /// Commands about payments made.
@@ -63,7 +63,7 @@ pub struct Pay {
     #[command(flatten)]
     handling: Handling,
     #[command(flatten)]
-    ways: Ways,
+    constraints: Constraints,
 }
 
 impl Pay {
@@ -79,7 +79,7 @@ impl Pay {
             limits: Some(self.limits.wire()),
             idempotency_key: self.handling.idempotency_key,
             label: self.handling.label,
-            constraints: self.ways.wire()?,
+            constraints: self.constraints.wire()?,
         };
         let stream = session.payments().pay(request).await?.into_inner();
         follow(session, stream, progress).await
@@ -117,7 +117,7 @@ pub struct Keysend {
     #[command(flatten)]
     handling: Handling,
     #[command(flatten)]
-    ways: Ways,
+    constraints: Constraints,
 }
 
 impl Keysend {
@@ -136,7 +136,7 @@ impl Keysend {
             custom_records: self.record.into_iter().map(record).collect(),
             idempotency_key: self.handling.idempotency_key,
             label: self.handling.label,
-            constraints: self.ways.wire()?,
+            constraints: self.constraints.wire()?,
         };
         let stream = session.payments().keysend(request).await?.into_inner();
         follow(session, stream, progress).await

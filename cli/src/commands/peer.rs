@@ -4,7 +4,7 @@ use fulmen_proto::v1::{ConnectPeerRequest, DisconnectPeerRequest, ListPeersReque
 
 use super::Session;
 use crate::failure::{Exit, Failure};
-use crate::names::{NodeAt, NodeId};
+use crate::ids::{NodeAt, NodeId};
 use crate::render::{human, peers};
 
 /// Commands about connections.

@@ -3,9 +3,9 @@ use clap::Args;
 use fulmen_proto::v1::ProbeRequest;
 use fulmen_proto::v1::probe_update::State;
 
+use super::constraints::Constraints;
 use super::limits::Limits;
 use super::route::Towards;
-use super::ways::Ways;
 use super::{Session, next_state};
 use crate::failure::{Failure, advice};
 use crate::render::{human, routes};
@@ -20,7 +20,7 @@ pub struct Probe {
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
-    ways: Ways,
+    constraints: Constraints,
 }
 
 impl Probe {
@@ -31,7 +31,7 @@ impl Probe {
             amount_msat: self.towards.amount_msat(),
             to: self.towards.target(),
             limits: Some(self.limits.wire()),
-            constraints: self.ways.wire()?,
+            constraints: self.constraints.wire()?,
             max_attempts: self.attempts.unwrap_or(0),
         };
         let mut stream = session.payments().probe(request).await?.into_inner();

@@ -8,7 +8,7 @@ use super::payment::{Handling, not_paid};
 use super::{Session, next_state};
 use crate::amount::SomeMsat;
 use crate::failure::{Exit, Failure};
-use crate::names::ShortChannelId;
+use crate::ids::ShortChannelId;
 use crate::render::{human, payments, routes};
 
 #[derive(Debug, Args)]

@@ -4,11 +4,11 @@ use fulmen_proto::v1::route_target::By;
 use fulmen_proto::v1::{EstimateFeeRequest, FindRouteRequest, RouteTarget};
 
 use super::Session;
+use super::constraints::Constraints;
 use super::limits::Bounds;
-use super::ways::Ways;
 use crate::amount::SomeMsat;
 use crate::failure::Failure;
-use crate::names::{NodeId, NodeOrBolt11};
+use crate::ids::{NodeId, NodeOrBolt11};
 use crate::render::routes;
 
 /// Whom, and how much.
@@ -45,7 +45,7 @@ pub struct Route {
     #[command(flatten)]
     bounds: Bounds,
     #[command(flatten)]
-    ways: Ways,
+    constraints: Constraints,
 }
 
 impl Route {
@@ -55,7 +55,7 @@ impl Route {
             to: self.towards.target(),
             source: self.from.map(|NodeId(node)| node).unwrap_or_default(),
             limits: Some(self.bounds.wire()),
-            constraints: self.ways.wire()?,
+            constraints: self.constraints.wire()?,
         };
         let found = session.graph().find_route(request).await?.into_inner();
         session.screen.show(&found, |found, look| {
@@ -71,7 +71,7 @@ pub struct Estimate {
     #[command(flatten)]
     bounds: Bounds,
     #[command(flatten)]
-    ways: Ways,
+    constraints: Constraints,
 }
 
 impl Estimate {
@@ -80,7 +80,7 @@ impl Estimate {
             amount_msat: self.towards.amount_msat(),
             to: self.towards.target(),
             limits: Some(self.bounds.wire()),
-            constraints: self.ways.wire()?,
+            constraints: self.constraints.wire()?,
         };
         let found = session.graph().estimate_fee(request).await?.into_inner();
         session.screen.show(&found, routes::estimate)

@@ -2,8 +2,8 @@
 use clap::Subcommand;
 
 use super::fulmend;
+use crate::discover::Place;
 use crate::failure::Failure;
-use crate::locate::Place;
 
 #[derive(Debug, Subcommand)]
 pub enum Group {

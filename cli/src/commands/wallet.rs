@@ -9,8 +9,8 @@ use fulmen_proto::v1::{
 use super::{Session, paging};
 use crate::amount::SatOrAll;
 use crate::failure::Failure;
-use crate::measure::Feerate;
 use crate::render::{human, wallet};
+use crate::units::Feerate;
 
 /// Commands about on-chain money.
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,7 @@
 //! Values as people read them: grouped amounts, short ids, times, bars.
 use fulmen_proto::v1::{OutPoint, channel_ref};
 
-use crate::names::ShortChannelId;
+use crate::ids::ShortChannelId;
 
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {

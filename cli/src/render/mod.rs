@@ -1,4 +1,5 @@
 //! The screen: the only place that prints.
+pub mod channel_progress;
 pub mod channels;
 pub mod events;
 pub mod forwards;
@@ -7,7 +8,6 @@ pub mod human;
 pub mod invoices;
 pub mod json;
 pub mod node;
-pub mod openings;
 pub mod payments;
 pub mod peers;
 pub mod routes;

@@ -3,11 +3,11 @@ use clap::Args;
 use fulmen_proto::v1::RouteConstraints;
 
 use crate::failure::{Exit, Failure};
-use crate::names::{ChannelOrNode, NodeId, ShortChannelId};
+use crate::ids::{ChannelOrNode, NodeId, ShortChannelId};
 
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Which ways it may go")]
-pub struct Ways {
+pub struct Constraints {
     /// Leave only by this channel of the payer; can be repeated
     #[arg(long, value_name = "CHANNEL")]
     out_through: Vec<ShortChannelId>,
@@ -19,14 +19,14 @@ pub struct Ways {
     avoid: Vec<ChannelOrNode>,
 }
 
-impl Ways {
+impl Constraints {
     pub fn wire(self) -> Result<Option<RouteConstraints>, Failure> {
         let mut wire = RouteConstraints {
             out_through: self.out_through.into_iter().map(|ShortChannelId(scid)| scid).collect(),
             ..RouteConstraints::default()
         };
-        for way in self.in_through {
-            match way {
+        for through in self.in_through {
+            match through {
                 ChannelOrNode::Channel(ShortChannelId(scid)) => wire.in_through.push(scid),
                 ChannelOrNode::Node(NodeId(node)) if wire.last_hop.is_empty() => {
                     wire.last_hop = node;
@@ -39,7 +39,7 @@ impl Ways {
             }
         }
         for way in self.avoid {
-            match way {
+            match through {
                 ChannelOrNode::Channel(ShortChannelId(scid)) => wire.avoid_channels.push(scid),
                 ChannelOrNode::Node(NodeId(node)) => wire.avoid_nodes.push(node),
             }
@@ -57,17 +57,20 @@ mod tests {
         let node = format!("02{}", "11".repeat(32));
         let either = |text: &str| text.parse::<ChannelOrNode>().expect("it is one of the two");
         let scid = |text: &str| text.parse::<ShortChannelId>().expect("it is one");
-        assert_eq!(Ways::default().wire(), Ok(None));
-        let ways = Ways {
+        assert_eq!(Constraints::default().wire(), Ok(None));
+        let constraints = Constraints {
             out_through: vec![scid("1x1x1")],
             in_through: vec![either("2x1x1"), either(&node)],
             avoid: vec![either(&node), either("3x1x1")],
         };
-        let wire = ways.wire().expect("it makes sense").expect("it says something");
+        let wire = constraints.wire().expect("it makes sense").expect("it says something");
         assert_eq!((wire.out_through.len(), wire.in_through.len()), (1, 1));
         assert_eq!((wire.last_hop.len(), wire.avoid_nodes.len()), (33, 1));
         assert_eq!(wire.avoid_channels, [scid("3x1x1").0]);
-        let two = Ways { in_through: vec![either(&node), either(&node)], ..Ways::default() };
+        let two = Constraints {
+            in_through: vec![either(&node), either(&node)],
+            ..Constraints::default()
+        };
         assert!(two.wire().is_err());
     }
 }

@@ -110,7 +110,7 @@ pub struct Found {
 }
 
 /// Reads what is needed to dial; `home` is the user's home directory.
-pub fn locate(place: &Place, home: Option<&Path>) -> Result<Found, Failure> {
+pub fn discover(place: &Place, home: Option<&Path>) -> Result<Found, Failure> {
     let dir = match (&place.dir, home) {
         (Some(dir), _) => dir.clone(),
         (None, Some(home)) => home.join(".fulmen"),
@@ -208,7 +208,7 @@ mod tests {
     fn the_only_daemon_is_found_without_options() {
         for network in Network::ALL {
             let home = home_with(&[network.name()]);
-            let found = locate(&Place::default(), Some(home.path())).expect("it is there");
+            let found = discover(&Place::default(), Some(home.path())).expect("it is there");
             assert_eq!(found.address, "127.0.0.1:4242");
             assert_eq!(
                 (found.tls_certificate_pem, found.macaroon),
@@ -219,14 +219,14 @@ mod tests {
 
     #[test]
     fn no_daemon_and_too_many_are_told_apart() {
-        let nobody = locate(&Place::default(), Some(home_with(&[]).path())).expect_err("none");
+        let nobody = discover(&Place::default(), Some(home_with(&[]).path())).expect_err("none");
         assert_eq!(nobody.exit, Exit::NotReachable);
         assert!(nobody.what.contains("bitcoin"), "{}", nobody.what);
         let two = home_with(&["bitcoin", "regtest"]);
-        let many = locate(&Place::default(), Some(two.path())).expect_err("two");
+        let many = discover(&Place::default(), Some(two.path())).expect_err("two");
         assert_eq!(many.exit, Exit::Usage);
         let named = Place { network: Some(Network::Regtest), ..Place::default() };
-        assert!(locate(&named, Some(two.path())).is_ok());
+        assert!(discover(&named, Some(two.path())).is_ok());
     }
 
     #[test]
@@ -236,10 +236,10 @@ mod tests {
         std::fs::write(&other, "o").expect("write");
         let place =
             Place { rpc: Some("10.0.0.1:1".to_owned()), macaroon: Some(other), ..Place::default() };
-        let found = locate(&place, Some(home.path())).expect("all is there");
+        let found = discover(&place, Some(home.path())).expect("all is there");
         assert_eq!((found.address.as_str(), found.macaroon), ("10.0.0.1:1", b"o".to_vec()));
         let missing = Place { tls_cert: Some(home.path().join("nothing")), ..Place::default() };
-        let failure = locate(&missing, Some(home.path())).expect_err("no such file");
+        let failure = discover(&missing, Some(home.path())).expect_err("no such file");
         assert_eq!(failure.exit, Exit::NotReachable);
         assert!(failure.advice.is_some_and(|advice| advice.contains("--tls-cert")));
     }
