@@ -3,9 +3,11 @@ mod amount;
 mod args;
 mod commands;
 mod discover;
+mod dispatch;
 mod failure;
 mod ids;
 mod render;
+mod session;
 mod units;
 
 use std::process::ExitCode;
@@ -20,7 +22,7 @@ async fn main() -> ExitCode {
     // Wrong arguments end the process in here, with clap's words and exit code 2.
     let args = Args::parse();
     let screen = Screen::new(args.json);
-    match commands::run(args, screen).await {
+    match dispatch::run(args, screen).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             screen.failure(&failure);

@@ -8,10 +8,10 @@ use fulmen_proto::v1::{
 };
 use serde_json::Value;
 
-use super::Session;
 use crate::failure::{Exit, Failure};
 use crate::ids::ShortChannelId;
 use crate::render::{human, json};
+use crate::session::Session;
 
 /// Rows that are sent in one call.
 const ROWS_AT_ONCE: usize = 10_000;

@@ -10,12 +10,13 @@ use fulmen_proto::v1::{
     ListClosedChannelsRequest, OpenChannelRequest, SetPolicyRequest, set_policy_request::Which,
 };
 
+use super::paging;
 use super::rebalance::Rebalance;
-use super::{Session, next_state, paging};
 use crate::amount::{Msat, SatOrAll};
 use crate::failure::Failure;
 use crate::ids::{ChannelName, NodeAt, NodeId};
 use crate::render::{channel_progress, channels, human};
+use crate::session::{Session, next_state};
 use crate::units::Feerate;
 
 /// Commands about channels. CHANNEL is a short id (539x1x0), a channel id, or TXID:VOUT.

@@ -1,5 +1,5 @@
 //! `fulmen completions SHELL`: a script that completes commands and options.
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 use crate::failure::Failure;
@@ -12,10 +12,9 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub fn run(self, screen: Screen) -> Result<(), Failure> {
+    pub fn run(self, mut fulmen: Command, screen: Screen) -> Result<(), Failure> {
         let mut script = Vec::new();
-        let mut command = crate::args::Args::command();
-        clap_complete::generate(self.shell, &mut command, "fulmen", &mut script);
+        clap_complete::generate(self.shell, &mut fulmen, "fulmen", &mut script);
         screen.text(&String::from_utf8_lossy(&script))
     }
 }

@@ -39,7 +39,7 @@ impl Constraints {
             }
         }
         for way in self.avoid {
-            match through {
+            match way {
                 ChannelOrNode::Channel(ShortChannelId(scid)) => wire.avoid_channels.push(scid),
                 ChannelOrNode::Node(NodeId(node)) => wire.avoid_nodes.push(node),
             }

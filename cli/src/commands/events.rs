@@ -2,9 +2,9 @@
 use clap::Args;
 use fulmen_proto::v1::SubscribeEventsRequest;
 
-use super::Session;
 use crate::failure::Failure;
 use crate::render::events;
+use crate::session::Session;
 
 #[derive(Debug, Args)]
 pub struct Events {

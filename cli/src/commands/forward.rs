@@ -2,9 +2,10 @@
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{ListForwardsRequest, SummarizeForwardsRequest};
 
-use super::{Session, paging};
+use super::paging;
 use crate::failure::Failure;
 use crate::render::forwards;
+use crate::session::Session;
 
 /// Commands about forwarded payments.
 #[derive(Debug, Subcommand)]

@@ -2,11 +2,12 @@
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{GetGraphChannelRequest, GetGraphNodeRequest, SummarizeGraphRequest};
 
+use super::beliefs;
 use super::route::{Estimate, Route};
-use super::{Session, beliefs};
 use crate::failure::Failure;
 use crate::ids::{NodeId, ShortChannelId};
 use crate::render::{graph, now};
+use crate::session::Session;
 
 /// Commands about the network.
 #[derive(Debug, Subcommand)]

@@ -8,11 +8,12 @@ use fulmen_proto::v1::{
     ListInvoicesRequest, WatchInvoiceRequest,
 };
 
-use super::{Session, paging};
+use super::paging;
 use crate::amount::MsatOrAny;
 use crate::failure::Failure;
 use crate::ids::{HashOrBolt11, Id32, bolt11};
 use crate::render::{invoices, now};
+use crate::session::Session;
 use crate::units::Span;
 
 /// Ask for money with `fulmen invoice AMOUNT`, or look after invoices with the commands below.

@@ -5,9 +5,9 @@ use fulmen_proto::v1::{
     VerifyMessageRequest,
 };
 
-use super::Session;
 use crate::failure::Failure;
 use crate::render::{node, now};
+use crate::session::Session;
 
 /// Commands about the node itself.
 #[derive(Debug, Subcommand)]

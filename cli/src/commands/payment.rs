@@ -10,11 +10,12 @@ use tonic::{Code, Streaming};
 
 use super::constraints::Constraints;
 use super::limits::Limits;
-use super::{Session, invoice, next_state, paging};
+use super::{invoice, paging};
 use crate::amount::SomeMsat;
 use crate::failure::{Exit, Failure, advice};
 use crate::ids::{HashOrBolt11, NodeId, Record, bolt11};
 use crate::render::{Progress, human, now, payments};
+use crate::session::{Session, next_state};
 
 /// Commands about payments made.
 #[derive(Debug, Subcommand)]

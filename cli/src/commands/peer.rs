@@ -2,10 +2,10 @@
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{ConnectPeerRequest, DisconnectPeerRequest, ListPeersRequest};
 
-use super::Session;
 use crate::failure::{Exit, Failure};
 use crate::ids::{NodeAt, NodeId};
 use crate::render::{human, peers};
+use crate::session::Session;
 
 /// Commands about connections.
 #[derive(Debug, Subcommand)]

@@ -6,9 +6,9 @@ use fulmen_proto::v1::probe_update::State;
 use super::constraints::Constraints;
 use super::limits::Limits;
 use super::route::Towards;
-use super::{Session, next_state};
 use crate::failure::{Failure, advice};
 use crate::render::{human, routes};
+use crate::session::{Session, next_state};
 
 #[derive(Debug, Args)]
 pub struct Probe {

@@ -5,11 +5,11 @@ use fulmen_proto::v1::payment::State;
 
 use super::limits::Limits;
 use super::payment::{Handling, not_paid};
-use super::{Session, next_state};
 use crate::amount::SomeMsat;
 use crate::failure::{Exit, Failure};
 use crate::ids::ShortChannelId;
 use crate::render::{human, payments, routes};
+use crate::session::{Session, next_state};
 
 #[derive(Debug, Args)]
 pub struct Rebalance {

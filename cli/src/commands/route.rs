@@ -3,13 +3,13 @@ use clap::Args;
 use fulmen_proto::v1::route_target::By;
 use fulmen_proto::v1::{EstimateFeeRequest, FindRouteRequest, RouteTarget};
 
-use super::Session;
 use super::constraints::Constraints;
 use super::limits::Bounds;
 use crate::amount::SomeMsat;
 use crate::failure::Failure;
 use crate::ids::{NodeId, NodeOrBolt11};
 use crate::render::routes;
+use crate::session::Session;
 
 /// Whom, and how much.
 #[derive(Debug, Args)]

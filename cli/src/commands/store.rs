@@ -7,9 +7,9 @@ use fulmen_proto::v1::{
     ExportStoreRequest, ExportStoreUpdate, StoreStatsRequest,
 };
 
-use super::Session;
 use crate::failure::{Exit, Failure};
 use crate::render::{human, store};
+use crate::session::Session;
 
 /// Commands about what the daemon keeps on disk.
 #[derive(Debug, Subcommand)]

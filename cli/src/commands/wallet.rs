@@ -6,10 +6,11 @@ use fulmen_proto::v1::{
     WalletSendRequest,
 };
 
-use super::{Session, paging};
+use super::paging;
 use crate::amount::SatOrAll;
 use crate::failure::Failure;
 use crate::render::{human, wallet};
+use crate::session::Session;
 use crate::units::Feerate;
 
 /// Commands about on-chain money.

@@ -271,10 +271,10 @@ impl Residual<'_, '_> {
         }
         let base = if quanta.on(edge) == 0 { asked.base_msat } else { 0 };
         let step = ahead + sure_cost(weights, quantum, base, asked.ppm, asked.cltv_delta);
-        if cost + step >= below || quantum < field.least(&asked) {
+        if cost + step >= below || quantum < field.least(asked) {
             return None;
         }
-        let capacity = field.capacity(&asked);
+        let capacity = field.capacity(asked);
         let risk = risk(field, quanta, edge, asked.link, capacity, asked.htlc_max_msat)?;
         let through = cost + (step + weights.lambda * risk).max(0.0);
         (through < below).then_some(through)
