@@ -1,7 +1,6 @@
 //! Each LDK event becomes one call into one room.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bitcoin::OutPoint;
 use lightning::chain::transaction::OutPoint as LdkOutPoint;
@@ -14,8 +13,9 @@ use crate::chain::Source;
 use crate::channels::{Channels, Closing, OpenRequest};
 use crate::forwards::{Forwards, Settled};
 use crate::invoices::Invoices;
-use crate::node::process::Outlet;
-use crate::node::{Node, scorer, sweep};
+use crate::node::Node;
+use crate::node::run::process::Outlet;
+use crate::node::run::{learn, sweep};
 use crate::payments::{Payments, ProbeEnd};
 use crate::peers::Peers;
 use crate::storage;
@@ -25,7 +25,7 @@ use crate::tasks::{Stage, Tasks};
 pub struct Rooms {
     /// LDK.
     pub node: Arc<Node>,
-    /// Knows what is unspent.
+    /// Tells whether an output is unspent.
     pub source: Source,
     /// Channels.
     pub channels: Channels,
@@ -37,11 +37,11 @@ pub struct Rooms {
     pub forwards: Forwards,
     /// Connections.
     pub peers: Peers,
-    /// Knows why it refused something.
+    /// Keeps the reason of its failure.
     pub store: storage::Store,
     /// For connections that LDK asks for.
     pub tasks: Tasks,
-    /// Notified when LDK has told again what it had not forgotten at the start.
+    /// Notified when LDK has replayed the events that it had not forgotten at the start.
     pub replayed: Arc<Notify>,
 }
 
@@ -64,15 +64,14 @@ pub fn outlet(rooms: Rooms) -> Outlet {
 
 impl Rooms {
     async fn handle(&self, event: Event) -> Result<(), ReplayEvent> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        scorer::learn(&self.node, &event, now);
+        learn::learn(&self.node, &event, self.node.clock.since_epoch());
         self.dispatch(event).await.map_err(|error| {
-            tracing::error!(%error, "could not handle an event; LDK tells it again");
+            tracing::error!(%error, "could not handle an event; LDK replays it");
             ReplayEvent()
         })
     }
 
-    /// Exhaustive on purpose: a new event of LDK's has to find its room.
+    /// Exhaustive on purpose: the compiler demands a room for each new event of LDK.
     async fn dispatch(&self, event: Event) -> Result<(), storage::Error> {
         match event {
             Event::OpenChannelRequest {
@@ -266,9 +265,9 @@ impl Rooms {
                 });
                 Ok(())
             }
-            // Only told to nodes that asked for it: splicing, interception of HTLCs and of onion
-            // messages, manual funding broadcasts and invoices, and static invoices are all off.
-            Event::SplicePending { .. }
+            // LDK sends these only if asked to, and splicing, interception of HTLCs and of onion messages,
+            // manual funding broadcasts and invoices, and static invoices are all off.
+            event @ (Event::SplicePending { .. }
             | Event::SpliceFailed { .. }
             | Event::FundingTransactionReadyForSigning { .. }
             | Event::HTLCIntercepted { .. }
@@ -277,20 +276,23 @@ impl Rooms {
             | Event::OnionMessageIntercepted { .. }
             | Event::OnionMessagePeerConnected { .. }
             | Event::PersistStaticInvoice { .. }
-            | Event::StaticInvoiceRequested { .. } => {
-                tracing::warn!("LDK told of something that this node never asked for");
+            | Event::StaticInvoiceRequested { .. }) => {
+                tracing::warn!(
+                    ?event,
+                    "ignored an LDK event that belongs to a feature which is off"
+                );
                 Ok(())
             }
         }
     }
 
-    /// LDK asks anew at each block and each rebroadcast until the claim is confirmed.
+    /// LDK repeats the event at each block and each rebroadcast until the claim is confirmed.
     ///
-    /// Where another commitment has closed the channel already, ours can never confirm: a child of it
-    /// would only sit in the wallet as money that never comes. So would a claim of an HTLC that a block has
-    /// resolved; after a restart LDK asks for such ones again.
+    /// If another commitment has closed the channel already, ours can never confirm: a child of it would only stay in
+    /// the wallet as money that never arrives. The same holds for a claim of an HTLC that a block has resolved, which
+    /// LDK repeats after a restart.
     async fn bump(&self, event: &BumpTransactionEvent) -> Result<(), storage::Error> {
-        let is_in_vain = match event {
+        let is_pointless = match event {
             BumpTransactionEvent::ChannelClose { channel_id, commitment_tx, .. } => {
                 self.channels.is_closed_otherwise(channel_id, &commitment_tx.compute_txid())?
             }
@@ -299,13 +301,13 @@ impl Rooms {
                 sweep::is_any_spent(&self.node, &self.source, htlcs).await
             }
         };
-        if !is_in_vain {
+        if !is_pointless {
             self.node.bumper.handle_event(event);
         }
         Ok(())
     }
 
-    /// The sweeper hides why the store refused it; the store knows.
+    /// Returns the store's failure, which the sweeper hides.
     fn store_failure(&self) -> storage::Error {
         self.store.failed().borrow().clone().unwrap_or(storage::Error::Closed)
     }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::config::args::{Command, SeedVerb, StoreVerb};
 use crate::config::{Config, Places};
-use crate::node::decode;
+use crate::node::ldk::decode;
 use crate::storage::{self, CheckReport, StatsReport};
 use crate::wallet::{self, Birthday, Passphrase, Seed, SeedError, SeedFile};
 

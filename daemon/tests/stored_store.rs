@@ -1,7 +1,7 @@
 //! A whole store as release 0.1 left it: opened, and every record in it is read.
 
 use fulmen_daemon::journal::{Entry, Journal};
-use fulmen_daemon::node::decode;
+use fulmen_daemon::node::ldk::decode;
 use fulmen_daemon::storage::{Config, Store, offline, to_the_end};
 
 #[test]

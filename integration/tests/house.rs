@@ -55,7 +55,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 11] = [
     ("tokio::spawn", &["daemon/src/tasks.rs"]),
     ("thread::spawn", &["daemon/src/tasks.rs"]),
     ("process::exit", &["daemon/src/main.rs", "cli/src/main.rs"]),
-    ("chainmonitor::ChainMonitor<", &["daemon/src/node/types.rs"]),
+    ("chainmonitor::ChainMonitor<", &["daemon/src/node/commit/types.rs"]),
 ];
 
 /// The rooms of `daemon/src`, top to bottom; a line is a storey, whose rooms do not see each other.

@@ -6,7 +6,7 @@ use lightning::ln::types::ChannelId;
 
 use super::Channels;
 use super::record::{CHANNELS, CLOSED, ClosedChannel, OPENS_BY_KEY, SPENDS};
-use crate::node::sweep;
+use crate::node::run::sweep;
 use crate::storage::{self, Batch, Class, Fate, Forgotten};
 
 /// A transaction with so many blocks on it, a day's, is there for good.

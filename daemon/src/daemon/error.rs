@@ -1,7 +1,7 @@
 //! Why the daemon did not start, or did not end well.
 
 use crate::api::serve;
-use crate::node::restore;
+use crate::node::ldk::slots;
 use crate::wallet::{self, BirthdayError, SeedError};
 use crate::{chain, channels, payments, ports, storage};
 
@@ -25,7 +25,7 @@ pub enum Error {
     Birthday(#[from] BirthdayError),
     /// LDK's state cannot be read.
     #[error(transparent)]
-    Restore(#[from] restore::Error),
+    Restore(#[from] slots::Error),
     /// A port for peers or for metrics cannot be bound.
     #[error(transparent)]
     Listen(#[from] ports::Error),

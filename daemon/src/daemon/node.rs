@@ -12,7 +12,8 @@ use crate::chain::{self, Listener, Sync, UtxoCheck};
 use crate::channels::FundingSpends;
 use crate::config::Config;
 use crate::node::Node;
-use crate::node::assemble::{self, Assembled, Materials};
+use crate::node::run::assemble::{self, Materials};
+use crate::node::run::catch_up::Assembled;
 use crate::wallet::{Outside, reserve};
 
 /// Checks of announced channels that run at once; each is a call or two to bitcoind.
@@ -44,6 +45,7 @@ pub(super) async fn start(
         utxo_check: utxo_check.clone(),
         tip,
         async_persistence: config.storage.async_persistence,
+        clock: ground.clock.clone(),
     })?;
     let broadcaster = chain.broadcaster.clone();
     on_chain.wallet.attach(Outside {

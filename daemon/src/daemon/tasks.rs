@@ -14,7 +14,8 @@ use crate::channels::{FundingSpends, Sighting};
 use crate::config::Config;
 use crate::events;
 use crate::journal::{Entry, Journal};
-use crate::node::{Node, assemble, process};
+use crate::node::Node;
+use crate::node::run::{catch_up, process};
 use crate::storage::{self, Batch, MirrorStatus, Store};
 use crate::tasks::{Stage, Tasks};
 use crate::wallet::Wallet;
@@ -104,7 +105,7 @@ fn following(node: &Arc<Node>, wallet: &Wallet, spends: &Arc<FundingSpends>) -> 
     // Who closed a channel is known before the wallet, or LDK's next bump, meets the block.
     let mut listeners =
         vec![Listener { name: "funding spends", best, listen: spends.clone() }, listener(wallet)];
-    listeners.extend(assemble::following(node).into_iter().map(|(name, best, listen)| Listener {
+    listeners.extend(catch_up::following(node).into_iter().map(|(name, best, listen)| Listener {
         name,
         best,
         listen,

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::router::Choice;
+use super::address;
+use super::planner::router::Choice;
 
 /// Section `[node]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +57,7 @@ impl Config {
             problems.push(format!("color: `{}` is not of the form #rrggbb", self.color));
         }
         for address in &self.announce_addresses {
-            if super::net::parse_address(address).is_err() {
+            if address::parse(address).is_err() {
                 problems
                     .push(format!("announce_addresses: `{address}` is not of the form host:port"));
             }

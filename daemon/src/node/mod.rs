@@ -1,25 +1,23 @@
 //! LDK assembled: restored from the store, wired to chain, wallet and peers, and driven.
+//!
+//! The inner rooms, top to bottom; each uses only those below it, and [`Node`] stands between `run` and the others:
+//!
+//! - [`run`] restores, assembles and drives the node: the processing loop, sockets, sweeps, announcements;
+//! - [`commit`] holds output back until the checkpoint that it follows from is durable;
+//! - [`gossip`] and [`planner`] keep the network graph whole and find routes in it;
+//! - [`ldk`] implements LDK's ground traits and spells its generics.
 
-pub mod assemble;
-pub mod broadcasts;
-pub mod checkpoint;
-pub mod config;
-pub mod decode;
-pub mod gate;
+pub mod run;
+
+pub mod commit;
+
 pub mod gossip;
-pub mod keys;
-pub mod logger;
-pub mod messages;
-pub mod net;
-pub mod outstanding;
 pub mod planner;
-pub mod process;
-pub mod restore;
-pub mod router;
-pub mod scorer;
-pub mod sweep;
-pub mod together;
-pub mod types;
+
+pub mod config;
+
+pub mod address;
+pub mod ldk;
 
 use std::sync::Arc;
 
@@ -32,54 +30,63 @@ use tokio::sync::Notify;
 
 pub use config::Config;
 
+use commit::checkpoint::CheckpointParts;
+use commit::types::{Bumper, ChainMonitor, ChannelManager, OnionMessenger, PeerManager};
+use gossip::order::{OrderedGossip, Resolving};
+use ldk::keys::Keys;
+use ldk::logger::Logger;
+use ldk::slots::BELIEFS;
+use ldk::types::{GossipSync, Graph, Scorer, Sweeper};
+use planner::router::NodeRouter;
+use planner::stored::StoredBeliefs;
+
+use crate::clock::Clock;
 use crate::metrics::Durations;
+use crate::storage::{Commit, KvStore};
 use crate::wallet::Wallet;
 
 /// LDK's parts, wired together; shared by all rooms above.
 pub struct Node {
-    /// Channels, payments and the messages about them.
-    pub channel_manager: Arc<types::ChannelManager>,
-    /// Connections and their encryption.
-    pub peer_manager: Arc<types::PeerManager>,
-    /// The on-chain watch over all channels.
-    pub chain_monitor: Arc<types::ChainMonitor>,
-    /// The network as gossip tells it.
-    pub graph: Arc<types::Graph>,
-    /// Verifies and takes in gossip.
-    pub gossip: Arc<types::GossipSync>,
-    /// Held for writing while the proof of a channel goes into the graph.
-    pub resolving: gossip::order::Resolving,
-    /// The same as peers see it: in order, asked for and repeated where a part was lost.
-    pub ordered_gossip: Arc<gossip::order::OrderedGossip>,
+    /// Runs channels and payments.
+    pub channel_manager: Arc<ChannelManager>,
+    /// Runs the connections to peers and their encryption.
+    pub peer_manager: Arc<PeerManager>,
+    /// Watches the chain for all channels.
+    pub chain_monitor: Arc<ChainMonitor>,
+    /// The network graph, from gossip.
+    pub graph: Arc<Graph>,
+    /// Verifies gossip and adds it to the graph.
+    pub gossip: Arc<GossipSync>,
+    /// Locked for writing while the outcome of a UTXO look-up is added to the graph.
+    pub resolving: Resolving,
+    /// [`Node::gossip`] as peers see it: ordered, with queries for what was lost.
+    pub ordered_gossip: Arc<OrderedGossip>,
     /// The node's secrets.
-    pub keys: Arc<keys::Keys>,
-    /// Brings the money of closed channels back to the wallet.
-    pub sweeper: Arc<types::Sweeper>,
+    pub keys: Arc<Keys>,
+    /// Sweeps outputs of closed channels to the wallet.
+    pub sweeper: Arc<Sweeper>,
     /// What payments taught about the liquidity of channels.
-    pub scorer: Arc<types::Scorer>,
-    /// Finds routes.
-    pub router: Arc<router::NodeRouter>,
-    /// Messages over onions (BOLT 12 and the like).
-    pub onion_messenger: Arc<types::OnionMessenger>,
+    pub scorer: Arc<Scorer>,
+    /// Finds routes for our own payments.
+    pub router: Arc<NodeRouter>,
+    /// Sends, forwards and receives onion messages (BOLT 4).
+    pub onion_messenger: Arc<OnionMessenger>,
     /// Adds fees to commitments and HTLC claims.
-    pub bumper: types::Bumper,
-    /// LDK's log, handed on to ours.
-    pub logger: Arc<logger::Logger>,
-    /// The on-chain wallet that pays fees and takes sweeps.
+    pub bumper: Bumper,
+    /// Passes LDK's log on to ours.
+    pub logger: Arc<Logger>,
+    /// The on-chain wallet that pays for bumps and takes sweeps.
     pub wallet: Wallet,
-    /// Which chain this is.
+    /// The chain.
     pub network: Network,
-    /// The configuration of this room.
+    /// Section `[node]`.
     pub config: Config,
-    /// How long checkpoints took from the moment that they hold until they were durable.
+    /// The wall clock.
+    pub clock: Clock,
+    /// How long checkpoints took, from their moment until they were durable.
     pub checkpoint_times: Durations,
-    /// Monitor updates that wait for the next checkpoint.
-    held: Arc<together::HeldStore>,
-    /// What waits for it to be durable.
-    gate: Arc<gate::Gate>,
-    /// The same for transactions.
-    broadcasts: Arc<types::HeldBroadcaster>,
-    kv: Arc<crate::storage::KvStore>,
+    commit: CheckpointParts,
+    kv: Arc<KvStore>,
     wake: Notify,
 }
 
@@ -91,8 +98,8 @@ impl Node {
             .expect("the key of the node itself is always available")
     }
 
-    /// How many channels may yet need a transaction of ours bumped: open ones, and closed ones of which
-    /// something is still to be claimed before somebody else does.
+    /// Returns how many channels may still need a transaction of ours bumped: open ones, and closed ones of which
+    /// an output is still contested.
     pub fn channels_to_defend(&self) -> usize {
         let open = self.channel_manager.list_channels();
         let is_contested = |id: &ChannelId| {
@@ -104,23 +111,24 @@ impl Node {
         open.len() + closed.filter(is_contested).count()
     }
 
-    /// Enqueues all that is believed of other nodes' channels, as the timer does now and then.
-    pub fn keep_beliefs(&self) -> crate::storage::Commit {
+    /// Enqueues the beliefs about liquidity, as the knowledge timer does every few minutes.
+    pub fn keep_beliefs(&self) -> Commit {
         let rows = self.router.planner().believed().export().collect();
-        restore::BELIEFS.write(&self.kv, &restore::StoredBeliefs(rows))
+        BELIEFS.write(&self.kv, &StoredBeliefs(rows))
     }
 
-    /// Completes when a checkpoint is durable that holds all that LDK has done by now.
+    /// Completes when a checkpoint is durable that holds everything LDK has done by now.
     pub async fn checkpointed(&self) {
-        self.gate.passed().await;
+        self.commit.gate.passed().await;
     }
 
-    /// Makes the processing loop run now, after a call that left LDK something to send or to tell.
+    /// Runs the processing loop now, after a call that gave LDK something to send or to report.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
 }
 
+/// Whether somebody else could still take the money.
 fn is_contested(balance: &Balance) -> bool {
     match balance {
         Balance::ContentiousClaimable { .. }

@@ -15,8 +15,8 @@ use lightning::routing::gossip::NodeId;
 
 pub use config::Config;
 
-use crate::node::Node;
-use crate::node::net::{self, ConnectError};
+use crate::node::run::net::{self, ConnectError};
+use crate::node::{Node, address};
 use crate::parts::Parts;
 use crate::storage::{self, Batch, Store};
 use crate::tasks::Tasks;
@@ -270,7 +270,7 @@ fn is_reachable(address: &SocketAddress) -> bool {
 /// Adds the default port where there is none.
 fn with_port(text: &str) -> Result<String, Error> {
     let text = text.trim();
-    let port = net::DEFAULT_PORT;
+    let port = address::DEFAULT_PORT;
     let is_bare_ipv6 = text.parse::<std::net::Ipv6Addr>().is_ok();
     if text.is_empty() || (text.starts_with(':') && !is_bare_ipv6) {
         return Err(Error::Address(text.to_owned()));
@@ -282,7 +282,7 @@ fn with_port(text: &str) -> Result<String, Error> {
     } else {
         format!("{text}:{port}")
     };
-    match net::parse_address(&whole) {
+    match address::parse(&whole) {
         Ok(_) => Ok(whole),
         Err(_) => Err(Error::Address(text.to_owned())),
     }

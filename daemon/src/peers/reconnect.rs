@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::delay;
 use super::{Error, Peers};
-use crate::node::net;
+use crate::node::run::net;
 use crate::tasks::{Outcome, Stage};
 
 /// How often lost connections are looked for.

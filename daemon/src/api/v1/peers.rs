@@ -5,7 +5,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::convert::fields as convert;
 use crate::api::status::{internal, malformed, refuse, unknown};
-use crate::node::net::ConnectError;
+use crate::node::run::net::ConnectError;
 use crate::peers::{Error, Peer, Peers};
 
 /// Serves `fulmen.v1.Peers`.

@@ -9,7 +9,7 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::api::status::{internal, malformed, refuse, stopping};
 use crate::api::stream::{Answers, Steps, stream};
-use crate::node::decode;
+use crate::node::ldk::decode;
 use crate::storage::{
     CheckReport, CompactReport, Error, ExportReport, MirrorStatus, StatsReport, Step, Store, Told,
 };

@@ -1,14 +1,15 @@
-//! Checkpoints: the channel manager, all monitor updates that it made, and the transactions that it sent and bitcoind
-//! has not taken, durable together or not at all.
+//! Checkpoints: the channel manager, all its monitor updates, and the transactions that bitcoind has not accepted,
+//! written in one atomic batch.
 //!
-//! With each update written for itself, a kill between an update and the next write of the manager leaves a manager
-//! older than its monitors, and LDK closes such channels by force. Here updates are held back, and a checkpoint
-//! writes them in one batch with a manager of the same moment. What LDK says meanwhile waits at the [gate](super::gate).
+//! If each update were written by itself, a kill between an update and the next write of the manager would leave a
+//! manager older than its monitors, and LDK force-closes such channels. Here updates are deferred, and a checkpoint
+//! writes them in one batch with a manager of the same moment. LDK's output meanwhile waits at the
+//! [gate](super::gate).
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, ready};
 
 use lightning::events::Event;
@@ -17,106 +18,128 @@ use lightning::ln::types::ChannelId;
 use lightning::util::ser::{Writeable, Writer};
 use tokio::time::{Instant, sleep_until};
 
-use super::Node;
-use super::broadcasts::Packages;
-use super::restore::{BROADCASTS, MANAGER};
-use super::together::Held;
-use crate::storage::{Commit, Error};
+use super::deferred_persister::{DeferredStore, PendingWrites};
+use super::gate::OutputGate;
+use super::held_broadcaster::Packages;
+use super::types::{ChainMonitor, ChannelManager, HeldBroadcaster};
+use crate::metrics::Durations;
+use crate::node::ldk::slots::{BROADCASTS, MANAGER};
+use crate::storage::{Commit, Error, KvStore};
 use crate::tasks::Outcome;
 
-/// After a checkpoint comes a rest of so many times as long as the encoding of the manager took: it grows with the
-/// payments of the last minutes, and storing it must not crowd out the payments of this one.
+/// Pause after a checkpoint, as a multiple of the time that encoding the manager took.
+///
+/// The manager grows with the payments of the last minutes, and storing it must not crowd out those of this one.
 const REST: u32 = 4;
 
-/// Takes checkpoints of a node and lets out what waits for them.
+/// What a checkpoint is made of, and what it releases.
+pub struct CheckpointParts {
+    /// The manager that is written.
+    pub channel_manager: Arc<ChannelManager>,
+    /// Hears which monitor updates are durable.
+    pub chain_monitor: Arc<ChainMonitor>,
+    /// Monitor updates that wait for the next checkpoint.
+    pub deferred: Arc<DeferredStore>,
+    /// Releases messages and transactions.
+    pub gate: Arc<OutputGate>,
+    /// Transactions that wait, and those that bitcoind has not accepted.
+    pub broadcasts: Arc<HeldBroadcaster>,
+    /// Where checkpoints are written.
+    pub kv: Arc<KvStore>,
+    /// Measures checkpoints.
+    pub times: Durations,
+}
+
+/// Takes checkpoints of a node and releases the output that waits for them.
 ///
-/// One is under way at a time, so that a busy node takes them as often as the disk allows and no more often; but an
-/// event that must not be told too early does not wait for that. Only the processing loop uses them.
+/// One is in progress at a time, so that a busy node takes them as often as the disk allows and no more often; but an
+/// event that must not be reported too early does not wait for that. Only the processing loop uses them.
 pub struct Checkpoints<'a> {
-    node: &'a Node,
-    /// Told when a checkpoint is in the store's queue that holds none of the events handled so far.
+    parts: &'a CheckpointParts,
+    /// Called when the store's queue holds a checkpoint without any of the events handled so far.
     taken: &'a (dyn Fn() + Send + Sync),
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// LDK has said that its manager has changed since the last checkpoint.
+    /// LDK has reported a change of its manager since the last checkpoint.
     dirty: bool,
-    /// No events were made since the last checkpoint without a word of it.
+    /// LDK has made no events since the last checkpoint without reporting a change.
     surely_unchanged: bool,
-    /// When the next one may begin.
+    /// When the next checkpoint may begin.
     rest_until: Option<Instant>,
-    under_way: VecDeque<UnderWay>,
-    /// The transactions of the last checkpoint, which need not be written again; not known after a start.
+    in_progress: VecDeque<InProgress>,
+    /// The transactions of the last checkpoint, which need not be written again; unknown after a start.
     broadcasts: Option<Packages>,
 }
 
-struct UnderWay {
+struct InProgress {
     began: Instant,
     commit: Commit,
     number: u64,
-    /// Updates that LDK waits for.
+    /// Monitor updates that LDK waits for.
     updates: Vec<(ChannelId, u64)>,
 }
 
-/// What belongs to a checkpoint beside the manager.
+/// The rest of a checkpoint, of the same moment as the manager.
 struct Moment {
     number: u64,
-    held: Held,
+    pending: PendingWrites,
     broadcasts: Packages,
 }
 
 impl<'a> Checkpoints<'a> {
-    /// Checkpoints of `node`; `taken` is called for each that was not taken in the midst of events.
-    pub fn new(node: &'a Node, taken: &'a (dyn Fn() + Send + Sync)) -> Self {
-        Self { node, taken, state: Mutex::default() }
+    /// Takes checkpoints of `parts`; `taken` is called for each that was not taken between events.
+    pub fn new(parts: &'a CheckpointParts, taken: &'a (dyn Fn() + Send + Sync)) -> Self {
+        Self { parts, taken, state: Mutex::default() }
     }
 
-    /// Begins one if something waits for it and it is time.
+    /// Begins a checkpoint if something waits for it and the pause is over.
     pub fn begin_if_due(&self) {
         let rest_until = self.state().rest_until;
         let rested = rest_until.is_none_or(|moment| Instant::now() >= moment);
-        if rested && self.is_none_under_way() && self.is_wanted() {
+        if rested && self.is_idle() && self.is_wanted() {
             self.take();
             (self.taken)();
         }
     }
 
-    /// LDK is about to look for events: it may make some, and say that it has changed only after they are handled.
+    /// Call it before LDK processes events: it may make some, and report the change only after they are handled.
     pub fn before_events(&self) {
         self.state().surely_unchanged = false;
     }
 
-    /// Before an event is acted on: enqueues what it follows from, so that no record of it is durable earlier.
+    /// Call it before an event is handled: enqueues the state it follows from, so that no record of it is durable
+    /// earlier.
     ///
-    /// Such a checkpoint still holds events that were handled a moment ago: LDK drops them once all are.
+    /// Such a checkpoint still holds events that were handled a moment ago: LDK drops them once all are handled.
     pub fn cover(&self, event: &Event) {
-        if tells_the_user(event) && !self.is_unchanged() {
+        if is_reported(event) && !self.is_unchanged() {
             self.take();
         }
     }
 
-    /// Completes when the first checkpoint under way is durable and what waited for it is on its way, or when one
-    /// is wanted and its time has come; else never. May be dropped and called again.
+    /// Completes when the first checkpoint in progress is durable and its output is released, or when one is wanted
+    /// and due; otherwise never. Cancel safe.
     pub async fn durable_or_due(&self) -> Outcome {
-        let wanted = self.is_none_under_way() && self.is_wanted();
+        let wanted = self.is_idle() && self.is_wanted();
         let due = wanted.then(|| self.state().rest_until.unwrap_or_else(Instant::now));
         tokio::select! {
-            durable = self.first_durable() => self.tell(durable?),
+            durable = self.first_durable() => self.release(durable?),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => (),
         }
         Ok(())
     }
 
-    /// Takes the last ones, until nothing changes any more.
+    /// Takes checkpoints until nothing changes any more.
     pub async fn finish(&self) -> Outcome {
-        while self.is_wanted() || !self.is_none_under_way() {
+        while self.is_wanted() || !self.is_idle() {
             if self.is_wanted() {
                 self.take();
                 (self.taken)();
             }
-            self.tell(self.first_durable().await?);
+            self.release(self.first_durable().await?);
         }
         Ok(())
     }
@@ -125,30 +148,30 @@ impl<'a> Checkpoints<'a> {
         self.state.lock().expect("no panic while held")
     }
 
-    fn is_none_under_way(&self) -> bool {
-        self.state().under_way.is_empty()
+    fn is_idle(&self) -> bool {
+        self.state().in_progress.is_empty()
     }
 
     fn is_wanted(&self) -> bool {
-        // What bitcoind has taken leaves the store soon, or the next start would send it again.
-        let settled = self.node.broadcasts.settle();
+        // What bitcoind has accepted is removed from the store soon, or the next start would send it again.
+        let settled = self.parts.broadcasts.settle();
         self.state().dirty |= settled;
-        self.is_dirty() || !self.node.held.is_empty() || self.node.gate.wants_checkpoint()
+        self.is_dirty() || !self.parts.deferred.is_empty() || self.parts.gate.wants_checkpoint()
     }
 
-    /// Whether LDK has said that its manager has changed since the last checkpoint.
+    /// Returns whether LDK has reported a change of its manager since the last checkpoint.
     fn is_dirty(&self) -> bool {
-        let changed = self.node.channel_manager.get_and_clear_needs_persistence();
+        let changed = self.parts.channel_manager.get_and_clear_needs_persistence();
         let mut state = self.state();
         state.dirty |= changed;
         state.dirty
     }
 
-    /// Whether all that LDK has done by now is in the last checkpoint.
+    /// Returns whether the last checkpoint holds everything that LDK has done by now.
     fn is_unchanged(&self) -> bool {
-        // LDK shows an event a moment before it says that it has changed; it says so before this lock is free.
-        drop(self.node.channel_manager.write(&mut Refusing));
-        !self.is_dirty() && self.node.held.is_empty() && self.state().surely_unchanged
+        // LDK shows an event a moment before it reports the change; it does so before this lock is free.
+        drop(self.parts.channel_manager.write(&mut Refusing));
+        !self.is_dirty() && self.parts.deferred.is_empty() && self.state().surely_unchanged
     }
 
     fn take(&self) {
@@ -160,9 +183,10 @@ impl<'a> Checkpoints<'a> {
         let mut moment = None;
         let mut encoding =
             Encoding { bytes: Vec::new(), at_first: Some(|| moment = Some(self.now())) };
-        self.node.channel_manager.write(&mut encoding).expect("memory takes all bytes");
+        self.parts.channel_manager.write(&mut encoding).expect("memory takes all bytes");
         let manager = MANAGER.holding(encoding.bytes);
-        let Moment { number, held, broadcasts } = moment.expect("a manager has at least a version");
+        let Moment { number, pending, broadcasts } =
+            moment.expect("a manager has at least a version");
         let ended = Instant::now();
 
         let mut state = self.state();
@@ -170,49 +194,49 @@ impl<'a> Checkpoints<'a> {
         let changed = state.broadcasts.as_ref() != Some(&broadcasts);
         let slot = changed.then(|| BROADCASTS.holding(broadcasts.encode()));
         state.broadcasts = Some(broadcasts);
-        let writes = held.writes.into_iter().chain([manager]).chain(slot);
-        let commit = self.node.kv.commit_all(writes);
-        state.under_way.push_back(UnderWay { began, commit, number, updates: held.updates });
+        let writes = pending.writes.into_iter().chain([manager]).chain(slot);
+        let commit = self.parts.kv.commit_all(writes);
+        state.in_progress.push_back(InProgress { began, commit, number, updates: pending.updates });
     }
 
-    /// Called while LDK's manager stands still.
+    /// Called under LDK's lock, while its manager cannot change.
     fn now(&self) -> Moment {
         Moment {
-            number: self.node.gate.begin(),
-            held: self.node.held.take(),
-            broadcasts: self.node.broadcasts.unsent(),
+            number: self.parts.gate.begin(),
+            pending: self.parts.deferred.take(),
+            broadcasts: self.parts.broadcasts.unsent(),
         }
     }
 
-    async fn first_durable(&self) -> Result<UnderWay, Error> {
+    async fn first_durable(&self) -> Result<InProgress, Error> {
         poll_fn(|context| {
             let mut state = self.state();
-            let Some(first) = state.under_way.front_mut() else { return Poll::Pending };
+            let Some(first) = state.in_progress.front_mut() else { return Poll::Pending };
             ready!(Pin::new(&mut first.commit).poll(context))?;
-            Poll::Ready(Ok(state.under_way.pop_front().expect("polled above")))
+            Poll::Ready(Ok(state.in_progress.pop_front().expect("polled above")))
         })
         .await
     }
 
-    /// Messages go out when the peer manager is run next.
-    fn tell(&self, durable: UnderWay) {
-        self.node.gate.pass(durable.number);
-        self.node.checkpoint_times.add(durable.began.elapsed());
-        self.node.broadcasts.release();
+    /// Messages leave when the peer manager runs next.
+    fn release(&self, durable: InProgress) {
+        self.parts.gate.pass(durable.number);
+        self.parts.times.add(durable.began.elapsed());
+        self.parts.broadcasts.release();
         for (channel_id, update) in durable.updates {
-            if let Err(error) = self.node.chain_monitor.channel_monitor_updated(channel_id, update)
+            if let Err(error) = self.parts.chain_monitor.channel_monitor_updated(channel_id, update)
             {
-                tracing::error!(?error, %channel_id, update, "LDK does not know a durable update");
+                tracing::error!(?error, %channel_id, update, "could not report a durable monitor update to LDK");
             }
         }
     }
 }
 
-/// Whether somebody is told of an event, or it is counted: then it must not be told and undone by a crash.
+/// Returns whether an event is reported or counted: then a crash must not undo it after the report.
 ///
-/// The others teach, go on with something, are broadcasts (which wait at the gate themselves), or are as true after
-/// a crash: a preimage is known for ever.
-fn tells_the_user(event: &Event) -> bool {
+/// The others teach, continue something, are broadcasts (which wait at the gate themselves), or stay true after a
+/// crash: a preimage stays known.
+fn is_reported(event: &Event) -> bool {
     !matches!(
         event,
         Event::OpenChannelRequest { .. }
@@ -228,10 +252,10 @@ fn tells_the_user(event: &Event) -> bool {
     )
 }
 
-/// Takes LDK's bytes, and notices the moment at which it begins to write them.
+/// Collects LDK's bytes, and notices the moment of the first one.
 ///
-/// LDK writes its manager under a lock that all changes to channels hold: from the first byte to the last nothing
-/// moves, and what is held of the monitors at the first is what the manager knows of them.
+/// LDK writes its manager under a lock that all changes to channels take: nothing changes from the first byte to the
+/// last, and the monitor updates pending at the first are those that the manager knows.
 struct Encoding<F> {
     bytes: Vec<u8>,
     at_first: Option<F>,
@@ -247,12 +271,12 @@ impl<F: FnOnce()> Writer for Encoding<F> {
     }
 }
 
-/// Takes nothing: LDK only takes its lock and leaves it.
+/// Refuses the first byte: LDK only takes and releases its lock.
 struct Refusing;
 
 impl Writer for Refusing {
     fn write_all(&mut self, _: &[u8]) -> Result<(), io::Error> {
-        Err(io::Error::new(io::ErrorKind::Other, "nothing is to be written"))
+        Err(io::Error::new(io::ErrorKind::Other, "only the lock is wanted"))
     }
 }
 
@@ -271,18 +295,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_or_told_is_covered() {
+    fn reported_and_counted_events_are_covered() {
         let failed = Event::PaymentFailed {
             payment_id: lightning::ln::channelmanager::PaymentId([1; 32]),
             payment_hash: None,
             reason: None,
         };
-        assert!(tells_the_user(&failed));
+        assert!(is_reported(&failed));
         let found = Event::ProbeSuccessful {
             payment_id: lightning::ln::channelmanager::PaymentId([1; 32]),
             payment_hash: lightning::types::payment::PaymentHash([1; 32]),
             path: lightning::routing::router::Path { hops: Vec::new(), blinded_tail: None },
         };
-        assert!(!tells_the_user(&found));
+        assert!(!is_reported(&found));
     }
 }

@@ -1,4 +1,4 @@
-//! LDK's `Persist` that holds monitor updates back for the next [checkpoint](super::checkpoint).
+//! LDK's `Persist` that defers monitor updates to the next [checkpoint](super::checkpoint).
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -11,71 +11,71 @@ use lightning::sign::InMemorySigner;
 use lightning::util::persist::{KVStoreSync, MonitorName};
 use tokio::sync::Notify;
 
-use super::types::{ChannelMonitor, HeldPersister};
+use crate::node::ldk::types::ChannelMonitor;
 use crate::storage::{KvStore, KvWrite};
 
-/// Holds back what LDK writes until the manager is written with it.
-pub struct HeldStore {
+/// A store whose writes are deferred until the channel manager is written with them.
+pub struct DeferredStore {
     kv: Arc<KvStore>,
-    held: Mutex<Held>,
-    more: Notify,
+    pending: Mutex<PendingWrites>,
+    added: Notify,
 }
 
-/// What waits for the next batch.
+/// Writes that wait for the next batch.
 #[derive(Default)]
-pub struct Held {
-    /// Writes in the order of LDK's calls.
+pub struct PendingWrites {
+    /// In the order of LDK's calls.
     pub writes: Vec<KvWrite>,
-    /// Updates that are complete when the writes are durable.
+    /// Monitor updates that are complete when the writes are durable: channel and update id.
     pub updates: Vec<(ChannelId, u64)>,
 }
 
-impl HeldStore {
-    /// Holds writes to `kv`.
+impl DeferredStore {
+    /// Defers writes to `kv`.
     pub fn new(kv: Arc<KvStore>) -> Self {
-        Self { kv, held: Mutex::default(), more: Notify::new() }
+        Self { kv, pending: Mutex::default(), added: Notify::new() }
     }
 
-    /// Takes all that is held; whoever takes it writes it.
-    pub fn take(&self) -> Held {
-        std::mem::take(&mut *self.held())
+    /// Takes all pending writes; the caller has to write them, in one batch.
+    pub fn take(&self) -> PendingWrites {
+        std::mem::take(&mut *self.pending())
     }
 
-    /// Whether anything is held.
+    /// Returns whether nothing is pending.
     pub fn is_empty(&self) -> bool {
-        let held = self.held();
-        held.writes.is_empty() && held.updates.is_empty()
+        let pending = self.pending();
+        pending.writes.is_empty() && pending.updates.is_empty()
     }
 
-    /// Completes when something more is held.
-    pub async fn more(&self) {
-        self.more.notified().await;
+    /// Completes when another write is pending.
+    pub async fn added(&self) {
+        self.added.notified().await;
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().expect("no panic while held")
+    fn pending(&self) -> MutexGuard<'_, PendingWrites> {
+        self.pending.lock().expect("no panic while held")
     }
 
-    fn hold(&self, primary: &str, secondary: &str, key: &str, value: Option<Vec<u8>>) {
-        self.held().writes.push(KvWrite {
+    fn defer(&self, primary: &str, secondary: &str, key: &str, value: Option<Vec<u8>>) {
+        self.pending().writes.push(KvWrite {
             primary: primary.to_owned(),
             secondary: secondary.to_owned(),
             key: key.to_owned(),
             value,
         });
-        self.more.notify_one();
+        self.added.notify_one();
     }
 }
 
-impl KVStoreSync for HeldStore {
+impl KVStoreSync for DeferredStore {
     fn read(&self, primary: &str, secondary: &str, key: &str) -> Result<Vec<u8>, io::Error> {
-        let held = self.held();
-        let last = held.writes.iter().rev().find(|write| write.is(primary, secondary, key));
+        let pending = self.pending();
+        let last = pending.writes.iter().rev().find(|write| write.is(primary, secondary, key));
         match last.map(|write| write.value.clone()) {
             Some(Some(value)) => Ok(value),
             Some(None) => Err(io::Error::new(io::ErrorKind::NotFound, "removed")),
             None => {
-                drop(held);
+                drop(pending);
                 KVStoreSync::read(&*self.kv, primary, secondary, key)
             }
         }
@@ -88,7 +88,7 @@ impl KVStoreSync for HeldStore {
         key: &str,
         buf: Vec<u8>,
     ) -> Result<(), io::Error> {
-        self.hold(primary, secondary, key, Some(buf));
+        self.defer(primary, secondary, key, Some(buf));
         Ok(())
     }
 
@@ -99,13 +99,13 @@ impl KVStoreSync for HeldStore {
         key: &str,
         _lazy: bool,
     ) -> Result<(), io::Error> {
-        self.hold(primary, secondary, key, None);
+        self.defer(primary, secondary, key, None);
         Ok(())
     }
 
     fn list(&self, primary: &str, secondary: &str) -> Result<Vec<String>, io::Error> {
         let mut keys = KVStoreSync::list(&*self.kv, primary, secondary)?;
-        for write in self.held().writes.iter().filter(|write| write.is_in(primary, secondary)) {
+        for write in self.pending().writes.iter().filter(|write| write.is_in(primary, secondary)) {
             keys.retain(|key| *key != write.key);
             if write.value.is_some() {
                 keys.push(write.key.clone());
@@ -115,24 +115,24 @@ impl KVStoreSync for HeldStore {
     }
 }
 
-/// Holds updates back, and tells LDK that they are complete or that they are under way.
+/// Defers monitor updates, and reports them to LDK as complete or as in progress.
 ///
-/// Complete, and LDK goes on; what it says then has to wait at the gate. Under way, and LDK itself waits with its
-/// answer to the peer, which LDK calls beta.
-pub struct Together {
-    persister: HeldPersister,
-    store: Arc<HeldStore>,
+/// Reported complete, LDK goes on, and its output has to wait at the gate. Reported in progress, LDK itself holds its
+/// answer to the peer back; LDK calls this mode beta.
+pub struct DeferredPersister<P> {
+    persister: P,
+    store: Arc<DeferredStore>,
     ldk_waits: bool,
 }
 
-impl Together {
-    /// Persists through `persister`, which writes to `store`.
-    pub fn new(persister: HeldPersister, store: Arc<HeldStore>, ldk_waits: bool) -> Self {
+impl<P> DeferredPersister<P> {
+    /// Persists through `persister`, which writes to `store`; `ldk_waits` reports updates as in progress.
+    pub fn new(persister: P, store: Arc<DeferredStore>, ldk_waits: bool) -> Self {
         Self { persister, store, ldk_waits }
     }
 
-    /// The update joins the batch of its writes, or a later one: it is never told before they are durable.
-    fn under_way(
+    /// Adds the update to the batch of its writes, or a later one: LDK never hears of it before they are durable.
+    fn in_progress(
         &self,
         written: ChannelMonitorUpdateStatus,
         update: Option<(ChannelId, u64)>,
@@ -140,8 +140,8 @@ impl Together {
         match written {
             ChannelMonitorUpdateStatus::Completed if !self.ldk_waits => written,
             ChannelMonitorUpdateStatus::Completed | ChannelMonitorUpdateStatus::InProgress => {
-                self.store.held().updates.extend(update);
-                self.store.more.notify_one();
+                self.store.pending().updates.extend(update);
+                self.store.added.notify_one();
                 ChannelMonitorUpdateStatus::InProgress
             }
             ChannelMonitorUpdateStatus::UnrecoverableError => written,
@@ -149,7 +149,7 @@ impl Together {
     }
 }
 
-impl Persist<InMemorySigner> for Together {
+impl<P: Persist<InMemorySigner>> Persist<InMemorySigner> for DeferredPersister<P> {
     fn persist_new_channel(
         &self,
         name: MonitorName,
@@ -157,7 +157,7 @@ impl Persist<InMemorySigner> for Together {
     ) -> ChannelMonitorUpdateStatus {
         let written = self.persister.persist_new_channel(name, monitor);
         let update = (monitor.channel_id(), monitor.get_latest_update_id());
-        self.under_way(written, Some(update))
+        self.in_progress(written, Some(update))
     }
 
     fn update_persisted_channel(
@@ -167,11 +167,11 @@ impl Persist<InMemorySigner> for Together {
         monitor: &ChannelMonitor,
     ) -> ChannelMonitorUpdateStatus {
         let written = self.persister.update_persisted_channel(name, update, monitor);
-        self.under_way(written, update.map(|update| (monitor.channel_id(), update.update_id)))
+        self.in_progress(written, update.map(|update| (monitor.channel_id(), update.update_id)))
     }
 
     fn archive_persisted_channel(&self, name: MonitorName) {
-        Persist::<InMemorySigner>::archive_persisted_channel(&self.persister, name);
+        self.persister.archive_persisted_channel(name);
     }
 }
 
@@ -181,20 +181,20 @@ mod tests {
     use crate::storage::Store;
 
     #[test]
-    fn what_is_held_is_read_back_and_not_stored_before_it_is_taken() {
+    fn pending_writes_are_read_back_and_not_stored_before_they_are_taken() {
         let store = Store::temporary();
         let kv = Arc::new(KvStore::new(store.clone()));
-        let held = HeldStore::new(kv.clone());
-        held.write("monitors", "", "a", vec![1]).expect("held");
-        held.write("monitors", "", "b", vec![2]).expect("held");
-        held.remove("monitors", "", "b", false).expect("held");
-        assert_eq!(held.read("monitors", "", "a").expect("held"), [1]);
-        assert!(held.read("monitors", "", "b").is_err());
-        assert_eq!(held.list("monitors", "").expect("listed"), ["a"]);
+        let deferred = DeferredStore::new(kv.clone());
+        deferred.write("monitors", "", "a", vec![1]).expect("deferred");
+        deferred.write("monitors", "", "b", vec![2]).expect("deferred");
+        deferred.remove("monitors", "", "b", false).expect("deferred");
+        assert_eq!(deferred.read("monitors", "", "a").expect("deferred"), [1]);
+        assert!(deferred.read("monitors", "", "b").is_err());
+        assert_eq!(deferred.list("monitors", "").expect("listed"), ["a"]);
         assert!(KVStoreSync::read(&*kv, "monitors", "", "a").is_err());
 
-        let taken = held.take();
-        assert!(held.is_empty());
+        let taken = deferred.take();
+        assert!(deferred.is_empty());
         kv.commit_all(taken.writes).wait().expect("durable");
         assert_eq!(KVStoreSync::read(&*kv, "monitors", "", "a").expect("stored"), [1]);
         assert_eq!(KVStoreSync::list(&*kv, "monitors", "").expect("listed"), ["a"]);

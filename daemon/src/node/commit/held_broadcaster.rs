@@ -1,11 +1,10 @@
-//! LDK's broadcaster whose transactions wait at the gate.
+//! LDK's `BroadcasterInterface` whose transactions wait at the gate.
 //!
-//! A commitment that is on its way while the store does not know that the channel is closed would be a revoked one
-//! after a crash and a few payments more. And since LDK sends some of it, like the end of a cooperative close, only
-//! once, every checkpoint holds what waits for it and what is [outstanding](super::outstanding); the next start sends
-//! that again.
+//! A commitment broadcast before the store knows that the channel is closed would be a revoked one after a crash and a
+//! few more payments. Since LDK sends some transactions, like a cooperative close, only once, every checkpoint holds
+//! those that wait and those that bitcoind [has not accepted](super::rebroadcast); the next start sends them again.
 //!
-//! What a block makes LDK send may go out a checkpoint before the monitor that saw the block: after a crash the same
+//! A transaction caused by a block may leave a checkpoint before the monitor that saw the block: after a crash the same
 //! block is seen again before any peer is connected.
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,43 +15,43 @@ use lightning::io;
 use lightning::ln::msgs::DecodeError;
 use lightning::util::ser::{Readable, Writeable, Writer};
 
-use super::gate::{Gate, Waiting};
-use super::outstanding::{Number, Outstanding};
+use super::gate::{OutputGate, Waiting};
+use super::rebroadcast::{PackageId, Rebroadcaster};
 use crate::chain::Offer;
 
-/// Sends through `B` when the gate lets it.
+/// Sends through `B` what the gate releases.
 pub struct HeldBroadcaster<B> {
     broadcaster: Arc<B>,
-    gate: Arc<Gate>,
+    gate: Arc<OutputGate>,
     state: Mutex<State>,
 }
 
-/// At each moment a package is in one of the two.
+/// A package is in exactly one of the two.
 #[derive(Default)]
 struct State {
     waiting: Waiting<Vec<Transaction>>,
-    outstanding: Outstanding,
+    unaccepted: Rebroadcaster,
 }
 
 impl<B: Offer> HeldBroadcaster<B> {
     /// Puts the gate before a broadcaster.
-    pub fn new(broadcaster: Arc<B>, gate: Arc<Gate>) -> Self {
+    pub fn new(broadcaster: Arc<B>, gate: Arc<OutputGate>) -> Self {
         Self { broadcaster, gate, state: Mutex::default() }
     }
 
-    /// All that bitcoind may not have yet, for the checkpoint.
+    /// Returns every package that bitcoind may not have yet, for the checkpoint.
     pub fn unsent(&self) -> Packages {
         let mut state = self.lock();
-        state.outstanding.settle();
-        Packages(state.outstanding.all().chain(state.waiting.all()).cloned().collect())
+        state.unaccepted.settle();
+        Packages(state.unaccepted.all().chain(state.waiting.all()).cloned().collect())
     }
 
-    /// Takes in what bitcoind has answered; whether a checkpoint would hold less.
+    /// Takes in bitcoind's answers; returns whether a checkpoint would now hold less.
     pub fn settle(&self) -> bool {
-        self.lock().outstanding.settle()
+        self.lock().unaccepted.settle()
     }
 
-    /// Sends what may go out by now.
+    /// Sends what the gate has released.
     pub fn release(&self) {
         let released = {
             let mut state = self.lock();
@@ -62,46 +61,46 @@ impl<B: Offer> HeldBroadcaster<B> {
         self.offer(released);
     }
 
-    /// Sends what a checkpoint held before the start.
+    /// Sends again what the last checkpoint held.
     pub fn resume(&self, packages: Packages) {
         let unsent = self.lock().leave(packages.0);
         self.offer(unsent);
     }
 
-    /// A tick: sends what bitcoind refused some time ago.
+    /// Sends again what bitcoind refused and is due; call it at each rebroadcast tick.
     pub fn retry(&self) {
         let due = {
             let mut state = self.lock();
-            state.outstanding.settle();
-            state.outstanding.due()
+            state.unaccepted.settle();
+            state.unaccepted.due()
         };
-        for (number, package) in due {
+        for (id, package) in due {
             let answer = self.broadcaster.offer_again(package);
-            self.lock().outstanding.offered(number, answer);
+            self.lock().unaccepted.offered(id, answer);
         }
     }
 
-    fn offer(&self, packages: Vec<(Number, Vec<Transaction>)>) {
-        for (number, package) in packages {
+    fn offer(&self, packages: Vec<(PackageId, Vec<Transaction>)>) {
+        for (id, package) in packages {
             let answer = self.broadcaster.offer(package);
-            self.lock().outstanding.offered(number, answer);
+            self.lock().unaccepted.offered(id, answer);
         }
     }
 
-    // Nothing else is locked while it is held: LDK calls with its own locks, and so does a checkpoint.
+    // A leaf lock: LDK calls while it holds its own locks, and so does a checkpoint.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic while held")
     }
 }
 
 impl State {
-    fn leave(&mut self, packages: Vec<Vec<Transaction>>) -> Vec<(Number, Vec<Transaction>)> {
-        let add = |package: Vec<_>| Some((self.outstanding.add(package.clone())?, package));
+    fn leave(&mut self, packages: Vec<Vec<Transaction>>) -> Vec<(PackageId, Vec<Transaction>)> {
+        let add = |package: Vec<_>| Some((self.unaccepted.add(package.clone())?, package));
         packages.into_iter().filter_map(add).collect()
     }
 }
 
-/// Transactions to be sent, those together that depend on one another.
+/// Transactions to send, dependent ones together.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Packages(pub Vec<Vec<Transaction>>);
 
@@ -172,8 +171,8 @@ mod tests {
         transaction(1, &[])
     }
 
-    fn held() -> (Arc<Sent>, Arc<Gate>, HeldBroadcaster<Sent>) {
-        let (sent, gate) = (Arc::new(Sent::default()), Arc::new(Gate::default()));
+    fn held() -> (Arc<Sent>, Arc<OutputGate>, HeldBroadcaster<Sent>) {
+        let (sent, gate) = (Arc::new(Sent::default()), Arc::new(OutputGate::default()));
         (sent.clone(), gate.clone(), HeldBroadcaster::new(sent, gate))
     }
 

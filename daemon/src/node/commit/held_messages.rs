@@ -1,4 +1,4 @@
-//! The channel manager as peers see it: what it says waits at the gate.
+//! LDK's `ChannelMessageHandler` whose outgoing messages wait at the gate.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -16,19 +16,18 @@ use lightning::ln::msgs::{
 use lightning::ln::types::ChannelId;
 use lightning::types::features::{InitFeatures, NodeFeatures};
 
-use super::gate::{Gate, Waiting};
-use super::types::ChannelManager;
+use super::gate::{OutputGate, Waiting};
 
-/// Hands messages in at once, and out when the gate lets them.
-pub struct ChannelMessages {
-    manager: Arc<ChannelManager>,
-    gate: Arc<Gate>,
+/// Passes messages in at once, and out when the gate releases them.
+pub struct HeldMessages<M> {
+    manager: Arc<M>,
+    gate: Arc<OutputGate>,
     waiting: Mutex<Waiting<MessageSendEvent>>,
 }
 
-impl ChannelMessages {
-    /// Puts the gate before the manager.
-    pub fn new(manager: Arc<ChannelManager>, gate: Arc<Gate>) -> Self {
+impl<M> HeldMessages<M> {
+    /// Puts `gate` in front of `manager`.
+    pub fn new(manager: Arc<M>, gate: Arc<OutputGate>) -> Self {
         Self { manager, gate, waiting: Mutex::default() }
     }
 
@@ -37,17 +36,17 @@ impl ChannelMessages {
     }
 }
 
-impl BaseMessageHandler for ChannelMessages {
+impl<M: BaseMessageHandler> BaseMessageHandler for HeldMessages<M> {
     fn get_and_clear_pending_msg_events(&self) -> Vec<MessageSendEvent> {
-        // In order: LDK asks from one thread at a time, and takes no connection away meanwhile.
-        let said = self.manager.get_and_clear_pending_msg_events();
+        // In order: LDK calls this from one thread at a time, and drops no connection meanwhile.
+        let messages = self.manager.get_and_clear_pending_msg_events();
         let mut waiting = self.waiting();
-        waiting.join(&self.gate, said);
+        waiting.join(&self.gate, messages);
         waiting.released(&self.gate)
     }
 
     fn peer_disconnected(&self, their_node_id: PublicKey) {
-        // Said to a connection that is gone; on the next one both sides say where they stand (BOLT 2).
+        // Meant for a connection that is gone; on the next one `channel_reestablish` says where both sides stand (BOLT 2).
         self.waiting().retain(|message| recipient(message) != Some(their_node_id));
         self.manager.peer_disconnected(their_node_id);
     }
@@ -70,7 +69,7 @@ impl BaseMessageHandler for ChannelMessages {
     }
 }
 
-macro_rules! hand_in {
+macro_rules! pass_in {
     ($($handle:ident: $message:ty;)*) => {
         $(fn $handle(&self, their_node_id: PublicKey, message: $message) {
             self.manager.$handle(their_node_id, message);
@@ -78,8 +77,8 @@ macro_rules! hand_in {
     };
 }
 
-impl ChannelMessageHandler for ChannelMessages {
-    hand_in! {
+impl<M: ChannelMessageHandler> ChannelMessageHandler for HeldMessages<M> {
+    pass_in! {
         handle_open_channel: &OpenChannel;
         handle_open_channel_v2: &OpenChannelV2;
         handle_accept_channel: &AcceptChannel;
@@ -135,7 +134,7 @@ impl ChannelMessageHandler for ChannelMessages {
     }
 }
 
-/// Whom a message is for; none where it is for everybody.
+/// Returns the peer that a message is for; none if it is broadcast.
 fn recipient(message: &MessageSendEvent) -> Option<PublicKey> {
     match message {
         MessageSendEvent::SendAcceptChannel { node_id, .. }

@@ -1,11 +1,11 @@
-//! Packages that were sent and of which bitcoind has not said the last word.
+//! Packages that were sent and that bitcoind has not accepted yet.
 //!
-//! Some of what LDK sends it sends only once, so a package stays here, and in every checkpoint, until bitcoind has it.
-//! A refusal is the last word only after a day: bitcoind may have lost its newest blocks with the power, be
-//! behind, or have a full mempool.
+//! LDK sends some transactions only once, so a package stays here, and in every checkpoint, until bitcoind has it. A
+//! refusal is final only after a day: bitcoind may have lost its newest blocks in a power cut, lag behind, or have a
+//! full mempool.
 //!
-//! Their number is bounded: of packages that spend the same coins the first and the last are kept, one whose coins
-//! bitcoind does not find is tried for a day, and of those only so many are kept.
+//! Their number is bounded: of packages that spend the same coins the first and the last are kept; one whose coins
+//! bitcoind does not find is retried for a day, and only a limited number of those is kept.
 
 use std::collections::HashSet;
 
@@ -14,77 +14,77 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::chain::{Answer, Refusal, Verdict};
 
-/// The longest pause before one that was refused is tried again, as a power of two, in ticks of 30 seconds: half an
-/// hour.
+/// The longest pause before a refused package is sent again, as a power of two, in ticks of 30 seconds: half an hour.
 const LONGEST_PAUSE_LOG2: u32 = 6;
-/// With these pauses, a day.
+/// Refusals after which a doubtful package is given up: a day with these pauses.
 const MOST_REFUSALS: u32 = 50;
-/// So many that may be refused for good are kept: a restart begins their day anew.
+/// Most packages kept whose coins may be gone; a restart begins their day again.
 const MOST_DOUBTFUL: usize = 64;
 
-/// Names a package here.
+/// Identifies a package until the restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Number(u64);
+pub struct PackageId(u64);
 
 /// Packages in the order in which they were sent.
 #[derive(Default)]
-pub struct Outstanding {
+pub struct Rebroadcaster {
     packages: Vec<Package>,
-    last_number: u64,
+    last_id: u64,
 }
 
 struct Package {
-    number: Number,
+    id: PackageId,
     transactions: Vec<Transaction>,
     standing: Standing,
     refusals: u32,
 }
 
 enum Standing {
-    /// On its way to bitcoind.
+    /// About to be offered.
     Leaving,
+    /// Offered; bitcoind has not answered.
     Asked(Answer),
-    /// Not now.
+    /// Refused for now.
     Refused {
-        /// Ticks until it is tried again.
+        /// Ticks until the next attempt.
         pause: u32,
         /// Its coins may be gone.
         doubtful: bool,
     },
 }
 
-impl Outstanding {
-    /// All of them.
+impl Rebroadcaster {
+    /// Returns all packages.
     pub fn all(&self) -> impl Iterator<Item = &Vec<Transaction>> {
         self.packages.iter().map(|package| &package.transactions)
     }
 
-    /// Adds a package that is to be offered to bitcoind; none if it is being offered already.
-    pub fn add(&mut self, transactions: Vec<Transaction>) -> Option<Number> {
+    /// Adds a package for the caller to offer to bitcoind; returns none if it is being offered already.
+    pub fn add(&mut self, transactions: Vec<Transaction>) -> Option<PackageId> {
         let same = self.packages.iter_mut().find(|package| package.transactions == transactions);
         if let Some(package) = same {
             return package.is_refused().then(|| package.leave());
         }
-        // The first as well: what both sides agreed on is better than the commitment that LDK sends after a restart.
+        // The first stays too: a cooperative close is better than the commitment that LDK sends after a restart.
         let mut is_first = true;
         self.packages.retain(|package| {
             !is_superseded(&package.transactions, &transactions) || std::mem::take(&mut is_first)
         });
-        self.last_number += 1;
-        let number = Number(self.last_number);
+        self.last_id += 1;
+        let id = PackageId(self.last_id);
         let standing = Standing::Leaving;
-        self.packages.push(Package { number, transactions, standing, refusals: 0 });
-        Some(number)
+        self.packages.push(Package { id, transactions, standing, refusals: 0 });
+        Some(id)
     }
 
-    /// A package has been offered; its answer will come.
-    pub fn offered(&mut self, number: Number, answer: Answer) {
-        if let Some(package) = self.packages.iter_mut().find(|package| package.number == number) {
+    /// Records that a package was offered and that `answer` will come.
+    pub fn offered(&mut self, id: PackageId, answer: Answer) {
+        if let Some(package) = self.packages.iter_mut().find(|package| package.id == id) {
             package.standing = Standing::Asked(answer);
         }
     }
 
-    /// Takes in the answers that have come; whether some package is done with.
+    /// Takes in the answers that have arrived; returns whether some package is done.
     pub fn settle(&mut self) -> bool {
         let before = self.packages.len();
         self.packages.retain_mut(|package| !package.is_settled());
@@ -92,8 +92,8 @@ impl Outstanding {
         self.packages.len() < before
     }
 
-    /// A tick: returns what is to be offered again.
-    pub fn due(&mut self) -> Vec<(Number, Vec<Transaction>)> {
+    /// Counts a tick down; returns what to offer again.
+    pub fn due(&mut self) -> Vec<(PackageId, Vec<Transaction>)> {
         let due = |package: &mut Package| match &mut package.standing {
             Standing::Refused { pause, .. } if *pause > 1 => {
                 *pause -= 1;
@@ -117,9 +117,9 @@ impl Outstanding {
 }
 
 impl Package {
-    fn leave(&mut self) -> Number {
+    fn leave(&mut self) -> PackageId {
         self.standing = Standing::Leaving;
-        self.number
+        self.id
     }
 
     fn is_refused(&self) -> bool {
@@ -135,7 +135,7 @@ impl Package {
         match answer.try_recv() {
             Ok(Ok(())) => true,
             Ok(Err(refusal)) => self.is_given_up(&refusal),
-            // Nobody asks bitcoind any more: the next start does.
+            // The queue to bitcoind is closed at the end of the daemon: the next start offers it again.
             Err(TryRecvError::Empty | TryRecvError::Closed) => false,
         }
     }
@@ -146,20 +146,19 @@ impl Package {
         self.refusals += 1;
         self.standing = Standing::Refused { pause, doubtful };
         if doubtful && self.refusals >= MOST_REFUSALS {
-            tracing::info!(%refusal, "a transaction is given up: for a day bitcoind has not taken it");
+            tracing::info!(%refusal, "gave up a transaction that bitcoind refused for a day");
             return true;
         }
         false
     }
 }
 
-/// Whether nothing says that the transaction's coins are still there; whoever made it learns from blocks who took
-/// them.
+/// Returns whether the transaction's coins may be gone; its maker learns from blocks who spent them.
 fn is_doubtful(verdict: &Verdict) -> bool {
     match verdict {
-        // bitcoind looks for the coins first.
+        // bitcoind checks the coins before the fee.
         Verdict::FeeTooLow(_) => false,
-        // Its time comes.
+        // It becomes valid later.
         Verdict::TooEarly(_) => false,
         Verdict::Accepted
         | Verdict::AlreadyKnown
@@ -170,7 +169,7 @@ fn is_doubtful(verdict: &Verdict) -> bool {
     }
 }
 
-/// Whether each transaction of `earlier` stands in `later` too, or something there that spends one of its coins: both
+/// Returns whether `later` contains each transaction of `earlier`, or one that spends one of its coins: then both
 /// cannot be confirmed.
 fn is_superseded(earlier: &[Transaction], later: &[Transaction]) -> bool {
     let txids: HashSet<Txid> = later.iter().map(Transaction::compute_txid).collect();
@@ -192,77 +191,77 @@ mod tests {
     const HALF_MINUTES_OF_A_DAY: u32 = 2 * 60 * 24;
 
     /// Adds a package and has it answered.
-    fn answered(outstanding: &mut Outstanding, package: Vec<Transaction>, verdict: Verdict) {
-        let number = outstanding.add(package).expect("not there yet");
-        answer(outstanding, number, verdict);
+    fn answered(rebroadcaster: &mut Rebroadcaster, package: Vec<Transaction>, verdict: Verdict) {
+        let id = rebroadcaster.add(package).expect("not there yet");
+        answer(rebroadcaster, id, verdict);
     }
 
-    fn answer(outstanding: &mut Outstanding, number: Number, verdict: Verdict) {
+    fn answer(rebroadcaster: &mut Rebroadcaster, id: PackageId, verdict: Verdict) {
         let (reply, answer) = oneshot::channel();
-        outstanding.offered(number, answer);
+        rebroadcaster.offered(id, answer);
         let txid = transaction(1, &[]).compute_txid();
         let said = if verdict.is_good() { Ok(()) } else { Err(Refusal { txid, verdict }) };
         reply.send(said).expect("the answer is kept");
-        outstanding.settle();
+        rebroadcaster.settle();
     }
 
-    fn count(outstanding: &Outstanding) -> usize {
-        outstanding.all().count()
+    fn count(rebroadcaster: &Rebroadcaster) -> usize {
+        rebroadcaster.all().count()
     }
 
     #[test]
     fn a_package_stays_until_bitcoind_has_it() {
-        let mut outstanding = Outstanding::default();
+        let mut rebroadcaster = Rebroadcaster::default();
         let package = vec![transaction(1, &[])];
-        let number = outstanding.add(package.clone()).expect("not there yet");
-        assert!(!outstanding.settle());
+        let id = rebroadcaster.add(package.clone()).expect("not there yet");
+        assert!(!rebroadcaster.settle());
         let (reply, answer) = oneshot::channel();
-        outstanding.offered(number, answer);
-        assert!(!outstanding.settle());
-        assert_eq!(outstanding.all().collect::<Vec<_>>(), [&package]);
+        rebroadcaster.offered(id, answer);
+        assert!(!rebroadcaster.settle());
+        assert_eq!(rebroadcaster.all().collect::<Vec<_>>(), [&package]);
         reply.send(Ok(())).expect("the answer is kept");
-        assert!(outstanding.settle());
-        assert!(!outstanding.settle());
-        assert_eq!(count(&outstanding), 0);
+        assert!(rebroadcaster.settle());
+        assert!(!rebroadcaster.settle());
+        assert_eq!(count(&rebroadcaster), 0);
     }
 
     #[test]
     fn a_package_that_nobody_sends_any_more_stays() {
-        let mut outstanding = Outstanding::default();
-        let number = outstanding.add(vec![transaction(1, &[])]).expect("not there yet");
+        let mut rebroadcaster = Rebroadcaster::default();
+        let id = rebroadcaster.add(vec![transaction(1, &[])]).expect("not there yet");
         let (_, answer) = oneshot::channel();
-        outstanding.offered(number, answer);
-        assert!(!outstanding.settle());
-        assert_eq!(count(&outstanding), 1);
+        rebroadcaster.offered(id, answer);
+        assert!(!rebroadcaster.settle());
+        assert_eq!(count(&rebroadcaster), 1);
     }
 
     #[test]
     fn what_ldk_repeats_is_offered_once_at_a_time() {
-        let mut outstanding = Outstanding::default();
+        let mut rebroadcaster = Rebroadcaster::default();
         let package = vec![transaction(1, &[])];
-        let number = outstanding.add(package.clone()).expect("not there yet");
-        assert_eq!(outstanding.add(package.clone()), None);
-        answer(&mut outstanding, number, Verdict::InputsGone("not yet".into()));
-        assert_eq!(outstanding.add(package), Some(number), "refused: it is tried at once");
-        assert_eq!(count(&outstanding), 1);
+        let id = rebroadcaster.add(package.clone()).expect("not there yet");
+        assert_eq!(rebroadcaster.add(package.clone()), None);
+        answer(&mut rebroadcaster, id, Verdict::InputsGone("not yet".into()));
+        assert_eq!(rebroadcaster.add(package), Some(id), "refused: it is tried at once");
+        assert_eq!(count(&rebroadcaster), 1);
     }
 
     #[test]
     fn of_packages_that_spend_the_same_coins_the_first_and_the_last_stay() {
-        let mut outstanding = Outstanding::default();
+        let mut rebroadcaster = Rebroadcaster::default();
         let commitment = transaction(1, &[]);
         let bump = |number| vec![commitment.clone(), transaction(number, &[&commitment])];
         let other = vec![transaction(2, &[])];
-        outstanding.add(bump(10)).expect("not there yet");
-        outstanding.add(other.clone()).expect("not there yet");
+        rebroadcaster.add(bump(10)).expect("not there yet");
+        rebroadcaster.add(other.clone()).expect("not there yet");
         for number in 11..=13 {
-            outstanding.add(bump(number)).expect("not there yet");
-            let kept: Vec<_> = outstanding.all().collect();
+            rebroadcaster.add(bump(number)).expect("not there yet");
+            let kept: Vec<_> = rebroadcaster.all().collect();
             assert_eq!(kept, [&bump(10), &other, &bump(number)]);
         }
         // Without its child it is another thing.
-        outstanding.add(vec![commitment.clone()]).expect("not there yet");
-        assert_eq!(count(&outstanding), 4);
+        rebroadcaster.add(vec![commitment.clone()]).expect("not there yet");
+        assert_eq!(count(&rebroadcaster), 4);
     }
 
     #[test]
@@ -274,16 +273,16 @@ mod tests {
             (Verdict::InputsGone("missing".into()), false),
             (Verdict::Refused("mempool full".into()), false),
         ] {
-            let mut outstanding = Outstanding::default();
+            let mut rebroadcaster = Rebroadcaster::default();
             let mut tries_at = vec![0];
-            answered(&mut outstanding, vec![transaction(1, &[])], verdict.clone());
+            answered(&mut rebroadcaster, vec![transaction(1, &[])], verdict.clone());
             for tick in 1..2 * HALF_MINUTES_OF_A_DAY {
-                for (number, _) in outstanding.due() {
-                    answer(&mut outstanding, number, verdict.clone());
+                for (id, _) in rebroadcaster.due() {
+                    answer(&mut rebroadcaster, id, verdict.clone());
                     tries_at.push(tick);
                 }
             }
-            assert_eq!(count(&outstanding), usize::from(is_kept), "{verdict:?}");
+            assert_eq!(count(&rebroadcaster), usize::from(is_kept), "{verdict:?}");
             assert_eq!(tries_at[..5], [0, 1, 3, 7, 15], "{verdict:?}");
             let last_try = tries_at[tries_at.len() - 1];
             let a_day = HALF_MINUTES_OF_A_DAY * 9 / 10..HALF_MINUTES_OF_A_DAY * 11 / 10;
@@ -293,15 +292,15 @@ mod tests {
 
     #[test]
     fn only_so_many_doubtful_ones_are_kept() {
-        let mut outstanding = Outstanding::default();
+        let mut rebroadcaster = Rebroadcaster::default();
         let parents: Vec<_> = (1..=250).map(|number| transaction(number, &[])).collect();
         let poor = vec![transaction(1_000, &[&parents[0]])];
-        answered(&mut outstanding, poor.clone(), Verdict::FeeTooLow("1 < 2".into()));
+        answered(&mut rebroadcaster, poor.clone(), Verdict::FeeTooLow("1 < 2".into()));
         for parent in &parents[1..] {
             let gone = vec![transaction(2_000, &[parent])];
-            answered(&mut outstanding, gone, Verdict::InputsGone("missing".into()));
+            answered(&mut rebroadcaster, gone, Verdict::InputsGone("missing".into()));
         }
-        assert_eq!(count(&outstanding), MOST_DOUBTFUL + 1);
-        assert_eq!(outstanding.all().next(), Some(&poor), "its coins are there");
+        assert_eq!(count(&rebroadcaster), MOST_DOUBTFUL + 1);
+        assert_eq!(rebroadcaster.all().next(), Some(&poor), "its coins are there");
     }
 }

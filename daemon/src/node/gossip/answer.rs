@@ -21,7 +21,7 @@ use lightning::types::features::{InitFeatures, NodeFeatures};
 use lightning::util::logger::Level;
 use lightning::util::ser::{LengthLimitedRead, Writeable, Writer};
 
-use crate::node::types::Graph;
+use crate::node::ldk::types::Graph;
 
 /// Channels that one question gets in a second: about 100 kB, as other implementations limit it.
 const MOST_FOR_ONE: usize = 100;
@@ -263,7 +263,7 @@ mod tests {
     use bitcoin::secp256k1::{Secp256k1, SecretKey};
 
     use super::*;
-    use crate::node::logger::Logger;
+    use crate::node::ldk::logger::Logger;
 
     fn key(number: u8) -> PublicKey {
         let secret = SecretKey::from_slice(&[number; 32]).expect("a valid secret");

@@ -39,6 +39,9 @@ pub struct Lacking {
     pub worth: Worth,
 }
 
+/// Blocks for which a channel counts as young: about a day.
+pub(super) const YOUNG: u32 = 144;
+
 /// How much it matters to know all of a channel; what matters most comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Worth {
@@ -48,6 +51,18 @@ pub enum Worth {
     Young,
     /// Anything else.
     Old,
+}
+
+impl Worth {
+    /// Returns the worth of a channel that is not ours at a tip of `height`.
+    ///
+    /// A short channel id begins with the height of the block that holds the funding (BOLT 7).
+    pub fn of(short_channel_id: u64, height: u32) -> Self {
+        match short_channel_id >> 40 >= u64::from(height.saturating_sub(YOUNG)) {
+            true => Worth::Young,
+            false => Worth::Old,
+        }
+    }
 }
 
 /// Channels to ask one peer for, in the order that BOLT 7 asks for.
@@ -282,5 +297,19 @@ mod tests {
         let (questions, _) = after_the_first_pause(&mut asker(&many), &lacking);
         let all: usize = questions.iter().map(|question| question.short_channel_ids.len()).sum();
         assert_eq!(all, MOST_AT_ONCE);
+    }
+
+    #[test]
+    fn channels_of_the_last_day_are_young() {
+        let at = |block: u64| (block << 40) | (7 << 16) | 1;
+        for (block, height, expected) in [
+            (1_000, 1_006, Worth::Young),
+            (1_000, 1_144, Worth::Young),
+            (1_000, 1_145, Worth::Old),
+            (1_000, 999, Worth::Young),
+            (3, 100, Worth::Young),
+        ] {
+            assert_eq!(Worth::of(at(block), height), expected, "{block} at {height}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::answer::Answers;
 use super::ask::{Asker, Lacking};
 use super::survey::Survey;
-use crate::node::types::GossipSync;
+use crate::node::ldk::types::GossipSync;
 
 /// Held for writing while the outcome of a look-up goes into the graph. LDK is called under it, against
 /// our habit: that is its purpose, and neither side takes another lock of ours meanwhile.

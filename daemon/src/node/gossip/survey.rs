@@ -11,8 +11,7 @@ use bitcoin::secp256k1::PublicKey;
 use lightning::routing::gossip::NodeId;
 use tokio::time::Instant;
 
-use super::YOUNG;
-use super::ask::{Lacking, Worth};
+use super::ask::{Lacking, Worth, YOUNG};
 
 /// Between two questions.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -96,7 +95,7 @@ impl Survey {
 
     /// Returns what was told of lately, known by now or not.
     pub fn told_of(&mut self, height: u32) -> Vec<Lacking> {
-        self.unheard_of.retain(|scid, _| super::worth(*scid, height) == Worth::Young);
+        self.unheard_of.retain(|scid, _| Worth::of(*scid, height) == Worth::Young);
         let lacking = self.unheard_of.iter().map(|(short_channel_id, teller)| Lacking {
             short_channel_id: *short_channel_id,
             known_to: [*teller, *teller],

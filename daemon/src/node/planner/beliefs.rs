@@ -1,34 +1,34 @@
-//! What LDK's payment events teach about the liquidity of channels.
+//! Learns the liquidity of channels from LDK's payment events.
 
 use bitcoin::secp256k1::PublicKey;
 use fulmen_routing::Beliefs;
 use lightning::routing::gossip::NodeId;
 use lightning::routing::router::Path;
 
-/// What became of an HTLC along a path.
+/// The outcome of an HTLC along a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It was settled: the amounts moved.
     Settled,
-    /// It reached the end, and came back from there: a probe, or a payee that refused.
+    /// It reached the payee and failed there: a probe, or a payee that refused.
     Reached,
-    /// It got stuck at this channel.
+    /// It failed at this channel.
     FailedAt(u64),
 }
 
-/// An HTLC's way and fate.
+/// An HTLC's path and outcome.
 #[derive(Clone, Debug)]
 pub struct Lesson {
-    /// Who sent it: we.
+    /// Our node, which sent it.
     pub payer: PublicKey,
-    /// The way.
+    /// The path.
     pub path: Path,
-    /// The fate.
+    /// The outcome.
     pub fate: Fate,
 }
 
-/// Learns hop by hop; our own channels, at the start and at the end of a way back to us, teach nothing
-/// that we do not know exactly. `hints` are the channels of the way that gossip does not know.
+/// Learns hop by hop, except from our own channels, whose balances we know exactly. `hints` are the channels of the
+/// path that the graph lacks.
 pub(super) fn learn(beliefs: &mut Beliefs, lesson: &Lesson, hints: &[u64], now: u64) {
     let amounts = amounts_msat(&lesson.path);
     let sources =
@@ -37,7 +37,7 @@ pub(super) fn learn(beliefs: &mut Beliefs, lesson: &Lesson, hints: &[u64], now: 
         sources.zip(&lesson.path.hops).zip(amounts).enumerate()
     {
         let direction = match hints.contains(&hop.short_channel_id) {
-            // The planner reads what is known of a hint there, whichever of its ends has the lesser key.
+            // The planner reads beliefs about a hint as direction 0, whichever of its ends has the lesser key.
             true => 0,
             false => u8::from(NodeId::from_pubkey(source) > NodeId::from_pubkey(&hop.pubkey)),
         };
@@ -58,7 +58,7 @@ pub(super) fn learn(beliefs: &mut Beliefs, lesson: &Lesson, hints: &[u64], now: 
     }
 }
 
-/// What each hop of the path carries, first hop first.
+/// Returns the amount that each hop carries, first hop first, in msat.
 fn amounts_msat(path: &Path) -> Vec<u64> {
     let tail = path.blinded_tail.as_ref().map_or(0, |tail| tail.final_value_msat);
     let mut carried = tail;

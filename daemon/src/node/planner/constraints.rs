@@ -1,4 +1,4 @@
-//! Which ways a payment may go: what its payer asks for beside the limits.
+//! Which routes a payment may take: the payer's wishes beside the limits.
 
 use std::collections::HashSet;
 
@@ -9,12 +9,12 @@ use lightning::ln::channel_state::ChannelDetails;
 use lightning::routing::gossip::NodeId;
 use lightning::routing::router::{Payee, RouteHint, RouteParameters};
 
-use super::super::types::Graph;
+use crate::node::ldk::types::Graph;
 
-/// More of one kind is a mistake of the caller, and would only cost time.
+/// Most entries of one kind; more are a mistake of the caller and would only cost time.
 const MOST: usize = 1_000;
 
-/// Which ways a payment may go; empty lists allow everything.
+/// Which routes a payment may take; empty lists allow everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Constraints {
     /// Only these channels of the payer may be the first hop, by any of their short ids.
@@ -36,16 +36,16 @@ impl_writeable_tlv_based!(Constraints, {
     (9, avoid_channels, optional_vec),
 });
 
-/// What is wrong with constraints: the argument and why.
+/// A faulty constraint: the argument and the reason.
 pub type Fault = (&'static str, String);
 
 impl Constraints {
-    /// Whether everything is allowed.
+    /// Returns whether everything is allowed.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Returns what contradicts itself, whatever the network looks like.
+    /// Returns the first constraint that can never be met, whatever the network looks like.
     pub fn fault(&self, payer: &PublicKey, payee: &PublicKey) -> Option<Fault> {
         let lists = [
             ("out_through", self.out_through.len()),
@@ -92,7 +92,7 @@ impl Constraints {
         self.out_through.iter().find(has).copied()
     }
 
-    /// Puts the constraints into a query of ours; `own` are the payer's channels, where they are known.
+    /// Adds the constraints to a query; `own` are the payer's channels, where they are known.
     pub(super) fn narrow(
         &self,
         query: &mut Query,
@@ -222,13 +222,13 @@ impl Hints for lightning::routing::router::PaymentParameters {
     }
 }
 
-/// Whether a channel of ours goes by this short id: the announced one or an alias of either side.
+/// Returns whether our channel has this short id: the announced one or an alias of either side.
 pub fn is_named(channel: &ChannelDetails, scid: u64) -> bool {
     [channel.short_channel_id, channel.outbound_scid_alias, channel.inbound_scid_alias]
         .contains(&Some(scid))
 }
 
-/// The short id that the last hop into this channel of ours is known by to the node before.
+/// Returns the short id by which the peer knows this channel of ours as a last hop.
 pub(super) fn last_hop_scid(channel: &ChannelDetails) -> Option<u64> {
     match channel.is_announced {
         true => channel.short_channel_id,
@@ -236,7 +236,7 @@ pub(super) fn last_hop_scid(channel: &ChannelDetails) -> Option<u64> {
     }
 }
 
-/// Replaces the names of our own channels by the one that routes use.
+/// Replaces the short ids of our own channels by the ones that routes use.
 fn spelled(
     scids: &[u64],
     own: &[&ChannelDetails],

@@ -1,44 +1,36 @@
-//! Our planner under LDK's interface: views that follow gossip, beliefs that learn, plans as LDK routes.
-
-mod beliefs;
-mod constraints;
-mod query;
-mod route;
-mod share;
-mod view;
-mod words;
+//! The planner: a view of the graph, beliefs about liquidity, and the search over both.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bitcoin::secp256k1::PublicKey;
 use fulmen_routing::{Beliefs, NoRoute, Plan, Query, View};
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::routing::router::{InFlightHtlcs, Path, Route, RouteParameters};
 
-use super::types::Graph;
-use view::Views;
-
-pub use beliefs::{Fate, Lesson};
-pub use constraints::{Constraints, is_named};
-pub use query::Wanted;
-pub use share::BadBelief;
-pub use words::{Cause, NoWay};
+use super::beliefs::{self, Lesson};
+use super::constraints::Constraints;
+use super::query::{self, Wanted};
+use super::route;
+use super::view::Views;
+use crate::clock::Clock;
+use crate::node::ldk::types::Graph;
 
 /// Plans payments over the gossiped graph.
 pub struct Planner {
-    graph: Arc<Graph>,
+    pub(super) graph: Arc<Graph>,
+    pub(super) clock: Clock,
     views: Views,
     beliefs: Mutex<Beliefs>,
     planners: Mutex<Vec<fulmen_routing::Planner>>,
 }
 
 impl Planner {
-    /// Plans over `graph` with what is believed already.
-    pub fn new(graph: Arc<Graph>, beliefs: Beliefs) -> Self {
+    /// Plans over `graph`, starting from stored `beliefs`.
+    pub fn new(graph: Arc<Graph>, beliefs: Beliefs, clock: Clock) -> Self {
         Self {
             views: Views::new(graph.clone()),
             graph,
+            clock,
             beliefs: Mutex::new(beliefs),
             planners: Mutex::new(Vec::new()),
         }
@@ -47,8 +39,7 @@ impl Planner {
     /// Finds a route for LDK.
     ///
     /// # Errors
-    /// [`NoRoute`] says why there is none; `None` means that the request is of a kind that only LDK's router
-    /// knows (blinded paths).
+    /// [`NoRoute`] says why there is none; `None` means that only LDK's router handles the request (blinded paths).
     pub fn route(
         &self,
         payer: &PublicKey,
@@ -70,8 +61,7 @@ impl Planner {
             .ok_or(Some(NoRoute::Malformed("the plan names a key that is no point of the curve")))
     }
 
-    /// Plans for somebody who asks and does not pay; `own` are our channels and what is in flight, where we
-    /// are the payer.
+    /// Plans without paying; `own` are our channels and what is in flight, if we are the payer.
     ///
     /// # Errors
     /// [`NoRoute`] says why there is none.
@@ -91,12 +81,12 @@ impl Planner {
         self.plan(&query, &overlay)
     }
 
-    /// Returns the ways of a plan as LDK walks them; none if the plan names a key that is no point.
+    /// Returns the paths of a plan in LDK's terms; none if the plan names a key that is no point of the curve.
     pub fn paths(&self, plan: &Plan, own: &[&ChannelDetails]) -> Option<Vec<Path>> {
         route::paths(&self.graph, Some(own), plan)
     }
 
-    /// Bars for LDK's router what constraints rule out.
+    /// Returns the request for LDK's router with everything barred that the constraints rule out.
     pub fn bar(
         &self,
         constraints: &Constraints,
@@ -107,7 +97,7 @@ impl Planner {
         constraints.bar(&self.graph, payer, asked, own.unwrap_or_default())
     }
 
-    /// Plans for anyone: the newest view is tried again before it is said that there is no route.
+    /// Plans for any payer; tries again over a new view before it reports that there is no route.
     ///
     /// # Errors
     /// [`NoRoute`] says why there is none.
@@ -130,8 +120,8 @@ impl Planner {
         })
     }
 
-    /// Where the limit on fees cut the search off before it found anything, only a search without it can
-    /// tell that the limit was what stood in the way.
+    /// Searches without the fee limit: where the limit cut the search off before it found anything, this alone shows
+    /// that the limit is the cause.
     fn for_any_fee(
         &self,
         view: &View,
@@ -145,26 +135,26 @@ impl Planner {
         (fee_msat > max_fee_msat).then_some(NoRoute::FeeLimit { fee_msat, max_fee_msat })
     }
 
-    /// Learns from what became of an HTLC.
+    /// Learns from the outcome of an HTLC.
     pub fn learn(&self, lesson: &Lesson) {
         let hints = self.unannounced(&lesson.path);
-        beliefs::learn(&mut self.beliefs(), lesson, &hints, now_secs());
+        beliefs::learn(&mut self.beliefs(), lesson, &hints, self.clock.unix_secs());
     }
 
-    /// The channels of a way that gossip does not know. The graph is read before the beliefs are locked:
-    /// those who plan read it while they hold them.
+    /// Returns the channels of a path that the graph lacks. Reads the graph before the beliefs are locked: planning
+    /// reads it while it holds them.
     fn unannounced(&self, path: &Path) -> Vec<u64> {
         let graph = self.graph.read_only();
         let channels = path.hops.iter().map(|hop| hop.short_channel_id);
         channels.filter(|scid| graph.channel(*scid).is_none()).collect()
     }
 
-    /// Returns a copy of all that is believed.
+    /// Returns a copy of all beliefs.
     pub fn believed(&self) -> Beliefs {
         self.beliefs().clone()
     }
 
-    /// Changes what is believed, as for an import or a reset.
+    /// Changes the beliefs, for an import or a reset.
     pub fn change_beliefs<T>(&self, change: impl FnOnce(&mut Beliefs) -> T) -> T {
         change(&mut self.beliefs())
     }
@@ -173,7 +163,7 @@ impl Planner {
         self.beliefs.lock().expect("no panic while held")
     }
 
-    /// Planners keep their memory between payments; as many exist as ever ran at once.
+    /// Reuses the memory of earlier searches; as many planners exist as ever ran at once.
     fn plan_over(
         &self,
         view: &View,
@@ -182,12 +172,8 @@ impl Planner {
     ) -> Result<Plan, NoRoute> {
         let spare = self.planners.lock().expect("no panic while held").pop();
         let mut planner = spare.unwrap_or_default();
-        let plan = planner.plan(view, overlay, &self.beliefs(), now_secs(), query);
+        let plan = planner.plan(view, overlay, &self.beliefs(), self.clock.unix_secs(), query);
         self.planners.lock().expect("no panic while held").push(planner);
         plan
     }
-}
-
-pub(super) fn now_secs() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }

@@ -7,35 +7,35 @@ use lightning::routing::gossip::NodeId;
 use lightning::routing::router::{InFlightHtlcs, Payee, RouteHint, RouteParameters};
 use lightning::util::ser::Writeable;
 
-use super::super::types::Graph;
 use super::constraints::{Constraints, last_hop_scid};
+use crate::node::ldk::types::Graph;
 
-/// A route that somebody asks for without paying.
+/// A route to plan without paying.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// Who would pay.
+    /// The payer.
     pub payer: PublicKey,
-    /// Who would be paid; may be the payer.
+    /// The payee; may be the payer.
     pub payee: PublicKey,
-    /// What is to arrive.
+    /// The amount that arrives.
     pub amount_msat: u64,
-    /// The most that nodes on the way may get.
+    /// The most that forwarding nodes may earn.
     pub max_fee_msat: u64,
-    /// Blocks that the money may be locked.
+    /// Most blocks for which the money may be locked.
     pub max_total_cltv_delta: u32,
-    /// Blocks that the payee asks for.
+    /// Blocks that the payee requires on its last hop.
     pub final_cltv_delta: u32,
     /// The most parts.
     pub max_parts: u8,
-    /// Ways to a payee that gossip does not show.
+    /// Route hints to a payee that the graph lacks.
     pub hints: Vec<RouteHint>,
-    /// Which ways it may go.
+    /// Which routes are allowed.
     pub constraints: Constraints,
-    /// How much certainty is worth: each round doubles, triples, ... its price.
+    /// The weight of certainty against fees: each round adds its price once more.
     pub round: u32,
 }
 
-/// Returns the query for a route that somebody asks for; `own` are the payer's channels where it is we.
+/// Returns the query for a route to plan without paying; `own` are our channels, if we are the payer.
 pub(super) fn of_wanted(
     graph: &Graph,
     wanted: &Wanted,
@@ -52,7 +52,7 @@ pub(super) fn of_wanted(
     (query, overlay(&wanted.payer, &wanted.payee, own, &wanted.hints))
 }
 
-/// Returns the query and what lies over the graph; `None` for blinded payees, which are LDK's.
+/// Returns the query and its overlay; `None` for blinded payees, which only LDK's router handles.
 pub(super) fn of_ldk(
     graph: &Graph,
     payer: &PublicKey,
@@ -109,8 +109,7 @@ fn overlay(
     overlay
 }
 
-/// What the peer can send us over a channel of ours, which we know exactly: the last hop of a payment to
-/// ourselves.
+/// Adds the last hop of a payment to ourselves: what the peer can send us over our channel, which we know exactly.
 fn lay_last_hop(overlay: &mut Overlay, channel: &ChannelDetails, us: &PublicKey) {
     let Some(scid) = last_hop_scid(channel) else { return };
     let peer = channel.counterparty.node_id;
@@ -134,19 +133,19 @@ fn lay_last_hop(overlay: &mut Overlay, channel: &ChannelDetails, us: &PublicKey)
     });
 }
 
-/// Takes off what other payments of ours hold in flight.
+/// Subtracts what our other payments have in flight.
 pub(super) fn reserve(overlay: &mut Overlay, in_flight: &InFlightHtlcs) {
     for (scid, from_lesser, msat) in in_flight_rows(in_flight) {
         let direction = u8::from(!from_lesser);
-        // What is known exactly has it taken off already.
+        // Exact balances have it subtracted already.
         if !overlay.balances().iter().any(|row| (row.0, row.1) == (scid, direction)) {
             overlay.reserve(scid, direction, msat);
         }
     }
 }
 
-/// LDK keeps its table to itself but writes it: a count, then per channel its short id, whether the HTLC
-/// comes from the lesser key, and the amount.
+/// Reads LDK's table from its encoding, since it has no accessor: a count, then per channel its short id, whether the
+/// HTLC comes from the lesser key, and the amount in msat.
 fn in_flight_rows(in_flight: &InFlightHtlcs) -> Vec<(u64, bool, u64)> {
     use lightning::util::ser::{CollectionLength, Readable};
     let bytes = in_flight.encode();
@@ -205,7 +204,7 @@ mod tests {
     use lightning::types::features::{ChannelFeatures, NodeFeatures};
 
     #[test]
-    fn what_ldk_has_in_flight_is_read_back_whole() {
+    fn ldks_in_flight_table_is_read_whole() {
         let secp = bitcoin::secp256k1::Secp256k1::new();
         let key = |byte| {
             let secret = bitcoin::secp256k1::SecretKey::from_slice(&[byte; 32]).expect("a key");

@@ -7,9 +7,9 @@ use lightning::routing::gossip::NodeId;
 use lightning::routing::router::{Path, Route, RouteHop, RouteParameters};
 use lightning::types::features::{ChannelFeatures, NodeFeatures};
 
-use super::super::types::Graph;
+use crate::node::ldk::types::Graph;
 
-/// Returns the plan in LDK's terms: each hop says what it keeps, the last what it is given.
+/// Returns the plan in LDK's terms: each hop names the fee it keeps, the last one the amount.
 pub(super) fn of_plan(
     graph: &Graph,
     asked: &RouteParameters,
@@ -20,7 +20,7 @@ pub(super) fn of_plan(
     Some(Route { paths, route_params: Some(asked.clone()) })
 }
 
-/// Returns the ways of the plan's parts.
+/// Returns the paths of the plan's parts.
 pub(super) fn paths(
     graph: &Graph,
     first_hops: Option<&[&ChannelDetails]>,
@@ -57,7 +57,7 @@ fn path(graph: &Graph, first_hops: Option<&[&ChannelDetails]>, part: &Part) -> O
     Some(Path { hops, blinded_tail: None })
 }
 
-/// A peer tells its features in `init`, which a private peer may never announce; the bits are the same.
+/// Returns a peer's features from `init`: a private peer may never announce them, and the bits are the same.
 fn first_hop_features(first_hops: Option<&[&ChannelDetails]>, scid: u64) -> Option<NodeFeatures> {
     first_hops?.iter().find(|channel| channel.get_outbound_payment_scid() == Some(scid)).map(
         |channel| NodeFeatures::from_le_bytes(channel.counterparty.features.le_flags().to_vec()),

@@ -1,7 +1,6 @@
-//! LDK's `Router`: our planner first, LDK's own router for what it alone knows and as a second opinion.
+//! LDK's `Router`: our planner first, then LDK's own router, which alone handles blinded paths.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bitcoin::secp256k1::{PublicKey, Secp256k1, Signing, Verification};
 use fulmen_routing::Beliefs;
@@ -13,40 +12,35 @@ use lightning::routing::scoring::ProbabilisticScoringFeeParameters;
 use lightning::types::payment::PaymentHash;
 use serde::{Deserialize, Serialize};
 
-use super::keys::Keys;
-use super::logger::Logger;
-use super::planner::{Constraints, NoWay, Planner};
-use super::types::{Graph, LdkRouter, Scorer};
+use super::constraints::Constraints;
+use super::in_flight::InFlight;
+use super::plan::Planner;
+use super::words::NoWay;
+use crate::clock::Clock;
+use crate::node::ldk::keys::Keys;
+use crate::node::ldk::logger::Logger;
+use crate::node::ldk::types::{Graph, LdkRouter, Scorer};
 
 /// Which router finds the routes of our payments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
-    /// Ours, and LDK's where ours finds nothing.
+    /// Ours, and LDK's where ours finds no route.
     Fulmen,
     /// Only LDK's.
     Ldk,
 }
-
-/// Explanations kept for payments that found no route; more than any operator looks at at once.
-const EXPLANATIONS_KEPT: usize = 1_000;
-
-/// Payments whose paths are kept; more than are ever under way at once.
-const PAYMENTS_KEPT: usize = 20_000;
 
 /// Finds routes for our own payments.
 pub struct NodeRouter {
     choice: Choice,
     planner: Planner,
     ldk: LdkRouter,
-    explanations: Mutex<HashMap<PaymentId, NoWay>>,
-    /// Which ways the payments under way may go, where they may not go all.
-    constraints: Mutex<HashMap<PaymentId, Arc<Constraints>>>,
-    paths: Mutex<HashMap<PaymentId, Vec<Path>>>,
+    in_flight: InFlight,
 }
 
 impl NodeRouter {
-    /// Routes over `graph` with what `scorer` and `beliefs` know.
+    /// Routes over `graph`, with the liquidity that `scorer` and `beliefs` know.
     pub fn new(
         choice: Choice,
         graph: Arc<Graph>,
@@ -54,63 +48,43 @@ impl NodeRouter {
         keys: Arc<Keys>,
         scorer: Arc<Scorer>,
         beliefs: Beliefs,
+        clock: Clock,
     ) -> Self {
         let fees = ProbabilisticScoringFeeParameters::default();
         Self {
             choice,
-            planner: Planner::new(graph.clone(), beliefs),
+            planner: Planner::new(graph.clone(), beliefs, clock),
             ldk: LdkRouter::new(graph, logger, keys, scorer, fees),
-            explanations: Mutex::new(HashMap::new()),
-            constraints: Mutex::new(HashMap::new()),
-            paths: Mutex::new(HashMap::new()),
+            in_flight: InFlight::default(),
         }
     }
 
-    /// Our planner, for those who plan without paying.
+    /// Returns our planner, to plan without paying.
     pub fn planner(&self) -> &Planner {
         &self.planner
     }
 
-    /// Binds a payment to certain ways, until [`NodeRouter::release`]; before LDK is told of it, or goes on
-    /// with it after a restart.
+    /// Restricts the routes of a payment, and keeps its paths, until [`NodeRouter::release`]; call it before LDK first
+    /// looks for a route, and for each pending payment before LDK runs after a restart.
     pub fn constrain(&self, payment_id: PaymentId, constraints: Constraints) {
-        if constraints.is_empty() {
-            return;
-        }
-        let mut all = self.constraints.lock().expect("no panic while held");
-        all.insert(payment_id, Arc::new(constraints));
+        self.in_flight.begin(payment_id, constraints);
     }
 
-    /// Forgets all about a payment that has ended.
+    /// Forgets a payment that has ended.
     pub fn release(&self, payment_id: &PaymentId) {
-        self.constraints.lock().expect("no panic while held").remove(payment_id);
-        self.explanations.lock().expect("no panic while held").remove(payment_id);
-        drop(self.take_paths(payment_id));
+        self.in_flight.end(payment_id);
     }
 
-    fn constraints_of(&self, payment_id: &PaymentId) -> Option<Arc<Constraints>> {
-        self.constraints.lock().expect("no panic while held").get(payment_id).cloned()
-    }
-
-    /// Takes the words that say why a payment found no route, if it found none.
+    /// Takes the reason why a payment found no route, if it found none.
     pub fn take_explanation(&self, payment_id: &PaymentId) -> Option<NoWay> {
-        self.explanations.lock().expect("no panic while held").remove(payment_id)
+        self.in_flight.take_no_route(payment_id)
     }
 
     /// Takes all paths that were found for a payment since the daemon started, those that failed included.
     ///
-    /// LDK tells which paths a payment took only a while after it has told that the payment arrived.
+    /// LDK reports the paths of a payment only a while after it has reported its success.
     pub fn take_paths(&self, payment_id: &PaymentId) -> Vec<Path> {
-        let mut paths = self.paths.lock().expect("no panic while held");
-        paths.remove(payment_id).unwrap_or_default()
-    }
-
-    fn keep_paths(&self, payment_id: PaymentId, route: &Route) {
-        let mut paths = self.paths.lock().expect("no panic while held");
-        if paths.len() >= PAYMENTS_KEPT {
-            paths.clear();
-        }
-        paths.entry(payment_id).or_default().extend(route.paths.iter().cloned());
+        self.in_flight.take_paths(payment_id)
     }
 
     fn find(
@@ -121,7 +95,7 @@ impl NodeRouter {
         in_flight: InFlightHtlcs,
         constraints: &Constraints,
     ) -> Result<Route, (&'static str, Option<NoWay>)> {
-        // LDK's router knows no way from a node to itself.
+        // LDK's router finds no route from a node to itself.
         let choice = if is_to(asked, payer) { Choice::Fulmen } else { self.choice };
         let why = match choice {
             Choice::Ldk => None,
@@ -173,21 +147,19 @@ impl Router for NodeRouter {
         _payment_hash: PaymentHash,
         payment_id: PaymentId,
     ) -> Result<Route, &'static str> {
-        let constraints = self.constraints_of(&payment_id).unwrap_or_default();
-        let found = self.find(payer, asked, first_hops, in_flight, &constraints);
-        if let Ok(route) = &found {
-            self.keep_paths(payment_id, route);
-        }
-        found.map_err(|(ldk, why)| {
-            let why = why.unwrap_or_else(|| NoWay::of_ldk(ldk));
-            tracing::debug!(payment = %payment_id, why = why.words, "no route");
-            let mut explanations = self.explanations.lock().expect("no panic while held");
-            if explanations.len() >= EXPLANATIONS_KEPT {
-                explanations.clear();
+        let constraints = self.in_flight.constraints(&payment_id);
+        match self.find(payer, asked, first_hops, in_flight, &constraints) {
+            Ok(route) => {
+                self.in_flight.add_route(&payment_id, &route);
+                Ok(route)
             }
-            explanations.insert(payment_id, why);
-            ldk
-        })
+            Err((ldk, why)) => {
+                let why = why.unwrap_or_else(|| NoWay::of_ldk(ldk));
+                tracing::debug!(payment = %payment_id, why = why.words, "no route");
+                self.in_flight.set_no_route(&payment_id, why);
+                Err(ldk)
+            }
+        }
     }
 
     fn create_blinded_payment_paths<T: Signing + Verification>(

@@ -1,36 +1,36 @@
-//! Beliefs that are handed out, taken over from others, and forgotten.
+//! Imports and resets beliefs about liquidity.
 
 use std::collections::HashSet;
 
 use fulmen_routing::liquidity::Bounds;
 use fulmen_routing::liquidity::snapshot::Belief;
 
-use super::Planner;
+use super::plan::Planner;
 
-/// Clocks of two machines may differ by so many seconds; what is said to be learnt later is no knowledge.
+/// Most seconds by which the clocks of two machines may differ; beliefs learnt later than that are refused.
 const SKEW_SECS: u64 = 600;
 
-/// What is wrong with beliefs that somebody hands in.
+/// What is wrong with imported beliefs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadBelief {
     /// 0 is no short channel id.
     #[error("0 is no short channel id")]
     NoChannel,
     /// The same channel twice.
-    #[error("channel {0} comes twice")]
+    #[error("channel {0} is listed twice")]
     Twice(u64),
-    /// At least more than at most.
-    #[error("channel {0} cannot hold at least more than it holds at most")]
+    /// The lower bound is above the upper one.
+    #[error("channel {0} has a lower bound above its upper bound")]
     Crossed(u64),
-    /// More than all bitcoin.
-    #[error("channel {0} cannot hold more than all bitcoin")]
+    /// More than 21 million bitcoin.
+    #[error("channel {0} cannot hold more than 21 million bitcoin")]
     Absurd(u64),
-    /// Learnt later than now.
-    #[error("what is said of channel {0} will only be learnt in the future")]
+    /// Dated in the future.
+    #[error("the belief about channel {0} is dated in the future")]
     Future(u64),
 }
 
-/// Refuses what cannot be knowledge.
+/// Refuses beliefs that cannot be true.
 fn check(beliefs: &[Belief], now: u64) -> Result<(), BadBelief> {
     let mut seen = HashSet::new();
     for Belief { scid, bounds } in beliefs {
@@ -56,17 +56,17 @@ fn check(beliefs: &[Belief], now: u64) -> Result<(), BadBelief> {
 }
 
 impl Planner {
-    /// Takes over what is younger than our own knowledge of the channels that gossip knows, but for `ours`;
-    /// returns how many channels were taken.
+    /// Merges beliefs about channels in the graph, except `ours`, where they are newer than our own; returns how many
+    /// channels were merged.
     ///
     /// # Errors
-    /// [`BadBelief`]; then nothing is taken over.
+    /// [`BadBelief`]; then nothing is merged.
     pub fn import(
         &self,
         mut beliefs: Vec<Belief>,
         ours: &HashSet<u64>,
     ) -> Result<usize, BadBelief> {
-        check(&beliefs, super::now_secs())?;
+        check(&beliefs, self.clock.unix_secs())?;
         let graph = self.graph.read_only();
         beliefs.retain(|it| !ours.contains(&it.scid) && graph.channel(it.scid).is_some());
         drop(graph);
@@ -75,8 +75,7 @@ impl Planner {
         Ok(taken)
     }
 
-    /// Forgets what was learnt of some channels, or of all if none is named; returns of how many something
-    /// was known.
+    /// Forgets the beliefs about some channels, or all if none is named; returns how many channels were forgotten.
     pub fn reset(&self, scids: &[u64]) -> usize {
         self.change_beliefs(|known| {
             let before = known.len();
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_can_be_knowledge_is_taken() {
+    fn impossible_beliefs_are_refused() {
         let bounds = Bounds { least_msat: 5, least_at: 90, most_msat: 9, most_at: 90 };
         let one = |scid, bounds| Belief { scid, bounds: [bounds, Bounds::UNKNOWN] };
         for (beliefs, expected) in [

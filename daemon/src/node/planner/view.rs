@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use fulmen_routing::{Builder, Policy, View};
 use lightning::routing::gossip::{ChannelInfo, ChannelUpdateInfo};
 
-use super::super::types::Graph;
+use crate::node::ldk::types::Graph;
 
-/// A view serves for this many times as long as it took to build: at most two hundredths of one core go
-/// into building, whatever the size of the graph.
+/// How long a view is used, as a multiple of the time it took to build: building takes at most a fiftieth of one core,
+/// whatever the size of the graph.
 const SERVES_BUILD_TIMES: u32 = 50;
 const SERVES_AT_LEAST: Duration = Duration::from_millis(200);
 
@@ -72,7 +72,7 @@ fn build(graph: &Graph) -> View {
     builder.build()
 }
 
-/// Where the funding could not be looked up, the greatest HTLC that either side takes is the best guess.
+/// Estimates an unknown capacity by the greatest HTLC that either side accepts.
 fn capacity_sat(channel: &ChannelInfo) -> u64 {
     let htlc_max_msat = |side: &Option<ChannelUpdateInfo>| {
         side.as_ref().map_or(0, |update| update.htlc_maximum_msat)

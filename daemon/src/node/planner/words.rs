@@ -1,14 +1,14 @@
-//! Why there is no route, in words that a payer can act on.
+//! Why there is no route, in texts that a payer can act on.
 
 use fulmen_routing::NoRoute;
 use lightning::{impl_writeable_tlv_based, impl_writeable_tlv_based_enum};
 
-/// What stood in the way.
+/// The cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// What was asked for contradicts itself.
+    /// The request contradicts itself.
     Contradiction,
-    /// Gossip has not told of the payee, and the invoice has no hint.
+    /// The payee is not in the graph, and the invoice has no route hint.
     UnknownPayee,
     /// None of the payer's channels can be used.
     NoOwnChannel,
@@ -18,17 +18,17 @@ pub enum Cause {
     PayeeInbound,
     /// Nothing connects the two.
     NoPath,
-    /// The way costs more than it may.
+    /// Every route costs more than the fee limit.
     FeeLimit,
-    /// The way locks the money for longer than it may.
+    /// Every route locks the money for longer than the limit.
     CltvLimit,
-    /// The way takes more parts than it may.
+    /// The amount needs more parts than the limit.
     Parts,
-    /// Channels between the two are too small, or known to lack the money.
+    /// Channels on the way are too small, or known to lack liquidity.
     Liquidity,
     /// The search took too long.
     Effort,
-    /// Another router found nothing and says no more.
+    /// LDK's router found nothing and gives no reason.
     Unexplained,
 }
 impl_writeable_tlv_based_enum!(Cause,
@@ -47,7 +47,7 @@ impl_writeable_tlv_based_enum!(Cause,
 );
 
 impl Cause {
-    /// The stable word for it.
+    /// Returns the machine-readable reason; stable across releases.
     pub fn word(self) -> &'static str {
         match self {
             Cause::Contradiction => "CONTRADICTION",
@@ -69,15 +69,15 @@ impl Cause {
 /// Why there is no route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoWay {
-    /// What stood in the way.
+    /// The cause.
     pub cause: Cause,
-    /// The same with its numbers, as part of a sentence.
+    /// The cause with its numbers, as part of a sentence.
     pub words: String,
 }
 impl_writeable_tlv_based!(NoWay, { (0, cause, required), (2, words, required) });
 
 impl NoWay {
-    /// LDK's router says no more than this.
+    /// Wraps the message of LDK's router, which gives no cause.
     pub fn of_ldk(words: &str) -> Self {
         Self { cause: Cause::Unexplained, words: words.to_owned() }
     }
@@ -145,7 +145,7 @@ impl From<NoRoute> for NoWay {
                 (Cause::Effort, format!("the search was given up after {visits} steps"))
             }
             NoRoute::Unsound(fault) => {
-                // A fault of our planner: the payment is not sent, and somebody has to hear of it.
+                // A fault of our planner: the payment is not sent, and the operator has to know.
                 tracing::error!(%fault, "a plan did not pass its check");
                 (Cause::Unexplained, format!("the plan that was found is unsound: {fault}"))
             }
@@ -154,7 +154,7 @@ impl From<NoRoute> for NoWay {
     }
 }
 
-/// Millisatoshis as people read them: 1,234.5 sat.
+/// Formats millisatoshis in satoshis: 1,234.500 sat.
 fn sat(msat: u64) -> String {
     let digits = (msat / 1_000).to_string();
     let mut grouped = String::new();

@@ -1,11 +1,11 @@
 //! Wires LDK's parts together, in the order in which they need each other.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use bitcoin::Network;
+use bitcoin::{BlockHash, Network};
+use lightning::chain::BestBlock;
 use lightning::chain::chainmonitor::Persist;
-use lightning::chain::{BestBlock, Listen};
 use lightning::events::bump_transaction::sync::WalletSync;
 use lightning::ln::channelmanager::ChainParameters;
 use lightning::ln::peer_handler::{IgnoringMessageHandler, MessageHandler};
@@ -13,23 +13,30 @@ use lightning::sign::{EntropySource, InMemorySigner, NodeSigner};
 use lightning::util::config::UserConfig;
 use tokio::sync::Notify;
 
-use super::gate::Gate;
-use super::gossip::answer::Answers;
-use super::gossip::order::{OrderedGossip, Resolving};
-use super::keys::Keys;
-use super::logger::Logger;
-use super::messages::ChannelMessages;
-use super::router::NodeRouter;
-use super::together::{HeldStore, Together};
-use super::types::{
-    Broadcaster, Bumper, ChainMonitor, ChannelManager, ChannelManagerReadArgs, GossipSync,
-    HeldBroadcaster, HeldPersister, MessageRouter, MonitorPersister, OnionMessenger, PeerManager,
-    RestoredMonitor, Sweeper,
-};
-use super::{Config, Node, restore};
-use crate::chain::{Listener, UtxoCheck};
+use super::catch_up::Assembled;
+use super::restore;
+use crate::chain::UtxoCheck;
+use crate::clock::Clock;
 use crate::feerates::Feerates;
 use crate::metrics::Durations;
+use crate::node::commit::checkpoint::CheckpointParts;
+use crate::node::commit::deferred_persister::{DeferredPersister, DeferredStore};
+use crate::node::commit::gate::OutputGate;
+use crate::node::commit::held_messages::HeldMessages;
+use crate::node::commit::types::{
+    Bumper, ChainMonitor, ChannelManager, ChannelManagerReadArgs, DeferredMonitorPersister,
+    HeldBroadcaster, MonitorPersister, OnionMessenger, PeerManager,
+};
+use crate::node::gossip::answer::Answers;
+use crate::node::gossip::order::{OrderedGossip, Resolving};
+use crate::node::ldk::keys::Keys;
+use crate::node::ldk::logger::Logger;
+use crate::node::ldk::slots::Error;
+use crate::node::ldk::types::{
+    Broadcaster, ChannelMonitor, GossipSync, Graph, MessageRouter, Scorer, Sweeper,
+};
+use crate::node::planner::router::NodeRouter;
+use crate::node::{Config, Node};
 use crate::storage::{KvStore, Store};
 use crate::wallet::Wallet;
 
@@ -37,306 +44,347 @@ use crate::wallet::Wallet;
 pub struct Materials {
     /// Section `[node]`.
     pub config: Config,
-    /// How new channels are to be; existing ones keep what they agreed on.
+    /// LDK's defaults for new channels; existing ones keep what they agreed on.
     pub user_config: UserConfig,
-    /// Which chain.
+    /// The chain.
     pub network: Network,
-    /// The 32 bytes all Lightning keys come from.
+    /// The 32 bytes that all Lightning keys are derived from.
     pub seed: [u8; 32],
     /// Where everything is stored.
     pub store: Store,
     /// Sends transactions.
     pub broadcaster: Arc<Broadcaster>,
-    /// Knows feerates.
+    /// Estimates feerates.
     pub feerates: Arc<Feerates>,
     /// The on-chain wallet.
     pub wallet: Wallet,
     /// Checks announced channels against the chain.
     pub utxo_check: Arc<UtxoCheck>,
-    /// Where a node that has no state yet begins.
+    /// The best block of a node that has no state yet.
     pub tip: BestBlock,
-    /// Let LDK wait for its monitor updates; see [`super::together`].
+    /// Lets LDK wait for its monitor updates; see [`DeferredPersister`].
     pub async_persistence: bool,
+    /// The wall clock.
+    pub clock: Clock,
 }
 
-/// A node whose parts have not seen the newest blocks yet.
-pub struct Assembled {
-    /// The node; nothing drives it yet.
-    pub node: Arc<Node>,
-    manager_best: BestBlock,
-    sweeper_best: BestBlock,
-    monitors: Vec<Arc<RestoredMonitor>>,
-}
-
-/// Restores or makes all parts.
+/// Restores all parts, or makes those that were never stored.
 ///
 /// # Errors
-/// Whatever keeps the stored state from being read; nothing has been changed then.
-pub fn assemble(materials: Materials) -> Result<Assembled, restore::Error> {
-    let Materials {
-        config,
-        user_config,
-        network,
-        seed,
-        store,
-        broadcaster,
-        feerates,
-        wallet,
-        utxo_check,
-        tip,
-        async_persistence,
-    } = materials;
-    let logger = Arc::new(Logger);
-    let kv = Arc::new(KvStore::new(store));
-    let wallet_source = Arc::new(wallet.clone());
-    let started_at = since_epoch();
-    let keys = Arc::new(Keys::new(&seed, started_at, wallet.clone()));
-
-    let gate = Arc::new(Gate::default());
-    // Where LDK itself waits with its messages, only its transactions have to be held back.
-    let message_gate = if async_persistence { Arc::new(Gate::open()) } else { gate.clone() };
-    let broadcasts = Arc::new(HeldBroadcaster::new(broadcaster.clone(), gate.clone()));
-    broadcasts.resume(restore::broadcasts(&kv)?);
-
-    let stored = MonitorPersister::new(
-        kv.clone(),
-        logger.clone(),
-        config.monitor_updates_before_rewrite,
-        keys.clone(),
-        keys.clone(),
-        broadcasts.clone(),
-        feerates.clone(),
-    );
-    let monitors = restore::monitors(&stored)?;
-    let held = Arc::new(HeldStore::new(kv.clone()));
-    let persister = HeldPersister::new(
-        held.clone(),
-        logger.clone(),
-        config.monitor_updates_before_rewrite,
-        keys.clone(),
-        keys.clone(),
-        broadcasts.clone(),
-        feerates.clone(),
-    );
-    let persister: Arc<dyn Persist<InMemorySigner> + Send + Sync> =
-        Arc::new(Together::new(persister, held.clone(), async_persistence));
-    let chain_monitor = Arc::new(ChainMonitor::new(
-        None,
-        broadcasts.clone(),
-        logger.clone(),
-        feerates.clone(),
-        persister,
-        keys.clone(),
-        keys.get_peer_storage_key(),
-    ));
-
-    let graph = Arc::new(restore::graph(&kv, network, &logger)?);
-    let scorer = Arc::new(restore::scorer(&kv, &graph, &logger)?);
-    let beliefs = restore::beliefs(&kv)?;
-    let router = Arc::new(NodeRouter::new(
-        config.router,
-        graph.clone(),
-        logger.clone(),
-        keys.clone(),
-        scorer.clone(),
-        beliefs,
-    ));
-    let message_router = Arc::new(MessageRouter::new(graph.clone(), keys.clone()));
-
-    let restored = restore::manager(
-        &kv,
-        ChannelManagerReadArgs::new(
-            keys.clone(),
-            keys.clone(),
-            keys.clone(),
-            feerates.clone(),
-            chain_monitor.clone(),
-            broadcasts.clone(),
-            router.clone(),
-            message_router.clone(),
-            logger.clone(),
-            user_config.clone(),
-            monitors.iter().map(|(_, monitor)| monitor).collect(),
-        ),
-    )?;
-    let channel_manager = Arc::new(match restored {
-        Some((_, channel_manager)) => channel_manager,
-        None => ChannelManager::new(
-            feerates.clone(),
-            chain_monitor.clone(),
-            broadcasts.clone(),
-            router.clone(),
-            message_router.clone(),
-            logger.clone(),
-            keys.clone(),
-            keys.clone(),
-            keys.clone(),
-            user_config,
-            ChainParameters { network, best_block: tip },
-            u32::try_from(started_at.as_secs()).unwrap_or(u32::MAX),
-        ),
-    });
+/// Fails if a stored part cannot be read; then nothing has been changed.
+pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
+    let ground = Ground::new(&materials);
+    let output = Output::new(&materials, &ground)?;
+    let monitors = restore::monitors(&stored_monitors(&materials, &ground, &output))?;
+    let chain_monitor = Arc::new(chain_monitor(&materials, &ground, &output));
+    let routing = Routing::restore(&materials, &ground)?;
+    let channel_manager =
+        channel_manager(&materials, &ground, &output, &routing, &chain_monitor, &monitors)?;
+    let channel_manager = Arc::new(channel_manager);
     let manager_best = channel_manager.current_best_block();
+    let (sweeper_best, sweeper) = sweeper(&materials, &ground, manager_best)?;
+    let onion_messenger = Arc::new(onion_messenger(&ground, &routing, &channel_manager));
+    let gossip = Gossip::new(&materials, &ground, &routing);
+    let peer_manager =
+        peer_manager(&ground, &output, &gossip, &channel_manager, &chain_monitor, &onion_messenger);
 
-    let (sweeper_best, sweeper) = restore::sweeper(
-        &kv,
-        (
-            broadcaster.clone(),
-            feerates.clone(),
-            None,
-            keys.clone(),
-            wallet_source.clone(),
-            kv.clone(),
-            logger.clone(),
-        ),
-    )?
-    .unwrap_or_else(|| {
-        let sweeper = Sweeper::new(
-            manager_best,
-            broadcaster.clone(),
-            feerates.clone(),
-            None,
-            keys.clone(),
-            wallet_source.clone(),
-            kv.clone(),
-            logger.clone(),
-        );
-        (manager_best, sweeper)
-    });
-
-    let gossip = Arc::new(GossipSync::new(graph.clone(), Some(utxo_check), logger.clone()));
-    let resolving = Resolving::default();
-    let onion_messenger = Arc::new(OnionMessenger::new(
-        keys.clone(),
-        keys.clone(),
-        logger.clone(),
-        channel_manager.clone(),
-        message_router,
-        channel_manager.clone(),
-        channel_manager.clone(),
-        channel_manager.clone(),
-        Arc::new(IgnoringMessageHandler {}),
-    ));
-    let answers = Arc::new(Answers::new(graph.clone()));
-    let ordered_gossip =
-        Arc::new(OrderedGossip::new(gossip.clone(), resolving.clone(), answers.clone()));
-    let peer_manager = Arc::new(PeerManager::new(
-        MessageHandler {
-            chan_handler: Arc::new(ChannelMessages::new(channel_manager.clone(), message_gate)),
-            route_handler: ordered_gossip.clone(),
-            onion_message_handler: onion_messenger.clone(),
-            custom_message_handler: answers,
-            send_only_message_handler: chain_monitor.clone(),
-        },
-        u32::try_from(started_at.as_secs()).unwrap_or(u32::MAX),
-        &keys.get_secure_random_bytes(),
-        logger.clone(),
-        keys.clone(),
-    ));
+    let into_restored = |(_, monitor): (BlockHash, ChannelMonitor)| {
+        let feerates = materials.feerates.clone();
+        Arc::new((monitor, output.broadcasts.clone(), feerates, ground.logger.clone()))
+    };
+    let monitors = monitors.into_iter().map(into_restored).collect();
     let bumper = Bumper::new(
-        broadcasts.clone(),
-        Arc::new(WalletSync::new(wallet_source, logger.clone())),
-        keys.clone(),
-        logger.clone(),
+        output.broadcasts.clone(),
+        Arc::new(WalletSync::new(ground.wallet.clone(), ground.logger.clone())),
+        ground.keys.clone(),
+        ground.logger.clone(),
     );
-
-    let monitors = monitors
-        .into_iter()
-        .map(|(_, monitor)| {
-            Arc::new((monitor, broadcasts.clone(), feerates.clone(), logger.clone()))
-        })
-        .collect();
+    let checkpoint_times = Durations::new(
+        "fulmen_checkpoint_duration_seconds",
+        "How long checkpoints took from the moment that they hold until they were durable.",
+    );
+    let commit = CheckpointParts {
+        channel_manager: channel_manager.clone(),
+        chain_monitor: chain_monitor.clone(),
+        deferred: output.deferred,
+        gate: output.gate,
+        broadcasts: output.broadcasts,
+        kv: ground.kv.clone(),
+        times: checkpoint_times.clone(),
+    };
     let node = Arc::new(Node {
         channel_manager,
-        peer_manager,
+        peer_manager: Arc::new(peer_manager),
         chain_monitor,
-        graph,
-        gossip,
-        ordered_gossip,
-        resolving,
-        keys,
+        graph: routing.graph,
+        gossip: gossip.sync,
+        resolving: gossip.resolving,
+        ordered_gossip: gossip.ordered,
+        keys: ground.keys,
         sweeper: Arc::new(sweeper),
-        scorer,
-        router,
+        scorer: routing.scorer,
+        router: routing.router,
         onion_messenger,
         bumper,
-        logger,
-        wallet,
-        network,
-        config,
-        checkpoint_times: Durations::new(
-            "fulmen_checkpoint_duration_seconds",
-            "How long checkpoints took from the moment that they hold until they were durable.",
-        ),
-        held,
-        gate,
-        broadcasts,
-        kv,
+        logger: ground.logger,
+        wallet: materials.wallet,
+        network: materials.network,
+        config: materials.config,
+        clock: materials.clock,
+        checkpoint_times,
+        commit,
+        kv: ground.kv,
         wake: Notify::new(),
     });
     Ok(Assembled { node, manager_best, sweeper_best, monitors })
 }
 
-impl Assembled {
-    /// Who has to see the blocks that were missed, each from its own best block, in the order in which
-    /// a block is told: the manager before the monitors, so that a monitor that fails an HTLC back
-    /// finds the manager at the same height; the sweeper last, since monitors give it its outputs.
-    pub fn catching_up(&self) -> Vec<Listener> {
-        let mut listeners = vec![Listener {
-            name: "channel manager",
-            best: self.manager_best,
-            listen: self.node.channel_manager.clone(),
-        }];
-        listeners.extend(self.monitors.iter().map(|monitor| Listener {
-            name: "channel monitor",
-            best: monitor.0.current_best_block(),
-            listen: monitor.clone(),
-        }));
-        listeners.push(Listener {
-            name: "sweeper",
-            best: self.sweeper_best,
-            listen: self.node.sweeper.clone(),
-        });
-        listeners
-    }
+/// What nearly every part needs.
+struct Ground {
+    logger: Arc<Logger>,
+    kv: Arc<KvStore>,
+    keys: Arc<Keys>,
+    wallet: Arc<Wallet>,
+    started_at: Duration,
+}
 
-    /// Hands the monitors, which have seen all blocks by now, to the chain monitor.
-    ///
-    /// Call it after the listeners of [`Assembled::catching_up`] have been dropped.
-    pub fn finish(self) -> Arc<Node> {
-        for monitor in self.monitors {
-            let (monitor, ..) = Arc::into_inner(monitor)
-                .expect("the listeners that shared the monitor have been dropped");
-            let channel_id = monitor.channel_id();
-            let update = monitor.get_latest_update_id();
-            self.node
-                .chain_monitor
-                .load_existing_monitor(channel_id, monitor)
-                .expect("monitors in the store have distinct channel ids");
-            // LDK regenerates what was under way at a kill, but for a channel's first monitor: a manager
-            // written while LDK waited for it waits for word of it, and its channel would stay pending.
-            self.node
-                .chain_monitor
-                .channel_monitor_updated(channel_id, update)
-                .expect("the monitor has just been loaded");
+impl Ground {
+    fn new(materials: &Materials) -> Self {
+        let started_at = materials.clock.since_epoch();
+        Self {
+            logger: Arc::new(Logger),
+            kv: Arc::new(KvStore::new(materials.store.clone())),
+            keys: Arc::new(Keys::new(&materials.seed, started_at, materials.wallet.clone())),
+            wallet: Arc::new(materials.wallet.clone()),
+            started_at,
         }
-        self.node
+    }
+
+    /// Seconds since the epoch as LDK takes them.
+    fn started_at_secs(&self) -> u32 {
+        u32::try_from(self.started_at.as_secs()).unwrap_or(u32::MAX)
     }
 }
 
-/// Who is told of each new block once the node runs, in this order, and what each has seen.
-pub fn following(
-    node: &Arc<Node>,
-) -> Vec<(&'static str, BestBlock, Arc<dyn Listen + Send + Sync>)> {
-    let best = node.channel_manager.current_best_block();
-    let swept = node.sweeper.current_best_block();
-    vec![
-        ("channel manager", best, node.channel_manager.clone()),
-        ("chain monitor", best, node.chain_monitor.clone()),
-        ("sweeper", swept, node.sweeper.clone()),
-    ]
+/// What holds output back until a checkpoint is durable.
+struct Output {
+    gate: Arc<OutputGate>,
+    message_gate: Arc<OutputGate>,
+    broadcasts: Arc<HeldBroadcaster>,
+    deferred: Arc<DeferredStore>,
 }
 
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+impl Output {
+    /// Sends the transactions of the last checkpoint again.
+    fn new(materials: &Materials, ground: &Ground) -> Result<Self, Error> {
+        let gate = Arc::new(OutputGate::default());
+        // With asynchronous persistence LDK holds its messages back itself, but not its transactions.
+        let message_gate = match materials.async_persistence {
+            true => Arc::new(OutputGate::open()),
+            false => gate.clone(),
+        };
+        let broadcasts = HeldBroadcaster::new(materials.broadcaster.clone(), gate.clone());
+        broadcasts.resume(restore::broadcasts(&ground.kv)?);
+        Ok(Self {
+            gate,
+            message_gate,
+            broadcasts: Arc::new(broadcasts),
+            deferred: Arc::new(DeferredStore::new(ground.kv.clone())),
+        })
+    }
+}
+
+fn stored_monitors(materials: &Materials, ground: &Ground, output: &Output) -> MonitorPersister {
+    MonitorPersister::new(
+        ground.kv.clone(),
+        ground.logger.clone(),
+        materials.config.monitor_updates_before_rewrite,
+        ground.keys.clone(),
+        ground.keys.clone(),
+        output.broadcasts.clone(),
+        materials.feerates.clone(),
+    )
+}
+
+fn chain_monitor(materials: &Materials, ground: &Ground, output: &Output) -> ChainMonitor {
+    let persister = DeferredMonitorPersister::new(
+        output.deferred.clone(),
+        ground.logger.clone(),
+        materials.config.monitor_updates_before_rewrite,
+        ground.keys.clone(),
+        ground.keys.clone(),
+        output.broadcasts.clone(),
+        materials.feerates.clone(),
+    );
+    let ldk_waits = materials.async_persistence;
+    let persister: Arc<dyn Persist<InMemorySigner> + Send + Sync> =
+        Arc::new(DeferredPersister::new(persister, output.deferred.clone(), ldk_waits));
+    ChainMonitor::new(
+        None,
+        output.broadcasts.clone(),
+        ground.logger.clone(),
+        materials.feerates.clone(),
+        persister,
+        ground.keys.clone(),
+        ground.keys.get_peer_storage_key(),
+    )
+}
+
+/// The network graph and what finds paths in it.
+struct Routing {
+    graph: Arc<Graph>,
+    scorer: Arc<Scorer>,
+    router: Arc<NodeRouter>,
+    message_router: Arc<MessageRouter>,
+}
+
+impl Routing {
+    fn restore(materials: &Materials, ground: &Ground) -> Result<Self, Error> {
+        let Ground { logger, kv, keys, .. } = ground;
+        let graph = Arc::new(restore::graph(kv, materials.network, logger)?);
+        let scorer = Arc::new(restore::scorer(kv, &graph, logger)?);
+        let router = Arc::new(NodeRouter::new(
+            materials.config.router,
+            graph.clone(),
+            logger.clone(),
+            keys.clone(),
+            scorer.clone(),
+            restore::beliefs(kv)?,
+            materials.clock.clone(),
+        ));
+        let message_router = Arc::new(MessageRouter::new(graph.clone(), keys.clone()));
+        Ok(Self { graph, scorer, router, message_router })
+    }
+}
+
+fn channel_manager(
+    materials: &Materials,
+    ground: &Ground,
+    output: &Output,
+    routing: &Routing,
+    chain_monitor: &Arc<ChainMonitor>,
+    monitors: &[(BlockHash, ChannelMonitor)],
+) -> Result<ChannelManager, Error> {
+    let args = ChannelManagerReadArgs::new(
+        ground.keys.clone(),
+        ground.keys.clone(),
+        ground.keys.clone(),
+        materials.feerates.clone(),
+        chain_monitor.clone(),
+        output.broadcasts.clone(),
+        routing.router.clone(),
+        routing.message_router.clone(),
+        ground.logger.clone(),
+        materials.user_config.clone(),
+        monitors.iter().map(|(_, monitor)| monitor).collect(),
+    );
+    if let Some((_, restored)) = restore::manager(&ground.kv, args)? {
+        return Ok(restored);
+    }
+    Ok(ChannelManager::new(
+        materials.feerates.clone(),
+        chain_monitor.clone(),
+        output.broadcasts.clone(),
+        routing.router.clone(),
+        routing.message_router.clone(),
+        ground.logger.clone(),
+        ground.keys.clone(),
+        ground.keys.clone(),
+        ground.keys.clone(),
+        materials.user_config.clone(),
+        ChainParameters { network: materials.network, best_block: materials.tip },
+        ground.started_at_secs(),
+    ))
+}
+
+fn sweeper(
+    materials: &Materials,
+    ground: &Ground,
+    manager_best: BestBlock,
+) -> Result<(BestBlock, Sweeper), Error> {
+    let args = (
+        materials.broadcaster.clone(),
+        materials.feerates.clone(),
+        None,
+        ground.keys.clone(),
+        ground.wallet.clone(),
+        ground.kv.clone(),
+        ground.logger.clone(),
+    );
+    if let Some(restored) = restore::sweeper(&ground.kv, args)? {
+        return Ok(restored);
+    }
+    let sweeper = Sweeper::new(
+        manager_best,
+        materials.broadcaster.clone(),
+        materials.feerates.clone(),
+        None,
+        ground.keys.clone(),
+        ground.wallet.clone(),
+        ground.kv.clone(),
+        ground.logger.clone(),
+    );
+    Ok((manager_best, sweeper))
+}
+
+fn onion_messenger(
+    ground: &Ground,
+    routing: &Routing,
+    channel_manager: &Arc<ChannelManager>,
+) -> OnionMessenger {
+    OnionMessenger::new(
+        ground.keys.clone(),
+        ground.keys.clone(),
+        ground.logger.clone(),
+        channel_manager.clone(),
+        routing.message_router.clone(),
+        channel_manager.clone(),
+        channel_manager.clone(),
+        channel_manager.clone(),
+        Arc::new(IgnoringMessageHandler {}),
+    )
+}
+
+/// LDK's gossip and what completes it.
+struct Gossip {
+    sync: Arc<GossipSync>,
+    resolving: Resolving,
+    ordered: Arc<OrderedGossip>,
+    answers: Arc<Answers>,
+}
+
+impl Gossip {
+    fn new(materials: &Materials, ground: &Ground, routing: &Routing) -> Self {
+        let check = Some(materials.utxo_check.clone());
+        let sync = Arc::new(GossipSync::new(routing.graph.clone(), check, ground.logger.clone()));
+        let resolving = Resolving::default();
+        let answers = Arc::new(Answers::new(routing.graph.clone()));
+        let ordered =
+            Arc::new(OrderedGossip::new(sync.clone(), resolving.clone(), answers.clone()));
+        Self { sync, resolving, ordered, answers }
+    }
+}
+
+fn peer_manager(
+    ground: &Ground,
+    output: &Output,
+    gossip: &Gossip,
+    channel_manager: &Arc<ChannelManager>,
+    chain_monitor: &Arc<ChainMonitor>,
+    onion_messenger: &Arc<OnionMessenger>,
+) -> PeerManager {
+    let messages = HeldMessages::new(channel_manager.clone(), output.message_gate.clone());
+    PeerManager::new(
+        MessageHandler {
+            chan_handler: Arc::new(messages),
+            route_handler: gossip.ordered.clone(),
+            onion_message_handler: onion_messenger.clone(),
+            custom_message_handler: gossip.answers.clone(),
+            send_only_message_handler: chain_monitor.clone(),
+        },
+        ground.started_at_secs(),
+        &ground.keys.get_secure_random_bytes(),
+        ground.logger.clone(),
+        ground.keys.clone(),
+    )
 }

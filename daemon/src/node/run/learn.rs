@@ -1,4 +1,4 @@
-//! What payments teach: LDK's scorer, the graph and our beliefs are fed with each success and failure.
+//! Feeds LDK's scorer, the graph and our beliefs with the outcomes of payments and probes.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use lightning::events::{Event, PathFailure};
 use lightning::routing::router::Path;
 use lightning::routing::scoring::ScoreUpdate;
 
-use super::Node;
-use super::planner::{Fate, Lesson};
+use crate::node::Node;
+use crate::node::planner::{Fate, Lesson};
 
-/// Learns from `event` at time `now` (since the epoch); events that say nothing about paths are ignored.
+/// Learns from `event` at time `now` (since the epoch); ignores events without a path.
 ///
-/// A replayed event is learnt twice, which at worst makes a belief about a channel a little too strong.
+/// A replayed event is learnt twice, which at worst makes a belief about a channel slightly too strong.
 pub fn learn(node: &Node, event: &Event, now: Duration) {
     if let Event::PaymentPathFailed { failure, .. } = event
         && let PathFailure::OnPath { network_update: Some(update) } = failure

@@ -1,25 +1,22 @@
-//! Sockets to peers: listening, dialling, and what LDK needs done to each.
+//! Sockets to peers: listening, dialling, and handing them to LDK.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::secp256k1::PublicKey;
-use lightning::ln::msgs::SocketAddress;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Node;
+use crate::node::{Node, address};
 use crate::tasks::{Stage, Tasks};
 
-/// The port of BOLT 1 on mainnet.
-pub const DEFAULT_PORT: u16 = 9735;
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a peer could not be reached.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The text is not an address.
+    /// The text is no address.
     #[error("`{0}` is not of the form host:port")]
     Malformed(String),
     /// The name has no address.
@@ -27,49 +24,28 @@ pub enum ConnectError {
     Resolve {
         /// The address asked for.
         address: String,
-        /// What the resolver said.
+        /// The resolver's error.
         reason: String,
     },
-    /// Nobody answers there.
+    /// The address does not answer.
     #[error("could not connect to {address}: {reason}")]
     Dial {
         /// The address dialled.
         address: String,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
-    /// Somebody answers, but not as this node.
+    /// The other side did not prove to be this node.
     #[error("{address} did not complete the handshake as {node_id}")]
     Handshake {
         /// The address dialled.
         address: String,
-        /// Who was expected there.
+        /// The expected node.
         node_id: PublicKey,
     },
     /// The node id is our own.
     #[error("this is the node's own id")]
     Ourselves,
-}
-
-/// Reads `host:port`, `host`, `[v6]:port`, or an onion v3 address; the port is 9735 unless given.
-///
-/// # Errors
-/// Returns the text if it is none of these.
-pub fn parse_address(text: &str) -> Result<SocketAddress, String> {
-    if text.is_empty() || text.chars().any(char::is_whitespace) {
-        return Err(text.to_owned());
-    }
-    let with_port = match text.rsplit_once(':') {
-        Some((_, port)) if port.parse::<u16>().is_ok() && !is_bare_ipv6(text) => text.to_owned(),
-        Some(_) if is_bare_ipv6(text) => format!("[{text}]:{DEFAULT_PORT}"),
-        Some(_) => return Err(text.to_owned()),
-        None => return Err(text.to_owned()),
-    };
-    with_port.parse::<SocketAddress>().map_err(|_| text.to_owned())
-}
-
-fn is_bare_ipv6(text: &str) -> bool {
-    text.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
 /// Accepts connections until the peers' stage ends.
@@ -113,7 +89,7 @@ fn serve_inbound(node: &Arc<Node>, tasks: &Tasks, stream: TcpStream) {
     }
 }
 
-/// Dials `node_id` at `address` and waits until both have said `init`.
+/// Dials `node_id` at `peer_address` and waits until both sides have sent `init`.
 ///
 /// # Errors
 /// See [`ConnectError`]; the connection is closed on each.
@@ -121,7 +97,7 @@ pub async fn connect(
     node: &Arc<Node>,
     tasks: &Tasks,
     node_id: PublicKey,
-    address: &str,
+    peer_address: &str,
 ) -> Result<(), ConnectError> {
     if node_id == node.id() {
         return Err(ConnectError::Ourselves);
@@ -129,8 +105,8 @@ pub async fn connect(
     if is_connected(node, &node_id) {
         return Ok(());
     }
-    parse_address(address).map_err(ConnectError::Malformed)?;
-    let stream = dial(address).await?;
+    address::parse(peer_address).map_err(ConnectError::Malformed)?;
+    let stream = dial(peer_address).await?;
     let peer_manager = node.peer_manager.clone();
     let served = lightning_net_tokio::setup_outbound(peer_manager, node_id, stream);
     let (closed_tx, mut closed) = tokio::sync::oneshot::channel::<()>();
@@ -144,14 +120,14 @@ pub async fn connect(
             poll.tick().await;
         }
     };
-    let failed = ConnectError::Handshake { address: address.to_owned(), node_id };
+    let failed = ConnectError::Handshake { address: peer_address.to_owned(), node_id };
     tokio::select! {
         done = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake) => done.map_err(|_| failed),
         _ = &mut closed => Err(failed),
     }
 }
 
-/// Returns whether the peer is connected and both have said `init`.
+/// Returns whether the peer is connected and both sides have sent `init`.
 pub fn is_connected(node: &Node, node_id: &PublicKey) -> bool {
     node.peer_manager.peer_by_node_id(node_id).is_some()
 }
@@ -176,23 +152,8 @@ async fn dial(address: &str) -> Result<std::net::TcpStream, ConnectError> {
     Err(failed(last))
 }
 
-/// Small messages that wait for answers: without TCP_NODELAY each would cost a delayed ACK.
+/// Sets TCP_NODELAY: messages are small and wait for answers, so each would otherwise cost a delayed ACK.
 fn prepare(stream: TcpStream) -> std::io::Result<std::net::TcpStream> {
     stream.set_nodelay(true)?;
     stream.into_std()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_read_or_refused() {
-        for good in ["127.0.0.1:9735", "[::1]:9735", "example.com:9736", "::1"] {
-            assert!(parse_address(good).is_ok(), "{good}");
-        }
-        for bad in ["", "nowhere", "host:99999", "host:", "a b:1"] {
-            assert!(parse_address(bad).is_err(), "{bad}");
-        }
-    }
 }

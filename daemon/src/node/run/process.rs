@@ -1,4 +1,4 @@
-//! Drives LDK: events out, HTLCs onwards, state into the store, timers.
+//! The processing loop: passes LDK's events on, forwards HTLCs, takes checkpoints, runs LDK's timers.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,22 +10,25 @@ use lightning::sign::EntropySource;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::checkpoint::Checkpoints;
-use super::restore::{BELIEFS, GRAPH, SCORER, StoredBeliefs};
-use super::{Node, gossip, sweep};
+use super::announce::Announcer;
+use super::heal::{self, Healer};
+use super::sweep;
+use crate::node::Node;
+use crate::node::commit::checkpoint::Checkpoints;
+use crate::node::ldk::slots::{GRAPH, SCORER};
 use crate::storage::Commit;
 use crate::tasks::Outcome;
 
-/// What becomes of an event; [`ReplayEvent`] asks LDK to tell it again.
+/// The outcome of an event; [`ReplayEvent`] makes LDK repeat it.
 pub type Handled = Pin<Box<dyn Future<Output = Result<(), ReplayEvent>> + Send>>;
 
-/// Who is told of what LDK says; handed in, since the node does not know the rooms above.
+/// Callbacks into the rooms above, which the node does not know.
 pub struct Outlet {
-    /// Handles one event; the next one comes after it is handled.
+    /// Handles one event; LDK waits with the next.
     pub event: Box<dyn Fn(Event) -> Handled + Send + Sync>,
-    /// The manager as it is now is in the store's queue: LDK has forgotten the events handled so far.
+    /// Called when the store's queue holds a manager without any of the events handled so far.
     pub manager_stored: Box<dyn Fn() + Send + Sync>,
-    /// All events that were stored before the start have been told again.
+    /// Called when all events that were stored before the start have been replayed.
     pub replay_ended: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -37,12 +40,12 @@ const PRUNE_TICK: Duration = Duration::from_secs(3600);
 
 /// Runs until `stopping`, then stores what changed last.
 ///
-/// Safe at a kill between any two lines: an event is forgotten by LDK only in a checkpoint that is taken
-/// after the event was handled, what LDK knew is in the queue before anybody is told of the event, and the store
-/// makes writes durable in the order in which they were made: at worst an event is told again.
+/// Safe at a kill between any two lines: LDK forgets an event only in a checkpoint that is taken after the event was
+/// handled, the state that the event follows from is in the queue before the event is handled, and the store makes
+/// writes durable in the order in which they were enqueued: at worst an event is replayed.
 pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -> Outcome {
     let mut timers = Timers::new();
-    let checkpoints = Checkpoints::new(&node, &*outlet.manager_stored);
+    let checkpoints = Checkpoints::new(&node.commit, &*outlet.manager_stored);
     let handle = |event: Event| {
         checkpoints.cover(&event);
         (outlet.event)(event)
@@ -57,7 +60,7 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
         let monitor_changed = node.chain_monitor.get_update_future();
         let message_changed = node.onion_messenger.get_update_future();
 
-        // Events first: what a failure teaches has to be known before LDK retries the payment.
+        // Events first: a failure has to be learnt before LDK retries the payment.
         checkpoints.before_events();
         node.channel_manager.process_pending_events_async(handle).await;
         forward_at = forward(&node, forward_at);
@@ -73,8 +76,8 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
             () = monitor_changed => (),
             () = message_changed => (),
             () = sleep_until(forward_at.unwrap_or_else(Instant::now)), if forward_at.is_some() => (),
-            () = node.held.more() => (),
-            () = node.gate.someone_waits() => (),
+            () = node.commit.deferred.added() => (),
+            () = node.commit.gate.output_waits() => (),
             durable_or_due = checkpoints.durable_or_due() => durable_or_due?,
             tick = timers.next() => tick.act(&node),
         }
@@ -84,11 +87,11 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
     checkpoints.finish().await?;
     GRAPH.write(&node.kv, &*node.graph).await?;
     store_scorer(&node).await?;
-    store_beliefs(&node).await?;
+    node.keep_beliefs().await?;
     Ok(())
 }
 
-/// Forwards and claims what has waited long enough; returns when to look again.
+/// Forwards and claims HTLCs that have waited long enough; returns when to call it again.
 fn forward(node: &Node, due: Option<Instant>) -> Option<Instant> {
     if !node.channel_manager.needs_pending_htlc_processing() {
         return None;
@@ -117,27 +120,23 @@ fn store_scorer(node: &Node) -> Commit {
     SCORER.write(&node.kv, &*scorer)
 }
 
-fn store_beliefs(node: &Node) -> Commit {
-    let rows = node.router.planner().believed().export().collect();
-    BELIEFS.write(&node.kv, &StoredBeliefs(rows))
-}
-
-/// The clockwork that LDK asks its user for.
+/// The timers that LDK requires of its user, and our own.
 struct Timers {
     channels: tokio::time::Interval,
     peers: tokio::time::Interval,
     rebroadcast: tokio::time::Interval,
-    announce: tokio::time::Interval,
+    gossip: tokio::time::Interval,
     knowledge: tokio::time::Interval,
     prune: tokio::time::Interval,
-    announcer: gossip::Announcer,
+    announcer: Announcer,
+    healer: Healer,
 }
 
 enum Tick<'a> {
     Channels,
     Peers,
     Rebroadcast,
-    Announce(&'a mut gossip::Announcer),
+    Gossip(&'a mut Announcer, &'a mut Healer),
     Knowledge,
     Prune,
 }
@@ -154,10 +153,11 @@ impl Timers {
             channels: every(CHANNEL_TICK),
             peers: every(PEER_TICK),
             rebroadcast: every(REBROADCAST_TICK),
-            announce: every(gossip::TICK),
+            gossip: every(heal::TICK),
             knowledge: every(KNOWLEDGE_TICK),
             prune: every(PRUNE_TICK),
-            announcer: gossip::Announcer::default(),
+            announcer: Announcer::default(),
+            healer: Healer::default(),
         }
     }
 
@@ -166,7 +166,7 @@ impl Timers {
             _ = self.channels.tick() => Tick::Channels,
             _ = self.peers.tick() => Tick::Peers,
             _ = self.rebroadcast.tick() => Tick::Rebroadcast,
-            _ = self.announce.tick() => Tick::Announce(&mut self.announcer),
+            _ = self.gossip.tick() => Tick::Gossip(&mut self.announcer, &mut self.healer),
             _ = self.knowledge.tick() => Tick::Knowledge,
             _ = self.prune.tick() => Tick::Prune,
         }
@@ -185,18 +185,18 @@ impl Tick<'_> {
             }
             Tick::Rebroadcast => {
                 node.chain_monitor.rebroadcast_pending_claims();
-                node.broadcasts.retry();
+                node.commit.broadcasts.retry();
                 sweep::retry(node);
             }
-            Tick::Announce(announcer) => {
+            Tick::Gossip(announcer, healer) => {
                 announcer.announce_if_due(node);
-                announcer.heal(node);
+                healer.heal(node);
             }
             Tick::Knowledge => {
-                // Lost at a crash, both are learnt again: nobody waits for them.
+                // Not awaited: what a crash loses of them is learnt again.
                 drop(GRAPH.write(&node.kv, &*node.graph));
                 drop(store_scorer(node));
-                drop(store_beliefs(node));
+                drop(node.keep_beliefs());
             }
             Tick::Prune => {
                 node.graph.remove_stale_channels_and_tracking();

@@ -1,32 +1,32 @@
-//! Brings outputs of closed channels back to the wallet.
+//! Sweeps outputs of closed channels to the wallet.
 
 use bitcoin::{Amount, OutPoint, Txid};
 use lightning::ln::types::ChannelId;
 use lightning::sign::SpendableOutputDescriptor;
 use lightning::util::sweep::OutputSpendStatus;
 
-use super::Node;
 use crate::chain::ChainSource;
+use crate::node::Node;
 
 /// An output on its way to the wallet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sweep {
-    /// The channel it comes from, where that is known.
+    /// The channel it comes from, if known.
     pub channel_id: Option<ChannelId>,
-    /// What it is worth before the fee of the sweep.
+    /// Its value, before the fee of the sweep.
     pub amount: Amount,
-    /// The sweep, once it was broadcast.
+    /// The sweep, once broadcast.
     pub txid: Option<Txid>,
     /// The height at which the sweep was confirmed.
     pub confirmed_at: Option<u32>,
 }
 
-/// Takes over outputs that LDK says are ours.
+/// Hands spendable outputs to the sweeper.
 ///
 /// Static outputs already belong to the wallet, whose scripts they pay.
 ///
 /// # Errors
-/// The store refused; LDK is to tell again.
+/// The store failed; LDK has to replay the event.
 pub fn track(
     node: &Node,
     outputs: Vec<SpendableOutputDescriptor>,
@@ -39,10 +39,10 @@ pub fn track(
     Ok(())
 }
 
-/// Leaves out what a block has spent already: a penalty for an old commitment, which a node with an old
-/// store has published, takes what LDK still believes to be its own, and no sweep of it could ever confirm.
+/// Removes outputs that a block has spent already: after a node with an old store has published a revoked commitment, a
+/// penalty takes what LDK still believes to be its own, and no sweep of it can ever confirm.
 ///
-/// Where the chain does not answer, or has seen less of itself than we have, everything stays in.
+/// Keeps everything if bitcoind does not answer or is behind us.
 pub async fn without_spent(
     node: &Node,
     source: &impl ChainSource,
@@ -54,9 +54,9 @@ pub async fn without_spent(
     }
 }
 
-/// Whether a block has spent one of these outputs of confirmed transactions: a claim of them all can then
-/// never confirm. Where the chain does not answer, or has seen less of itself than we have, none is taken
-/// for spent, since a claim that comes to nothing costs less than one that comes too late.
+/// Returns whether a block has spent one of these outputs of confirmed transactions: then a claim of them all can never
+/// confirm. If bitcoind does not answer or is behind us, none counts as spent, since a claim in vain costs less than
+/// one that comes too late.
 pub async fn is_any_spent(
     node: &Node,
     source: &impl ChainSource,
@@ -67,7 +67,7 @@ pub async fn is_any_spent(
     }
     for outpoint in outpoints {
         if let Ok(None) = source.unspent(outpoint).await {
-            tracing::debug!(%outpoint, "it is spent already: no claim");
+            tracing::debug!(%outpoint, "not claiming an output that is spent already");
             return true;
         }
     }
@@ -91,7 +91,7 @@ async fn still_there(
         let outpoint = output.spendable_outpoint().into_bitcoin_outpoint();
         match source.unspent(outpoint).await {
             Ok(None) => {
-                tracing::warn!(%outpoint, amount = %amount(&output), "it is spent already: no sweep");
+                tracing::warn!(%outpoint, amount = %amount(&output), "not sweeping an output that is spent already");
             }
             Ok(Some(_)) | Err(_) => left.push(output),
         }
@@ -99,15 +99,15 @@ async fn still_there(
     left
 }
 
-/// The store did not take the outputs.
+/// The store failed.
 #[derive(Debug, thiserror::Error)]
 #[error("could not store outputs to sweep")]
 pub struct StoreRefused;
 
-/// Broadcasts sweeps that are due, with today's fees.
+/// Broadcasts sweeps that are due, at current feerates.
 pub fn retry(node: &Node) {
     if node.sweeper.regenerate_and_broadcast_spend_if_necessary().is_err() {
-        tracing::warn!("could not make a sweep of closed channels; it is tried again");
+        tracing::warn!("could not sweep closed channels; retrying");
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
     use crate::chain::fake::{self, FakeChain};
 
     #[tokio::test]
-    async fn what_is_spent_is_not_swept_and_what_nobody_tells_of_is() {
+    async fn spent_outputs_are_not_swept_unless_bitcoind_is_silent() {
         let chain = FakeChain::new();
         let commitment = fake::transaction(7, &[]);
         chain.mine_with(vec![commitment.clone()]);

@@ -1,0 +1,7 @@
+//! LDK's ground traits, one file each, and its generics over them; imports nothing else of `node`.
+
+pub mod decode;
+pub mod keys;
+pub mod logger;
+pub mod slots;
+pub mod types;

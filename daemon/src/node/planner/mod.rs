@@ -1,0 +1,22 @@
+//! Our planner under LDK's interface: views that follow gossip, beliefs that learn, plans as LDK routes.
+//!
+//! Imports `ldk` only.
+
+mod beliefs;
+mod constraints;
+mod in_flight;
+mod plan;
+mod query;
+mod route;
+pub mod router;
+mod share;
+pub mod stored;
+mod view;
+mod words;
+
+pub use beliefs::{Fate, Lesson};
+pub use constraints::{Constraints, is_named};
+pub use plan::Planner;
+pub use query::Wanted;
+pub use share::BadBelief;
+pub use words::{Cause, NoWay};

@@ -1,0 +1,11 @@
+//! What makes the node live: restored, assembled, brought to the tip, and driven; imports everything else of `node`.
+
+pub mod announce;
+pub mod assemble;
+pub mod catch_up;
+pub mod heal;
+pub mod learn;
+pub mod net;
+pub mod process;
+pub mod restore;
+pub mod sweep;
