@@ -16,7 +16,7 @@ use crate::invoices::Invoices;
 use crate::node::Node;
 use crate::node::run::process::Outlet;
 use crate::node::run::{learn, sweep};
-use crate::payments::{Payments, ProbeEnd};
+use crate::payments::{Payments, ProbeOutcome};
 use crate::peers::Peers;
 use crate::storage;
 use crate::tasks::{Stage, Tasks};
@@ -215,11 +215,11 @@ impl Rooms {
             ),
             // The beliefs have learnt from it above.
             Event::ProbeSuccessful { payment_id, .. } => {
-                self.payments.probe_ended(payment_id, ProbeEnd::Reached);
+                self.payments.probe_ended(payment_id, ProbeOutcome::Reached);
                 Ok(())
             }
             Event::ProbeFailed { payment_id, short_channel_id, .. } => {
-                self.payments.probe_ended(payment_id, ProbeEnd::Stuck(short_channel_id));
+                self.payments.probe_ended(payment_id, ProbeOutcome::Stuck(short_channel_id));
                 Ok(())
             }
             Event::PaymentForwarded {

@@ -17,6 +17,7 @@ pub mod invoices;
 pub mod payments;
 pub mod peers;
 
+pub mod idempotency;
 pub mod parts;
 
 pub mod access;

@@ -9,6 +9,7 @@ use super::policy::{self, Policy};
 use super::record::{self, CHANNELS, ChannelRecord, OPENS_BY_KEY, OpenKey, Stage};
 use super::{Channels, Config, Error};
 use crate::admission::NotReady;
+use crate::idempotency;
 use crate::storage::{self, Batch};
 
 /// How large a channel is to be.
@@ -175,10 +176,11 @@ impl Channels {
     fn opened_before(&self, key: Option<&str>, asked: &str) -> Result<Option<u128>, Error> {
         let Some(key) = key else { return Ok(None) };
         let Some(known) = OPENS_BY_KEY.get(&self.0.store, key.as_bytes())? else { return Ok(None) };
-        match CHANNELS.get(&self.0.store, &record::key(known.user_channel_id))? {
-            Some(record) if record.asked != asked => Err(Error::KeyReused { asked: record.asked }),
-            _ => Ok(Some(known.user_channel_id)),
-        }
+        let record = CHANNELS.get(&self.0.store, &record::key(known.user_channel_id))?;
+        let first = record.map(|record| record.asked).unwrap_or_else(|| asked.to_owned());
+        let outcome = Some((known.user_channel_id, first.as_str()));
+        idempotency::first_outcome(outcome, &asked)
+            .map_err(|_| Error::KeyReused { asked: first.clone() })
     }
 
     fn facts(&self, request: &Open) -> Facts {

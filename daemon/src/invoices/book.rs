@@ -4,12 +4,13 @@ use std::sync::Mutex;
 
 use super::Error;
 use super::claim::{self, Arrival, Decision};
-use super::record::{BY_KEY, INVOICES, InvoiceRecord, KeyedRequest, Kind, State, Stored};
+use super::record::{BY_KEY, INVOICES, InvoiceRecord, Kind, State, Stored};
+use crate::idempotency::{self, Key};
 use crate::journal::{Entry, InvoiceKind, Journal};
 use crate::storage::{self, Batch, Commit, Fate, Forgotten, Page, Store, Watch, Watches};
 
 /// All invoices, on disk.
-pub(super) struct Book {
+pub(super) struct InvoiceBook {
     store: Store,
     journal: Journal,
     watches: Watches<InvoiceRecord>,
@@ -17,10 +18,7 @@ pub(super) struct Book {
     changing: Mutex<()>,
 }
 
-/// The caller's key, and what it stands for.
-pub(super) type Key = (String, [u8; 32]);
-
-impl Book {
+impl InvoiceBook {
     pub(super) fn new(store: Store, journal: Journal) -> Self {
         let watches = Watches::new(store.clone());
         Self { store, journal, watches, changing: Mutex::new(()) }
@@ -28,11 +26,11 @@ impl Book {
 
     /// The invoice that was made under a key before.
     pub(super) fn made_before(&self, key: Option<&Key>) -> Result<Option<InvoiceRecord>, Error> {
-        let Some((key, fingerprint)) = key else { return Ok(None) };
-        match BY_KEY.get(&self.store, key.as_bytes())? {
+        let Some(key) = key else { return Ok(None) };
+        let first = BY_KEY.get(&self.store, &key.text)?;
+        match idempotency::first_outcome(first, &key.fingerprint).map_err(|_| Error::KeyReused)? {
             None => Ok(None),
-            Some(request) if request.fingerprint != *fingerprint => Err(Error::KeyReused),
-            Some(request) => Ok(INVOICES.get(&self.store, &request.payment_hash)?),
+            Some(payment_hash) => Ok(INVOICES.get(&self.store, &payment_hash)?),
         }
     }
 
@@ -54,12 +52,11 @@ impl Book {
         if INVOICES.get(&self.store, &record.payment_hash)?.is_some() {
             return Err(Error::HashTaken);
         }
-        record.idempotency_key = key.as_ref().map(|(key, _)| key.clone());
+        record.idempotency_key = key.as_ref().map(|key| key.text.clone());
         let mut batch = Batch::new();
         INVOICES.insert(&self.store, &mut batch, &record.payment_hash, &record)?;
-        if let Some((key, fingerprint)) = key {
-            let request = KeyedRequest { payment_hash: record.payment_hash, fingerprint };
-            BY_KEY.put(&mut batch, key.as_bytes(), &request);
+        if let Some(key) = &key {
+            BY_KEY.put(&mut batch, key, record.payment_hash);
         }
         self.journal.append(
             &mut batch,
@@ -168,7 +165,7 @@ impl Book {
         let pruned = INVOICES.prune(&self.store, &mut batch, from, 1, fate)?;
         for (_, record) in &pruned.gone {
             if let Some(key) = &record.idempotency_key {
-                BY_KEY.delete(&mut batch, key.as_bytes());
+                BY_KEY.delete(&mut batch, key);
             }
         }
         self.store.forget(batch);
@@ -204,10 +201,10 @@ mod tests {
     use crate::clock::Clock;
     use crate::invoices::record::CustomRecord;
 
-    fn book() -> Book {
+    fn book() -> InvoiceBook {
         let store = Store::temporary();
         let journal = Journal::open(&store, Clock::system()).expect("an empty journal opens");
-        Book::new(store, journal)
+        InvoiceBook::new(store, journal)
     }
 
     fn an_invoice(payment_hash: [u8; 32]) -> InvoiceRecord {
@@ -243,7 +240,7 @@ mod tests {
     }
 
     fn key(fingerprint: u8) -> Option<Key> {
-        Some(("order 7".to_owned(), [fingerprint; 32]))
+        Key::new(Some("order 7".to_owned()), [fingerprint; 32])
     }
 
     #[tokio::test]
@@ -282,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_forgotten_leaves_nothing_behind() {
         let book = book();
-        let other = Some(("order 8".to_owned(), [1; 32]));
+        let other = Key::new(Some("order 8".to_owned()), [1; 32]);
         for (hash, key) in [(1, key(1)), (2, other), (3, None)] {
             drop(book.open(an_invoice([hash; 32]), key).expect("it is new"));
         }
@@ -292,7 +289,7 @@ mod tests {
         };
         assert_eq!(book.forget(0, goes).expect("readable"), Forgotten { records: 1, next: None });
         assert_eq!(book.get(&[1; 32]).expect("readable"), None);
-        assert_eq!(BY_KEY.all(&book.store).expect("readable").len(), 1);
+        assert_eq!(BY_KEY.count(&book.store).expect("readable"), 1);
         let (made, _) = book.open(an_invoice([4; 32]), key(9)).expect("the key is free again");
         assert_eq!(made.payment_hash, [4; 32]);
         assert_eq!(book.page(&[], 10, |_| true).expect("readable").items.len(), 3);

@@ -1,11 +1,12 @@
 //! What may be asked for in an invoice: the pure checks of a request.
 
-use bitcoin::hashes::{Hash as _, HashEngine as _, sha256};
+use bitcoin::hashes::{Hash as _, sha256};
 use lightning::ln::channelmanager::{Bolt11InvoiceParameters, MIN_FINAL_CLTV_EXPIRY_DELTA};
 use lightning::types::payment::PaymentHash;
 use lightning_invoice::{Bolt11InvoiceDescription, Description, Sha256};
 
 use super::{Config, Error};
+use crate::idempotency;
 
 const MAX_MONEY_MSAT: u64 = 21_000_000 * 100_000_000 * 1_000;
 const MAX_EXPIRY_SECS: u32 = 366 * 24 * 3_600;
@@ -42,16 +43,17 @@ pub struct Create {
 impl Create {
     /// Names the request, so that another one under the same key is noticed.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
-        let mut engine = sha256::Hash::engine();
-        engine.input(&self.amount_msat.unwrap_or(0).to_be_bytes());
-        engine.input(&self.expiry_secs.to_be_bytes());
-        engine.input(&self.min_final_cltv_expiry_delta.to_be_bytes());
-        engine.input(&self.preimage.unwrap_or_default());
-        match &self.describe {
-            Describe::Text(text) => engine.input(text.as_bytes()),
-            Describe::Hash(hash) => engine.input(hash),
-        }
-        sha256::Hash::from_engine(engine).to_byte_array()
+        let described = match &self.describe {
+            Describe::Text(text) => text.as_bytes(),
+            Describe::Hash(hash) => hash,
+        };
+        idempotency::fingerprint([
+            &self.amount_msat.unwrap_or(0).to_be_bytes()[..],
+            &self.expiry_secs.to_be_bytes(),
+            &self.min_final_cltv_expiry_delta.to_be_bytes(),
+            &self.preimage.unwrap_or_default(),
+            described,
+        ])
     }
 
     /// Checks the request and says it in LDK's words.

@@ -24,10 +24,11 @@ pub use error::Error;
 pub use record::{CustomRecord, InvoiceRecord, Kind, State};
 
 use crate::clock::Clock;
+use crate::idempotency::Key;
 use crate::node::Node;
 use crate::parts::Parts;
 use crate::storage::{self, Page, Watch};
-use book::Book;
+use book::InvoiceBook;
 use claim::{Arrival, Decision};
 use record::Stored;
 
@@ -39,14 +40,14 @@ struct Inner {
     config: Config,
     node: Arc<Node>,
     clock: Clock,
-    book: Book,
+    book: InvoiceBook,
 }
 
 impl Invoices {
     /// Makes the room.
     pub fn new(config: Config, parts: &Parts) -> Self {
         let Parts { node, store, journal, clock, .. } = parts.clone();
-        Self(Arc::new(Inner { config, node, clock, book: Book::new(store, journal) }))
+        Self(Arc::new(Inner { config, node, clock, book: InvoiceBook::new(store, journal) }))
     }
 
     /// Returns the time in seconds since 1970 by which [`InvoiceRecord::state`] tells whether an invoice has expired.
@@ -85,7 +86,7 @@ impl Invoices {
     async fn make(&self, request: Create, kind: Kind) -> Result<InvoiceRecord, Error> {
         let parameters = request.parameters(&self.0.config)?;
         let fingerprint = request.fingerprint();
-        let key = request.idempotency_key.map(|key| (key, fingerprint));
+        let key = Key::new(request.idempotency_key, fingerprint);
         if let Some(record) = self.0.book.made_before(key.as_ref())? {
             self.0.book.sync().await?;
             return Ok(record);

@@ -2,12 +2,13 @@
 
 use lightning::{impl_writeable_tlv_based, impl_writeable_tlv_based_enum};
 
-use crate::storage::{History, Table, record};
+use crate::idempotency::KeyTable;
+use crate::storage::{History, record};
 
 /// Invoices and keysends received, by payment hash, newest first.
 pub(super) const INVOICES: History<InvoiceRecord> = History::new("invoices");
 /// What was asked for under an idempotency key.
-pub(super) const BY_KEY: Table<KeyedRequest> = Table::new("invoices_by_key");
+pub(super) const BY_KEY: KeyTable<31> = KeyTable::new("invoices_by_key");
 
 /// How far an invoice has come, on disk; that it has expired is seen from the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -169,17 +170,6 @@ impl InvoiceRecord {
         }
     }
 }
-
-/// What was asked for under an idempotency key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyedRequest {
-    /// The invoice that was made for it.
-    pub payment_hash: [u8; 32],
-    /// What was asked for, hashed: another request under the same key is a mistake of the caller.
-    pub fingerprint: [u8; 32],
-}
-impl_writeable_tlv_based!(KeyedRequest, { (0, payment_hash, required), (2, fingerprint, required) });
-record!(KeyedRequest, kind = 31, version = 1);
 
 #[cfg(test)]
 pub(super) mod tests {

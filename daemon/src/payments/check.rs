@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bitcoin::Network;
-use bitcoin::hashes::{Hash as _, HashEngine as _, sha256};
+use bitcoin::hashes::Hash as _;
 use bitcoin::secp256k1::PublicKey;
 use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
 
-use super::record::{KeyedRequest, State};
 use super::{Config, Error};
+use crate::idempotency;
 
 const MAX_MONEY_MSAT: u64 = 21_000_000 * 100_000_000 * 1_000;
 const MAX_TIMEOUT_SECS: u32 = 24 * 3_600;
@@ -70,15 +70,6 @@ pub struct Terms {
     pub payment_hash: [u8; 32],
     /// What it is for.
     pub description: String,
-}
-
-/// What is to become of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// It is the first of its kind, or all before it failed.
-    New,
-    /// It was asked for before, under the same key: whoever asks again follows that payment.
-    Follow([u8; 32]),
 }
 
 /// Completes the bounds of a call by the configured ones.
@@ -183,32 +174,9 @@ pub fn affordable(amount_msat: u64, purse: Purse) -> Result<(), Error> {
     }
 }
 
-/// Decides about a request by what was asked for under its key and what became of earlier attempts.
-pub fn admission(
-    keyed: Option<KeyedRequest>,
-    fingerprint: [u8; 32],
-    last_attempt: Option<State>,
-) -> Result<Admission, Error> {
-    match keyed {
-        Some(keyed) if keyed.fingerprint == fingerprint => {
-            return Ok(Admission::Follow(keyed.payment_id));
-        }
-        Some(_) => return Err(Error::KeyReused),
-        None => (),
-    }
-    match last_attempt {
-        Some(State::Succeeded) => Err(Error::AlreadyPaid),
-        Some(State::Pending) => Err(Error::UnderWay),
-        Some(State::Failed) | None => Ok(Admission::New),
-    }
-}
-
 /// Names a request, so that another one under the same key is noticed.
 pub fn fingerprint(what: &[u8], amount_msat: Option<u64>) -> [u8; 32] {
-    let mut engine = sha256::Hash::engine();
-    engine.input(&amount_msat.unwrap_or(0).to_be_bytes());
-    engine.input(what);
-    sha256::Hash::from_engine(engine).to_byte_array()
+    idempotency::fingerprint([&amount_msat.unwrap_or(0).to_be_bytes()[..], what])
 }
 
 /// Tells whether a payment without route may find one once others have ended: the channels can send it
@@ -225,6 +193,7 @@ pub fn crowded(amount_msat: u64, next_htlc_msat: &[u64], splittable: bool) -> bo
 
 #[cfg(test)]
 mod tests {
+    use bitcoin::hashes::sha256;
     use bitcoin::secp256k1::{Secp256k1, SecretKey};
     use lightning::types::payment::PaymentSecret;
     use lightning_invoice::{Currency, InvoiceBuilder};
@@ -325,21 +294,6 @@ mod tests {
         assert!(affordable(5, purse(1, 5)).is_ok());
         assert!(matches!(affordable(5, purse(1, 4)), Err(Error::TooLittleMoney { .. })));
         assert!(matches!(affordable(5, purse(0, 0)), Err(Error::NoUsableChannel)));
-    }
-
-    #[test]
-    fn a_request_is_new_or_follows_or_is_refused() {
-        let keyed = |fingerprint| {
-            Some(KeyedRequest { payment_id: [1; 32], fingerprint: [fingerprint; 32] })
-        };
-        let of = |keyed, last| admission(keyed, [2; 32], last);
-        assert_eq!(of(None, None).expect("fine"), Admission::New);
-        assert_eq!(of(None, Some(State::Failed)).expect("fine"), Admission::New);
-        let follow = of(keyed(2), Some(State::Succeeded)).expect("fine");
-        assert_eq!(follow, Admission::Follow([1; 32]));
-        assert!(matches!(of(keyed(3), None), Err(Error::KeyReused)));
-        assert!(matches!(of(None, Some(State::Pending)), Err(Error::UnderWay)));
-        assert!(matches!(of(None, Some(State::Succeeded)), Err(Error::AlreadyPaid)));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Why a payment is refused before anything is recorded, or cannot be told of.
+//! Why a payment is refused before anything is recorded, or cannot be shown.
 
 use bitcoin::Network;
 use bitcoin::secp256k1::PublicKey;
 
-use super::record::State;
+use super::records::record::State;
 use crate::admission::NotReady;
 use crate::node::planner::NoWay;
 use crate::storage;

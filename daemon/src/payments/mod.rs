@@ -4,20 +4,14 @@
 //! its end is durable. So at a kill between any two steps a payment is either unknown to LDK and then was never
 //! sent ([`Payments::reconcile`] fails it), or LDK knows it and will tell its end.
 
-mod carry;
 mod check;
 mod config;
 mod error;
-mod explore;
-mod ledger;
-mod outcome;
 mod probe;
-mod rebalance;
-mod reconcile;
-mod record;
-mod retain;
+mod records;
 mod route;
 mod send;
+mod sendable;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -32,11 +26,10 @@ use tokio::sync::{Notify, Semaphore};
 pub use check::AskedLimits;
 pub use config::Config;
 pub use error::Error;
-pub use probe::{ProbeEnd, Probed, Probing, probed_path};
-pub use rebalance::Rebalance;
-pub use record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
+pub use probe::{Probe, ProbeOutcome, ProbeUpdate, probed_path};
+pub use records::record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
 pub use route::{Estimate, Inquiry, Payee};
-pub use send::{Keysend, Pay};
+pub use send::{Keysend, Pay, Rebalance};
 
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
@@ -44,9 +37,10 @@ use crate::node::Node;
 use crate::parts::Parts;
 use crate::storage::{self, Page, Watch};
 use crate::tasks::Tasks;
-use carry::UnderWay;
-use ledger::Ledger;
-use outcome::{Name, News};
+use records::book::PaymentBook;
+use records::known_to_ldk;
+use records::transition::{self, PaymentIds, PaymentUpdate};
+use send::InFlight;
 
 /// The room of outgoing payments; a handle.
 #[derive(Clone)]
@@ -58,15 +52,15 @@ struct Inner {
     tasks: Tasks,
     admission: AdmissionCheck,
     clock: Clock,
-    ledger: Ledger,
+    book: PaymentBook,
     /// One for each payment that may be under way at once.
     slots: Arc<Semaphore>,
     /// The payments of this run that have a slot.
-    under_way: Mutex<HashMap<[u8; 32], UnderWay>>,
+    under_way: Mutex<HashMap<[u8; 32], InFlight>>,
     /// A payment has ended: another one may find its way now.
     freed: Notify,
     /// How probes ended.
-    probes: probe::Probes,
+    probes: probe::ProbeOutcomes,
     /// Payments that wait for their turn.
     waiting: std::sync::atomic::AtomicU32,
 }
@@ -82,7 +76,7 @@ impl Payments {
             tasks,
             admission,
             clock,
-            ledger: Ledger::new(store, journal),
+            book: PaymentBook::new(store, journal),
             slots,
             under_way: Mutex::default(),
             freed: Notify::new(),
@@ -96,7 +90,7 @@ impl Payments {
     /// # Errors
     /// [`Error::Unknown`], [`Error::Store`].
     pub fn get(&self, payment_id: &[u8; 32]) -> Result<PaymentRecord, Error> {
-        self.0.ledger.get(payment_id)?.ok_or(Error::Unknown)
+        self.0.book.get(payment_id)?.ok_or(Error::Unknown)
     }
 
     /// Returns the newest attempt at a payment hash.
@@ -104,7 +98,7 @@ impl Payments {
     /// # Errors
     /// [`Error::Unknown`], [`Error::Store`].
     pub fn get_by_hash(&self, payment_hash: &[u8; 32]) -> Result<PaymentRecord, Error> {
-        self.0.ledger.last_attempt(payment_hash)?.ok_or(Error::Unknown)
+        self.0.book.last_attempt(payment_hash)?.ok_or(Error::Unknown)
     }
 
     /// Returns a page of payments, newest first.
@@ -117,7 +111,7 @@ impl Payments {
         limit: usize,
         state: Option<State>,
     ) -> Result<Page<PaymentRecord>, Error> {
-        Ok(self.0.ledger.page(token, limit, state)?)
+        Ok(self.0.book.page(token, limit, state)?)
     }
 
     /// Returns how many payments have not ended.
@@ -125,7 +119,7 @@ impl Payments {
     /// # Errors
     /// When the store cannot be read.
     pub fn pending_count(&self) -> Result<usize, storage::Error> {
-        self.0.ledger.pending_count()
+        self.0.book.pending_count()
     }
 
     /// Follows a payment: its state now, then each change until it ends.
@@ -133,7 +127,7 @@ impl Payments {
     /// # Errors
     /// [`Error::Unknown`], [`Error::Store`].
     pub fn follow(&self, payment_id: [u8; 32]) -> Result<Following, Error> {
-        let watch = self.0.ledger.watch(payment_id);
+        let watch = self.0.book.watch(payment_id);
         let now = self.get(&payment_id)?;
         let clock = self.0.clock.clone();
         Ok(Following { watch, next: Some(now), ended: false, clock })
@@ -150,8 +144,9 @@ impl Payments {
         if record.state.is_final() {
             return Err(Error::Ended(record.state));
         }
-        let name = Name { payment_id, payment_hash: record.payment_hash };
-        let changed = self.0.ledger.take_in(name, News::Cancelled, self.0.clock.unix_millis())?;
+        let name = PaymentIds { payment_id, payment_hash: record.payment_hash };
+        let changed =
+            self.0.book.apply(name, PaymentUpdate::Cancelled, self.0.clock.unix_millis())?;
         if let Some((_, commit)) = changed {
             commit.await?;
         }
@@ -180,9 +175,14 @@ impl Payments {
     ) -> Result<(), storage::Error> {
         let name = self.name(payment_id, payment_hash)?;
         let paths = self.0.node.router.take_paths(&PaymentId(name.payment_id));
-        let found = paths.iter().map(|path| outcome::part(path, PartEnd::Succeeded)).collect();
-        let news = News::Sent { preimage: preimage.0, amount_msat, fee_msat: fee_paid_msat, found };
-        self.take_in(name, news)
+        let found = paths.iter().map(|path| transition::part(path, PartEnd::Succeeded)).collect();
+        let news = PaymentUpdate::Sent {
+            preimage: preimage.0,
+            amount_msat,
+            fee_msat: fee_paid_msat,
+            found,
+        };
+        self.apply(name, news)
     }
 
     /// Takes in LDK's `PaymentFailed`.
@@ -196,24 +196,24 @@ impl Payments {
         reason: Option<PaymentFailureReason>,
     ) -> Result<(), storage::Error> {
         let name = named(payment_id, payment_hash);
-        let reason = outcome::failure_reason(reason);
+        let reason = transition::failure_reason(reason);
         if self.in_hand(payment_id) || self.try_again(name, reason) {
             return Ok(());
         }
-        self.take_in(name, self.has_failed(payment_id, reason))
+        self.apply(name, self.has_failed(payment_id, reason))
     }
 
     /// The news that a payment has failed, with what the router says of it.
-    fn has_failed(&self, payment_id: PaymentId, reason: FailureReason) -> News {
+    fn has_failed(&self, payment_id: PaymentId, reason: FailureReason) -> PaymentUpdate {
         let said = self.0.node.router.take_explanation(&payment_id);
-        News::Failed(reason, said.filter(|_| reason == FailureReason::RouteNotFound))
+        PaymentUpdate::Failed(reason, said.filter(|_| reason == FailureReason::RouteNotFound))
     }
 
     /// Whether LDK has the payment in hand although it tells that it failed: then this is the failure of an
     /// earlier round, told again after a kill, and the end of this round will be told as well.
     fn in_hand(&self, payment_id: PaymentId) -> bool {
         let recent = self.0.node.channel_manager.list_recent_payments();
-        recent.iter().any(|payment| reconcile::id_of(payment) == payment_id)
+        recent.iter().any(|payment| known_to_ldk::id_of(payment) == payment_id)
     }
 
     /// Takes in LDK's `PaymentPathSuccessful`.
@@ -226,8 +226,8 @@ impl Payments {
         payment_hash: Option<PaymentHash>,
         path: &Path,
     ) -> Result<(), storage::Error> {
-        let part = outcome::part(path, PartEnd::Succeeded);
-        self.take_in(named(payment_id, payment_hash), News::PartEnded(part))
+        let part = transition::part(path, PartEnd::Succeeded);
+        self.apply(named(payment_id, payment_hash), PaymentUpdate::PartEnded(part))
     }
 
     /// Takes in LDK's `PaymentPathFailed`.
@@ -243,14 +243,14 @@ impl Payments {
         path: &Path,
         short_channel_id: Option<u64>,
     ) -> Result<(), storage::Error> {
-        let why = outcome::why_part_failed(payment_failed_permanently, failure);
-        let part = outcome::part(path, PartEnd::Failed { short_channel_id, why });
-        self.take_in(self.name(payment_id, payment_hash)?, News::PartEnded(part))
+        let why = transition::why_part_failed(payment_failed_permanently, failure);
+        let part = transition::part(path, PartEnd::Failed { short_channel_id, why });
+        self.apply(self.name(payment_id, payment_hash)?, PaymentUpdate::PartEnded(part))
     }
 
-    fn take_in(&self, name: Name, news: News) -> Result<(), storage::Error> {
+    fn apply(&self, name: PaymentIds, news: PaymentUpdate) -> Result<(), storage::Error> {
         // Nobody waits for the commit: LDK forgets the event in a write that comes after this one.
-        let changed = self.0.ledger.take_in(name, news, self.0.clock.unix_millis())?;
+        let changed = self.0.book.apply(name, news, self.0.clock.unix_millis())?;
         if let Some((record, _)) = changed {
             self.free_if_ended(&record);
         }
@@ -276,19 +276,19 @@ impl Payments {
         &self,
         payment_id: Option<PaymentId>,
         payment_hash: PaymentHash,
-    ) -> Result<Name, storage::Error> {
+    ) -> Result<PaymentIds, storage::Error> {
         if let Some(payment_id) = payment_id {
             return Ok(named(payment_id, Some(payment_hash)));
         }
-        let last = self.0.ledger.last_attempt(&payment_hash.0)?;
+        let last = self.0.book.last_attempt(&payment_hash.0)?;
         let payment_id = last.map_or(payment_hash.0, |record| record.payment_id);
-        Ok(Name { payment_id, payment_hash: payment_hash.0 })
+        Ok(PaymentIds { payment_id, payment_hash: payment_hash.0 })
     }
 }
 
-fn named(payment_id: PaymentId, payment_hash: Option<PaymentHash>) -> Name {
+fn named(payment_id: PaymentId, payment_hash: Option<PaymentHash>) -> PaymentIds {
     // Only payments without an invoice yet have no hash, which we do not make.
-    Name {
+    PaymentIds {
         payment_id: payment_id.0,
         payment_hash: payment_hash.map_or(payment_id.0, |hash| hash.0),
     }
@@ -343,3 +343,14 @@ fn patience_for_parts(record: &PaymentRecord, now_ms: u64) -> Option<Duration> {
 }
 
 const PATIENCE_FOR_PARTS_MS: u64 = 300;
+
+/// Runs what may block without holding up the other tasks of this worker.
+pub(super) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current() {
+        Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread => {
+            tokio::task::block_in_place(work)
+        }
+        _ => work(),
+    }
+}

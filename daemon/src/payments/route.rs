@@ -4,15 +4,16 @@ use std::str::FromStr as _;
 
 use bitcoin::secp256k1::PublicKey;
 use fulmen_routing::{NoRoute, Plan};
+use lightning::ln::channelmanager::MIN_FINAL_CLTV_EXPIRY_DELTA;
 use lightning::routing::gossip::NodeId;
 use lightning_invoice::Bolt11Invoice;
 
-use super::carry::blocking;
 use super::check::{self, AskedLimits};
-use super::send::KEYSEND_FINAL_CLTV_DELTA;
-use super::{Error, Payments};
+use super::{Error, Payments, blocking};
 use crate::node::planner::{Constraints, NoWay, Wanted};
 
+/// The blocks that the last node has left to claim a keysend; a few blocks may pass on the way.
+pub(super) const KEYSEND_FINAL_CLTV_DELTA: u32 = MIN_FINAL_CLTV_EXPIRY_DELTA as u32 + 3;
 /// How often the fee is halved, or the half of what is left, to find out what the cheapest way costs.
 const HALVINGS: u32 = 7;
 /// A round in which a plan pays several times as much for certainty.
@@ -109,7 +110,7 @@ impl Payments {
             return Err(Error::BadConstraint(argument, why));
         }
         if payer == us {
-            self.check_ways(&constraints, &wanted.payee)?;
+            self.check_constraints(&constraints, &wanted.payee)?;
         }
         let limits = check::limits(limits, wanted.amount_msat, &self.0.config)?;
         wanted.max_fee_msat = limits.max_fee_msat;

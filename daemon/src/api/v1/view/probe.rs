@@ -6,42 +6,42 @@ use tonic::Status;
 
 use super::route as routes;
 use crate::api::stream::Steps;
-use crate::payments::{Probed, Probing};
+use crate::payments::{Probe, ProbeUpdate};
 
-impl Steps for Probing {
+impl Steps for Probe {
     type Item = v1::ProbeUpdate;
 
     async fn next(&mut self) -> Result<Option<v1::ProbeUpdate>, Status> {
-        Ok(Probing::next(self).await.map(update))
+        Ok(Probe::next(self).await.map(update))
     }
 }
 
-fn update(probed: Probed) -> v1::ProbeUpdate {
+fn update(probed: ProbeUpdate) -> v1::ProbeUpdate {
     let mut update = v1::ProbeUpdate::default();
     let state = match probed {
-        Probed::Sent(plan) => {
+        ProbeUpdate::Sent(plan) => {
             update.route = Some(routes::route(&plan));
             State::Sent
         }
-        Probed::PartReached(part) => {
+        ProbeUpdate::PartReached(part) => {
             update.part = number(part);
             State::PartReached
         }
-        Probed::PartStuck { part, hop, short_channel_id } => {
+        ProbeUpdate::PartStuck { part, hop, short_channel_id } => {
             update.part = number(part);
             update.stuck_at_hop = hop.map_or(0, number);
             update.stuck_short_channel_id = short_channel_id.unwrap_or(0);
             State::PartStuck
         }
-        Probed::WouldArrive => State::WouldArrive,
-        Probed::Stuck(why) => {
+        ProbeUpdate::WouldArrive => State::WouldArrive,
+        ProbeUpdate::Stuck(why) => {
             if let Some(why) = why {
                 update.no_route_cause = why.cause.word().to_owned();
                 update.no_route_words = why.words;
             }
             State::Stuck
         }
-        Probed::NoAnswer => State::NoAnswer,
+        ProbeUpdate::NoAnswer => State::NoAnswer,
     };
     update.set_state(state);
     update
@@ -57,11 +57,12 @@ mod tests {
 
     #[test]
     fn news_are_told_with_what_belongs_to_them() {
-        let stuck = update(Probed::PartStuck { part: 2, hop: Some(3), short_channel_id: Some(7) });
+        let stuck =
+            update(ProbeUpdate::PartStuck { part: 2, hop: Some(3), short_channel_id: Some(7) });
         assert_eq!(stuck.state(), State::PartStuck);
         assert_eq!((stuck.part, stuck.stuck_at_hop, stuck.stuck_short_channel_id), (2, 3, 7));
         let why = crate::node::planner::NoWay::of_ldk("nothing is left");
-        let end = update(Probed::Stuck(Some(why)));
+        let end = update(ProbeUpdate::Stuck(Some(why)));
         assert_eq!((end.state(), end.no_route_words.as_str()), (State::Stuck, "nothing is left"));
     }
 }

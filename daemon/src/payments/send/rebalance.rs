@@ -7,14 +7,15 @@ use fulmen_routing::Plan;
 use lightning::ln::channel_state::ChannelDetails;
 use lightning_invoice::Bolt11Invoice;
 
-use super::carry::{Order, blocking};
-use super::check::{self, Admission, AskedLimits};
-use super::ledger::Draft;
-use super::record::{Kind, PaymentRecord};
-use super::route::{Inquiry, Payee, no_way};
-use super::send::{kept, said};
-use super::{Error, Following, Payments};
+use super::attempt::SendRequest;
+use super::{non_empty, some_constraints};
+use crate::idempotency::Key;
 use crate::node::planner::{Constraints, is_named};
+use crate::payments::check::{self, AskedLimits};
+use crate::payments::records::book::{Admission, NewPayment};
+use crate::payments::records::record::{Kind, PaymentRecord};
+use crate::payments::route::{Inquiry, Payee, no_way};
+use crate::payments::{Error, Following, Payments, blocking};
 
 /// Money to move.
 #[derive(Clone, Debug)]
@@ -40,10 +41,10 @@ impl Rebalance {
     }
 
     /// The caller's key with what it stands for.
-    fn key(&self) -> Option<(String, [u8; 32])> {
+    fn key(&self) -> Option<Key> {
         let ends = [self.from.to_be_bytes(), self.to.to_be_bytes()].concat();
         let fingerprint = check::fingerprint(&ends, Some(self.amount_msat));
-        self.idempotency_key.clone().map(|key| (key, fingerprint))
+        Key::new(self.idempotency_key.clone(), fingerprint)
     }
 
     /// In one part where the caller does not say otherwise: while some of several parts have arrived, they
@@ -63,7 +64,7 @@ impl Payments {
     /// [`Error::KeyReused`], [`Error::Store`].
     pub fn rebalanced_before(&self, request: &Rebalance) -> Result<Option<Following>, Error> {
         let Some(key) = request.key() else { return Ok(None) };
-        match self.0.ledger.look(Some(&key), None)? {
+        match self.0.book.look(Some(&key), None)? {
             Admission::Follow(payment_id) => self.follow(payment_id).map(Some),
             Admission::New => Ok(None),
         }
@@ -91,7 +92,7 @@ impl Payments {
             limits,
             constraints: request.constraints(),
         })?;
-        self.may_send(amount_msat, &wanted.constraints)?;
+        self.check_sendable(amount_msat, &wanted.constraints)?;
         blocking(|| self.ask(&wanted)).map_err(no_way)
     }
 
@@ -108,12 +109,13 @@ impl Payments {
             payee: Some(self.0.node.id()),
             amount_msat: request.amount_msat,
             bolt11: Some(invoice.to_string()),
-            constraints: kept(request.constraints()),
-            label: said(request.label.clone()),
+            constraints: some_constraints(request.constraints()),
+            label: non_empty(request.label.clone()),
             ..self.blank(Kind::Rebalance)
         };
-        let order = Order::Bolt11 { invoice: Box::new(invoice), amount_msat: request.amount_msat };
-        self.start(Draft { record, key: request.key() }, order, limits)
+        let send =
+            SendRequest::Bolt11 { invoice: Box::new(invoice), amount_msat: request.amount_msat };
+        self.start(NewPayment { record, key: request.key() }, send, limits)
     }
 }
 

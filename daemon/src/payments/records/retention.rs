@@ -1,62 +1,35 @@
-//! Which payments may be forgotten: those that are over, and that nobody can pay or tell of a second time.
+//! Which payments may be removed: those that ended, and that neither a payer nor LDK can bring up again.
 
-use std::collections::HashSet;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use lightning::ln::channelmanager::RecentPaymentDetails;
 use lightning_invoice::Bolt11Invoice;
 
+use super::known_to_ldk::KnownToLdk;
 use super::record::{Kind, PaymentRecord, State};
-use super::{Payments, reconcile};
+use crate::payments::Payments;
 use crate::storage::{Class, Fate};
-
-/// Payments that LDK still has something to do with, however old they are.
-#[derive(Debug, Default)]
-pub(super) struct InHand {
-    ids: HashSet<[u8; 32]>,
-    hashes: HashSet<[u8; 32]>,
-}
-
-impl InHand {
-    fn holds(&self, record: &PaymentRecord) -> bool {
-        self.ids.contains(&record.payment_id) || self.hashes.contains(&record.payment_hash)
-    }
-}
 
 impl Payments {
     /// Payments that have ended, kept for so many days; 0 for ever.
     pub fn history(&self, keep_days: u32) -> Class {
         let payments = self.clone();
         Class::new("payments", keep_days, move |before, from| {
-            let in_hand = payments.in_hand_of_ldk();
-            payments.0.ledger.forget(before, from, payments.0.clock.since_epoch(), &in_hand)
+            let known_to_ldk = KnownToLdk::of(&payments.0.node);
+            let now = payments.0.clock.since_epoch();
+            payments.0.book.forget(before, from, now, &known_to_ldk)
         })
-    }
-
-    fn in_hand_of_ldk(&self) -> InHand {
-        let manager = &self.0.node.channel_manager;
-        let channels = manager.list_channels();
-        let htlcs = channels.iter().flat_map(|channel| &channel.pending_outbound_htlcs);
-        let recent = manager.list_recent_payments();
-        // LDK lists one that has succeeded for some minutes more; what it may tell of it comes with an HTLC.
-        let going_on =
-            recent.iter().filter(|it| !matches!(it, RecentPaymentDetails::Fulfilled { .. }));
-        InHand {
-            ids: going_on.map(|payment| reconcile::id_of(payment).0).collect(),
-            hashes: htlcs.map(|htlc| htlc.payment_hash.0).collect(),
-        }
     }
 }
 
 /// Decides about a payment; `before_ms` is in milliseconds since 1970.
 ///
 /// The record of an invoice is what keeps it from being paid twice, so it stays for as long as the invoice can be paid.
-pub(super) fn fate(
+pub fn fate(
     record: &PaymentRecord,
     before_ms: u64,
     now: Duration,
-    in_hand: &InHand,
+    known_to_ldk: &KnownToLdk,
 ) -> Fate {
     if record.created_at_ms >= before_ms {
         return Fate::TooYoung;
@@ -68,7 +41,7 @@ pub(super) fn fate(
         State::Succeeded => record.kind != Kind::Unknown,
     };
     let is_old = record.finished_at_ms.is_some_and(|finished_at_ms| finished_at_ms < before_ms);
-    match is_over && is_old && !in_hand.holds(record) && !can_be_paid(record, now) {
+    match is_over && is_old && !known_to_ldk.contains(record) && !can_be_paid(record, now) {
         true => Fate::Goes,
         false => Fate::Stays,
     }
@@ -82,7 +55,7 @@ fn can_be_paid(record: &PaymentRecord, now: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payments::record::tests::whole;
+    use crate::payments::records::record::tests::whole;
 
     /// Of BOLT 11's examples: made at 1496314658, expires after 60 seconds.
     const EXPIRES: &str = "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85fkpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh";
@@ -115,12 +88,12 @@ mod tests {
             ("its invoice is not known", &unknown, 3_000, now, Fate::Stays),
             ("nothing was paid", &unknown_failed, 3_000, now, Fate::Goes),
         ] {
-            assert_eq!(fate(record, before_ms, now, &InHand::default()), expected, "{name}");
+            assert_eq!(fate(record, before_ms, now, &KnownToLdk::default()), expected, "{name}");
         }
-        let by_id = InHand { ids: [over.payment_id].into(), ..InHand::default() };
-        let by_hash = InHand { hashes: [over.payment_hash].into(), ..InHand::default() };
-        for in_hand in [by_id, by_hash] {
-            assert_eq!(fate(&over, 3_000, now, &in_hand), Fate::Stays, "{in_hand:?}");
+        let by_id = KnownToLdk { ids: [over.payment_id].into(), ..KnownToLdk::default() };
+        let by_hash = KnownToLdk { hashes: [over.payment_hash].into(), ..KnownToLdk::default() };
+        for known in [by_id, by_hash] {
+            assert_eq!(fate(&over, 3_000, now, &known), Fate::Stays, "{known:?}");
         }
     }
 }

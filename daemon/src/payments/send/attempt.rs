@@ -12,11 +12,10 @@ use lightning_invoice::Bolt11Invoice;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout_at};
 
-use super::Payments;
-use super::check::{self, Limits};
-use super::ledger::hex;
-use super::outcome::Name;
-use super::record::{FailureReason, PaymentRecord, State};
+use crate::payments::check::{self, Limits};
+use crate::payments::records::record::{FailureReason, PaymentRecord, State, hex};
+use crate::payments::records::transition::PaymentIds;
+use crate::payments::{Payments, blocking};
 use crate::tasks::Stage;
 
 /// How often a payment starts afresh after LDK has found nothing left to try.
@@ -25,7 +24,7 @@ const MAX_ROUNDS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// What LDK is to be told.
-pub(super) enum Order {
+pub(super) enum SendRequest {
     /// To pay an invoice.
     Bolt11 { invoice: Box<Bolt11Invoice>, amount_msat: u64 },
     /// To pay a node.
@@ -33,7 +32,7 @@ pub(super) enum Order {
 }
 
 /// A payment that LDK has in hand.
-pub(super) struct UnderWay {
+pub struct InFlight {
     /// Given to another payment when this one has ended.
     _slot: OwnedSemaphorePermit,
     /// Tells the payment's task that LDK gave it up; dropped when it has ended.
@@ -43,24 +42,24 @@ pub(super) struct UnderWay {
 }
 
 /// A payment that waits for its turn; counted as long as this lives.
-pub(super) struct Turn(Payments);
+pub(super) struct PaymentTask(Payments);
 
-impl Drop for Turn {
+impl Drop for PaymentTask {
     fn drop(&mut self) {
         self.0.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Turn {
+impl PaymentTask {
     pub(super) fn wait(payments: Payments) -> Self {
         payments.0.waiting.fetch_add(1, Ordering::Relaxed);
         Self(payments)
     }
 
     /// Sends a payment whose record is durable, and again while that may help.
-    pub(super) async fn carry_out(self, record: &PaymentRecord, order: Order, limits: Limits) {
+    pub(super) async fn run(self, record: &PaymentRecord, order: SendRequest, limits: Limits) {
         let payments = self.0.clone();
-        let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
+        let name = PaymentIds { payment_id: record.payment_id, payment_hash: record.payment_hash };
         let constraints = record.constraints.clone().unwrap_or_default();
         let out = constraints.out_through.clone();
         payments.0.node.router.constrain(PaymentId(name.payment_id), constraints);
@@ -109,8 +108,8 @@ fn goes_on(reason: FailureReason, rounds: u32, parts_failed: bool, time_left: Du
 
 impl Payments {
     /// Starts a payment afresh that LDK has given up, if that may help; false means that it has failed.
-    pub(super) fn try_again(&self, name: Name, reason: FailureReason) -> bool {
-        let record = match self.0.ledger.get(&name.payment_id) {
+    pub(in crate::payments) fn try_again(&self, name: PaymentIds, reason: FailureReason) -> bool {
+        let record = match self.0.book.get(&name.payment_id) {
             Ok(Some(record)) if record.state == State::Pending && !record.cancelling => record,
             Ok(_) | Err(_) => return false,
         };
@@ -129,7 +128,7 @@ impl Payments {
     /// Only while it waits can the daemon's stop or the user cut it off, and LDK does not have it then.
     async fn unless_stopped(
         &self,
-        name: Name,
+        name: PaymentIds,
         at_stop: FailureReason,
         sending: impl Future<Output = Result<(), FailureReason>>,
     ) -> Result<(), FailureReason> {
@@ -143,11 +142,11 @@ impl Payments {
     }
 
     /// Records the failure of a payment that LDK does not have; returns whether it has it.
-    fn conclude_unless_sent(&self, name: Name, sent: Result<(), FailureReason>) -> bool {
+    fn conclude_unless_sent(&self, name: PaymentIds, sent: Result<(), FailureReason>) -> bool {
         let Err(reason) = sent else { return true };
         // Should the store refuse, the next start finds out that LDK does not have it.
         let news = self.has_failed(PaymentId(name.payment_id), reason);
-        if let Err(error) = self.take_in(name, news) {
+        if let Err(error) = self.apply(name, news) {
             tracing::warn!(payment_id = %hex(&name.payment_id), %error, "cannot record a failure");
         }
         false
@@ -155,13 +154,13 @@ impl Payments {
 
     async fn take_slot(
         &self,
-        name: Name,
+        name: PaymentIds,
         gave_up: mpsc::UnboundedSender<()>,
         deadline: Instant,
     ) -> Result<(), FailureReason> {
         let slot = timeout_at(deadline, self.0.slots.clone().acquire_owned()).await;
         let Ok(Ok(slot)) = slot else { return Err(FailureReason::TooManyInFlight) };
-        let under_way = UnderWay { _slot: slot, gave_up, rounds: 1, deadline };
+        let under_way = InFlight { _slot: slot, gave_up, rounds: 1, deadline };
         self.0.under_way.lock().expect("no panic while held").insert(name.payment_id, under_way);
         Ok(())
     }
@@ -169,8 +168,8 @@ impl Payments {
     /// Hands the payment to LDK, and waits for others to end where this one finds no way beside them.
     async fn send_beside_others(
         &self,
-        name: Name,
-        order: &Order,
+        name: PaymentIds,
+        order: &SendRequest,
         out_through: &[u64],
         limits: Limits,
         deadline: Instant,
@@ -193,12 +192,17 @@ impl Payments {
     }
 
     /// Calls LDK; on a thread of its own kind, since it looks for a route and may write a monitor.
-    fn hand_over(&self, name: Name, order: &Order, limits: Limits) -> Result<(), FailureReason> {
+    fn hand_over(
+        &self,
+        name: PaymentIds,
+        order: &SendRequest,
+        limits: Limits,
+    ) -> Result<(), FailureReason> {
         let payment_id = PaymentId(name.payment_id);
         let manager = &self.0.node.channel_manager;
         let retry = Retry::Timeout(limits.timeout);
         let sent = blocking(|| match order {
-            Order::Bolt11 { invoice, amount_msat } => manager
+            SendRequest::Bolt11 { invoice, amount_msat } => manager
                 .pay_for_bolt11_invoice(
                     invoice,
                     payment_id,
@@ -215,7 +219,7 @@ impl Payments {
                     Bolt11PaymentError::SendingFailed(failure) => Some(failure),
                     Bolt11PaymentError::InvalidAmount => None,
                 }),
-            Order::Keysend { route, onion, preimage } => manager
+            SendRequest::Keysend { route, onion, preimage } => manager
                 .send_spontaneous_payment(
                     Some(*preimage),
                     onion.clone(),
@@ -249,10 +253,10 @@ impl Payments {
         }
     }
 
-    fn is_crowded(&self, order: &Order, out_through: &[u64]) -> bool {
+    fn is_crowded(&self, order: &SendRequest, out_through: &[u64]) -> bool {
         let (amount_msat, splittable) = match order {
-            Order::Bolt11 { amount_msat, .. } => (*amount_msat, true),
-            Order::Keysend { route, .. } => (route.final_value_msat, false),
+            SendRequest::Bolt11 { amount_msat, .. } => (*amount_msat, true),
+            SendRequest::Keysend { route, .. } => (route.final_value_msat, false),
         };
         let channels = self.channels_out(out_through);
         let next: Vec<u64> =
@@ -266,7 +270,7 @@ impl Payments {
 
     /// Completes once the user has cancelled it.
     async fn until_given_up(&self, payment_id: [u8; 32]) {
-        let mut watch = self.0.ledger.watch(payment_id);
+        let mut watch = self.0.book.watch(payment_id);
         while !self.given_up(&payment_id) {
             if watch.changed().await.is_err() {
                 // The store has failed: the daemon ends, and nobody is told anything any more.
@@ -277,21 +281,10 @@ impl Payments {
 
     /// Whether the user has cancelled it; a store that cannot be read is no reason to send.
     fn given_up(&self, payment_id: &[u8; 32]) -> bool {
-        match self.0.ledger.get(payment_id) {
+        match self.0.book.get(payment_id) {
             Ok(Some(record)) => record.cancelling || record.state == State::Failed,
             Ok(None) | Err(_) => true,
         }
-    }
-}
-
-/// Runs what may block without holding up the other tasks of this worker.
-pub(super) fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    use tokio::runtime::{Handle, RuntimeFlavor};
-    match Handle::try_current() {
-        Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread => {
-            tokio::task::block_in_place(work)
-        }
-        _ => work(),
     }
 }
 

@@ -3,68 +3,81 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::Error;
-use super::check::{Admission, admission};
-use super::outcome::{Change, Name, News, decide};
-use super::record::{
-    BY_HASH, BY_KEY, KeyedRequest, PAYMENTS, PENDING, PaymentName, PaymentRecord, State,
-};
-use super::retain::{self, InHand};
+use super::known_to_ldk::KnownToLdk;
+use super::record::{BY_HASH, BY_KEY, PAYMENTS, PENDING, PaymentRecord, PaymentRef, State, hex};
+use super::retention;
+use super::transition::{Change, PaymentIds, PaymentUpdate, decide};
+use crate::idempotency::{self, Key};
 use crate::journal::{Entry, Journal};
+use crate::payments::Error;
 use crate::storage::{self, Batch, Commit, Forgotten, Store, Watch, Watches};
 
 /// All payments, on disk.
-pub(super) struct Ledger {
+pub struct PaymentBook {
     store: Store,
     journal: Journal,
     watches: Watches<PaymentRecord>,
-    /// Held from reading a record until its change is enqueued; reads see enqueued writes.
+    /// ProbesInFlight from reading a record until its change is enqueued; reads see enqueued writes.
     changing: Mutex<()>,
 }
 
-/// A payment that is to be recorded; its id is chosen by the ledger.
-pub(super) struct Draft {
+/// A payment that is to be recorded; its id is chosen by the book.
+pub struct NewPayment {
     /// The record, with a random id.
-    pub(super) record: PaymentRecord,
-    /// The caller's key, and what it stands for.
-    pub(super) key: Option<(String, [u8; 32])>,
+    pub record: PaymentRecord,
+    /// The caller's key.
+    pub key: Option<Key>,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is the first of its kind, or all before it failed.
+    New,
+    /// The caller asked for this payment before, under the same key.
+    Follow([u8; 32]),
 }
 
 /// A payment that is recorded, or that was.
-pub(super) enum Admitted {
+pub enum Admitted {
     /// Recorded now; once the commit is through, it may be sent.
     New(Box<PaymentRecord>, Commit),
     /// Recorded before, under the same key.
     Follow([u8; 32]),
 }
 
-impl Ledger {
-    pub(super) fn new(store: Store, journal: Journal) -> Self {
+impl PaymentBook {
+    pub fn new(store: Store, journal: Journal) -> Self {
         let watches = Watches::new(store.clone());
         Self { store, journal, watches, changing: Mutex::new(()) }
     }
 
-    /// Tells what is to become of a request, without recording anything.
-    pub(super) fn look(
+    /// Decides about a request without recording anything.
+    pub fn look(
         &self,
-        key: Option<&(String, [u8; 32])>,
+        key: Option<&Key>,
         payment_hash: Option<&[u8; 32]>,
     ) -> Result<Admission, Error> {
-        let keyed = match key {
-            Some((key, _)) => self.keyed(key)?,
-            None => None,
-        };
+        if let Some(key) = key {
+            let first = idempotency::first_outcome(self.keyed(&key.text)?, &key.fingerprint);
+            if let Some(payment_id) = first.map_err(|_| Error::KeyReused)? {
+                return Ok(Admission::Follow(payment_id));
+            }
+        }
         let last_attempt = match payment_hash {
             Some(hash) => self.last_attempt(hash)?.map(|record| record.state),
             None => None,
         };
-        let fingerprint = key.map(|(_, fingerprint)| *fingerprint).unwrap_or_default();
-        admission(keyed, fingerprint, last_attempt)
+        match last_attempt {
+            Some(State::Succeeded) => Err(Error::AlreadyPaid),
+            Some(State::Pending) => Err(Error::UnderWay),
+            Some(State::Failed) | None => Ok(Admission::New),
+        }
     }
 
-    /// Records a payment unless there is one already; what [`Ledger::look`] said may have changed since.
-    pub(super) fn admit(&self, draft: Draft) -> Result<Admitted, Error> {
-        let Draft { mut record, key } = draft;
+    /// Records a payment unless there is one already; what [`PaymentBook::look`] said may have changed since.
+    pub fn admit(&self, draft: NewPayment) -> Result<Admitted, Error> {
+        let NewPayment { mut record, key } = draft;
         let _changing = self.changing.lock().expect("no panic while held");
         match self.look(key.as_ref(), Some(&record.payment_hash))? {
             Admission::Follow(payment_id) => return Ok(Admitted::Follow(payment_id)),
@@ -73,15 +86,14 @@ impl Ledger {
         if self.last_attempt(&record.payment_hash)?.is_none() {
             record.payment_id = record.payment_hash;
         }
-        record.idempotency_key = key.as_ref().map(|(key, _)| key.clone());
-        let name = PaymentName { payment_id: record.payment_id };
+        record.idempotency_key = key.as_ref().map(|key| key.text.clone());
+        let name = PaymentRef { payment_id: record.payment_id };
         let mut batch = Batch::new();
         PAYMENTS.insert(&self.store, &mut batch, &record.payment_id, &record)?;
         PENDING.put(&mut batch, &record.payment_id, &name);
         BY_HASH.put(&mut batch, &record.payment_hash, &name);
-        if let Some((key, fingerprint)) = key {
-            let request = KeyedRequest { payment_id: record.payment_id, fingerprint };
-            BY_KEY.put(&mut batch, key.as_bytes(), &request);
+        if let Some(key) = &key {
+            BY_KEY.put(&mut batch, key, record.payment_id);
         }
         self.journal.append(
             &mut batch,
@@ -96,10 +108,10 @@ impl Ledger {
 
     /// Takes in news; enqueues the record and its journal entry together. Returns the record if it changed
     /// and the commit that makes the change durable.
-    pub(super) fn take_in(
+    pub fn apply(
         &self,
-        name: Name,
-        news: News,
+        name: PaymentIds,
+        news: PaymentUpdate,
         now_ms: u64,
     ) -> Result<Option<(PaymentRecord, Commit)>, storage::Error> {
         let _changing = self.changing.lock().expect("no panic while held");
@@ -109,11 +121,11 @@ impl Ledger {
         let (record, told) = match decide(before, name, news, now_ms) {
             Change::None => return Ok(None),
             // Whoever has seen the end may still wait for the parts.
-            Change::Quiet(record) => {
+            Change::Silent(record) => {
                 let ended = record.state.is_final();
                 (record, ended)
             }
-            Change::Told(record) => (record, true),
+            Change::Notify(record) => (record, true),
             Change::Ended(record) => {
                 PENDING.delete(&mut batch, &record.payment_id);
                 self.journal.append(&mut batch, finished(&record));
@@ -131,7 +143,7 @@ impl Ledger {
             BY_HASH.put(
                 &mut batch,
                 &record.payment_hash,
-                &PaymentName { payment_id: record.payment_id },
+                &PaymentRef { payment_id: record.payment_id },
             );
         }
         let commit = self.store.commit(batch);
@@ -141,15 +153,12 @@ impl Ledger {
         Ok(Some((record, commit)))
     }
 
-    pub(super) fn get(
-        &self,
-        payment_id: &[u8; 32],
-    ) -> Result<Option<PaymentRecord>, storage::Error> {
+    pub fn get(&self, payment_id: &[u8; 32]) -> Result<Option<PaymentRecord>, storage::Error> {
         PAYMENTS.get(&self.store, payment_id)
     }
 
     /// The newest attempt at a payment hash.
-    pub(super) fn last_attempt(
+    pub fn last_attempt(
         &self,
         payment_hash: &[u8; 32],
     ) -> Result<Option<PaymentRecord>, storage::Error> {
@@ -160,25 +169,25 @@ impl Ledger {
     }
 
     /// What was asked for under a key, while its payment is kept.
-    fn keyed(&self, key: &str) -> Result<Option<KeyedRequest>, storage::Error> {
-        match BY_KEY.get(&self.store, key.as_bytes())? {
-            Some(keyed) => Ok(PAYMENTS.get(&self.store, &keyed.payment_id)?.map(|_| keyed)),
+    fn keyed(&self, key: &str) -> Result<Option<idempotency::First>, storage::Error> {
+        match BY_KEY.get(&self.store, key)? {
+            Some(keyed) => Ok(PAYMENTS.get(&self.store, &keyed.0)?.map(|_| keyed)),
             None => Ok(None),
         }
     }
 
     /// Forgets, in one short step, payments that ended before a time in seconds since 1970, with all that leads to them.
-    pub(super) fn forget(
+    pub fn forget(
         &self,
         before: u64,
         from: u64,
         now: Duration,
-        in_hand: &InHand,
+        known_to_ldk: &KnownToLdk,
     ) -> Result<Forgotten, storage::Error> {
         let before_ms = before.saturating_mul(1_000);
         let _changing = self.changing.lock().expect("no panic while held");
         let mut batch = Batch::new();
-        let fate = |record: &PaymentRecord| retain::fate(record, before_ms, now, in_hand);
+        let fate = |record: &PaymentRecord| retention::fate(record, before_ms, now, known_to_ldk);
         let pruned = PAYMENTS.prune(&self.store, &mut batch, from, 1, fate)?;
         for (payment_id, record) in &pruned.gone {
             let newest = BY_HASH.get(&self.store, &record.payment_hash)?;
@@ -186,7 +195,7 @@ impl Ledger {
                 BY_HASH.delete(&mut batch, &record.payment_hash);
             }
             if let Some(key) = &record.idempotency_key {
-                BY_KEY.delete(&mut batch, key.as_bytes());
+                BY_KEY.delete(&mut batch, key);
             }
         }
         self.store.forget(batch);
@@ -194,18 +203,18 @@ impl Ledger {
     }
 
     /// The payments that have not ended.
-    pub(super) fn pending(&self) -> Result<Vec<PaymentRecord>, storage::Error> {
+    pub fn pending(&self) -> Result<Vec<PaymentRecord>, storage::Error> {
         let names = PENDING.all(&self.store)?;
         let records =
             names.into_iter().map(|(_, name)| PAYMENTS.get(&self.store, &name.payment_id));
         Ok(records.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
-    pub(super) fn pending_count(&self) -> Result<usize, storage::Error> {
+    pub fn pending_count(&self) -> Result<usize, storage::Error> {
         Ok(PENDING.all(&self.store)?.len())
     }
 
-    pub(super) fn page(
+    pub fn page(
         &self,
         token: &[u8],
         limit: usize,
@@ -217,7 +226,7 @@ impl Ledger {
     }
 
     /// Watches a payment; read its record afterwards.
-    pub(super) fn watch(&self, payment_id: [u8; 32]) -> Watch<PaymentRecord> {
+    pub fn watch(&self, payment_id: [u8; 32]) -> Watch<PaymentRecord> {
         self.watches.watch(payment_id)
     }
 }
@@ -233,26 +242,21 @@ fn finished(record: &PaymentRecord) -> Entry {
     }
 }
 
-/// Bytes for a log line.
-pub(super) fn hex(bytes: &[u8; 32]) -> String {
-    bitcoin::hex::DisplayHex::to_lower_hex_string(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::payments::Following;
-    use crate::payments::record::{FailureReason, Kind, Part, PartEnd};
+    use crate::payments::records::record::{FailureReason, Kind, Part, PartEnd};
 
-    fn ledger() -> Ledger {
+    fn book() -> PaymentBook {
         let store = Store::temporary();
         let journal = Journal::open(&store, Clock::system()).expect("an empty journal opens");
-        Ledger::new(store, journal)
+        PaymentBook::new(store, journal)
     }
 
-    fn draft(random_id: u8, hash: u8, key: Option<(&str, u8)>) -> Draft {
-        Draft {
+    fn draft(random_id: u8, hash: u8, key: Option<(&str, u8)>) -> NewPayment {
+        NewPayment {
             record: PaymentRecord {
                 payment_id: [random_id; 32],
                 payment_hash: [hash; 32],
@@ -274,24 +278,28 @@ mod tests {
                 constraints: None,
                 idempotency_key: None,
             },
-            key: key.map(|(key, fingerprint)| (key.to_owned(), [fingerprint; 32])),
+            key: key.and_then(|(key, of)| Key::new(Some(key.to_owned()), [of; 32])),
         }
     }
 
-    fn admitted(ledger: &Ledger, draft: Draft) -> PaymentRecord {
-        match ledger.admit(draft).expect("it is new") {
+    fn admitted(book: &PaymentBook, draft: NewPayment) -> PaymentRecord {
+        match book.admit(draft).expect("it is new") {
             Admitted::New(record, _) => *record,
             Admitted::Follow(_) => panic!("it was not there before"),
         }
     }
 
-    fn news(ledger: &Ledger, record: &PaymentRecord, news: News) -> Option<PaymentRecord> {
-        let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
-        ledger.take_in(name, news, 9).expect("the store works").map(|(record, _)| record)
+    fn news(
+        book: &PaymentBook,
+        record: &PaymentRecord,
+        news: PaymentUpdate,
+    ) -> Option<PaymentRecord> {
+        let name = PaymentIds { payment_id: record.payment_id, payment_hash: record.payment_hash };
+        book.apply(name, news, 9).expect("the store works").map(|(record, _)| record)
     }
 
-    fn sent() -> News {
-        News::Sent {
+    fn sent() -> PaymentUpdate {
+        PaymentUpdate::Sent {
             preimage: [7; 32],
             amount_msat: Some(1_000),
             fee_msat: Some(3),
@@ -301,55 +309,60 @@ mod tests {
 
     #[tokio::test]
     async fn an_invoice_is_paid_once_and_a_failed_attempt_may_be_repeated() {
-        let ledger = ledger();
-        let first = admitted(&ledger, draft(90, 1, None));
+        let book = book();
+        let first = admitted(&book, draft(90, 1, None));
         assert_eq!(first.payment_id, [1; 32], "LDK itself then refuses a second one");
-        assert!(matches!(ledger.admit(draft(91, 1, None)), Err(Error::UnderWay)));
-        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound, None)).expect("it ended");
-        let second = admitted(&ledger, draft(92, 1, None));
+        assert!(matches!(book.admit(draft(91, 1, None)), Err(Error::UnderWay)));
+        news(&book, &first, PaymentUpdate::Failed(FailureReason::RouteNotFound, None))
+            .expect("it ended");
+        let second = admitted(&book, draft(92, 1, None));
         assert_eq!(second.payment_id, [92; 32], "late news of the first cannot touch it");
-        news(&ledger, &second, sent()).expect("it ended");
-        assert!(matches!(ledger.admit(draft(93, 1, None)), Err(Error::AlreadyPaid)));
-        let last = ledger.last_attempt(&[1; 32]).expect("readable").expect("it is there");
+        news(&book, &second, sent()).expect("it ended");
+        assert!(matches!(book.admit(draft(93, 1, None)), Err(Error::AlreadyPaid)));
+        let last = book.last_attempt(&[1; 32]).expect("readable").expect("it is there");
         assert_eq!((last.state, last.payment_id), (State::Succeeded, [92; 32]));
-        assert_eq!(ledger.page(&[], 10, None).expect("readable").items.len(), 2);
-        let failed = ledger.page(&[], 10, Some(State::Failed)).expect("readable").items;
+        assert_eq!(book.page(&[], 10, None).expect("readable").items.len(), 2);
+        let failed = book.page(&[], 10, Some(State::Failed)).expect("readable").items;
         assert_eq!(failed.len(), 1);
     }
 
     #[tokio::test]
     async fn the_same_key_follows_the_first_payment_and_never_makes_a_second() {
-        let ledger = ledger();
-        let first = admitted(&ledger, draft(90, 1, Some(("rent", 1))));
+        let book = book();
+        let first = admitted(&book, draft(90, 1, Some(("rent", 1))));
         for hash in [1, 2] {
-            match ledger.admit(draft(91, hash, Some(("rent", 1)))).expect("it follows") {
+            match book.admit(draft(91, hash, Some(("rent", 1)))).expect("it follows") {
                 Admitted::Follow(payment_id) => assert_eq!(payment_id, first.payment_id),
                 Admitted::New(..) => panic!("a second payment under one key"),
             }
         }
-        assert!(matches!(ledger.admit(draft(92, 3, Some(("rent", 2)))), Err(Error::KeyReused)));
-        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound, None)).expect("it ended");
-        let again = ledger.admit(draft(93, 1, Some(("rent", 1)))).expect("it follows");
+        assert!(matches!(book.admit(draft(92, 3, Some(("rent", 2)))), Err(Error::KeyReused)));
+        news(&book, &first, PaymentUpdate::Failed(FailureReason::RouteNotFound, None))
+            .expect("it ended");
+        let again = book.admit(draft(93, 1, Some(("rent", 1)))).expect("it follows");
         assert!(matches!(again, Admitted::Follow(_)), "a failure is an outcome too");
     }
 
     #[tokio::test]
     async fn news_are_kept_once_told_and_written_into_the_journal() {
-        let ledger = ledger();
-        let record = admitted(&ledger, draft(90, 1, None));
-        let mut watch = ledger.watch(record.payment_id);
-        assert_eq!(ledger.pending().expect("readable"), std::slice::from_ref(&record));
-        assert_eq!(ledger.pending_count().expect("readable"), 1);
-        assert!(news(&ledger, &record, News::Cancelled).expect("it is new").cancelling);
+        let book = book();
+        let record = admitted(&book, draft(90, 1, None));
+        let mut watch = book.watch(record.payment_id);
+        assert_eq!(book.pending().expect("readable"), std::slice::from_ref(&record));
+        assert_eq!(book.pending_count().expect("readable"), 1);
+        assert!(news(&book, &record, PaymentUpdate::Cancelled).expect("it is new").cancelling);
         assert!(watch.changed().await.expect("the store works").cancelling);
-        assert!(news(&ledger, &record, sent()).is_some());
-        assert_eq!(news(&ledger, &record, sent()), None);
-        assert_eq!(news(&ledger, &record, News::Failed(FailureReason::Cancelled, None)), None);
+        assert!(news(&book, &record, sent()).is_some());
+        assert_eq!(news(&book, &record, sent()), None);
+        assert_eq!(
+            news(&book, &record, PaymentUpdate::Failed(FailureReason::Cancelled, None)),
+            None
+        );
         let ended = watch.changed().await.expect("the store works");
         assert_eq!((ended.state, ended.fee_msat), (State::Succeeded, Some(3)));
-        assert!(ledger.pending().expect("readable").is_empty());
-        assert_eq!(ledger.pending_count().expect("readable"), 0);
-        let told = ledger.journal.read(0, 10).expect("readable");
+        assert!(book.pending().expect("readable").is_empty());
+        assert_eq!(book.pending_count().expect("readable"), 0);
+        let told = book.journal.read(0, 10).expect("readable");
         assert_eq!(told.len(), 2, "started and finished, once each");
     }
 
@@ -357,23 +370,23 @@ mod tests {
     async fn the_end_is_told_with_its_parts_and_does_not_wait_for_them_long() {
         let part = |amount_msat| {
             let end = PartEnd::Succeeded;
-            News::PartEnded(Part { end, amount_msat, fee_msat: 0, hops: Vec::new() })
+            PaymentUpdate::PartEnded(Part { end, amount_msat, fee_msat: 0, hops: Vec::new() })
         };
         for (parts, expected) in [(vec![400, 600], 1_000), (vec![400], 400), (vec![], 0)] {
-            let ledger = ledger();
-            let record = admitted(&ledger, draft(90, 1, None));
-            let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
-            let watch = ledger.watch(record.payment_id);
+            let book = book();
+            let record = admitted(&book, draft(90, 1, None));
+            let name =
+                PaymentIds { payment_id: record.payment_id, payment_hash: record.payment_hash };
+            let watch = book.watch(record.payment_id);
             let mut following =
                 Following { watch, next: Some(record), ended: false, clock: Clock::system() };
             let first = following.next().await.expect("durable").expect("it is under way");
             assert_eq!(first.state, State::Pending);
-            ledger.take_in(name, sent(), Clock::system().unix_millis()).expect("the store works");
+            book.apply(name, sent(), Clock::system().unix_millis()).expect("the store works");
             let told = async {
                 for amount_msat in parts {
                     tokio::task::yield_now().await;
-                    ledger
-                        .take_in(name, part(amount_msat), Clock::system().unix_millis())
+                    book.apply(name, part(amount_msat), Clock::system().unix_millis())
                         .expect("the store works");
                 }
             };
@@ -381,54 +394,57 @@ mod tests {
             let last = last.expect("durable").expect("it ended");
             assert_eq!((last.state, last.arrived_msat()), (State::Succeeded, expected));
             assert_eq!(following.next().await.expect("durable"), None);
-            let stored = ledger.get(&name.payment_id).expect("readable").expect("there");
+            let stored = book.get(&name.payment_id).expect("readable").expect("there");
             assert_eq!(stored.arrived_msat(), expected);
         }
     }
 
     #[tokio::test]
     async fn what_is_forgotten_leaves_nothing_behind() {
-        let ledger = ledger();
-        let first = admitted(&ledger, draft(90, 1, Some(("rent", 1))));
-        news(&ledger, &first, News::Failed(FailureReason::RouteNotFound, None)).expect("it ended");
-        let second = admitted(&ledger, draft(91, 1, Some(("again", 1))));
-        let pending = admitted(&ledger, draft(92, 2, Some(("other", 1))));
-        let newest = admitted(&ledger, draft(93, 3, None));
-        news(&ledger, &newest, sent()).expect("it ended");
+        let book = book();
+        let first = admitted(&book, draft(90, 1, Some(("rent", 1))));
+        news(&book, &first, PaymentUpdate::Failed(FailureReason::RouteNotFound, None))
+            .expect("it ended");
+        let second = admitted(&book, draft(91, 1, Some(("again", 1))));
+        let pending = admitted(&book, draft(92, 2, Some(("other", 1))));
+        let newest = admitted(&book, draft(93, 3, None));
+        news(&book, &newest, sent()).expect("it ended");
         let forget = |before| {
-            ledger
-                .forget(before, 0, Duration::from_secs(before), &InHand::default())
+            book.forget(before, 0, Duration::from_secs(before), &KnownToLdk::default())
                 .expect("readable")
         };
-        let hash_of = |hash| ledger.last_attempt(&[hash; 32]).expect("readable");
+        let hash_of = |hash| book.last_attempt(&[hash; 32]).expect("readable");
         assert_eq!(forget(0).records, 0, "they are too young");
         assert_eq!(forget(1), Forgotten { records: 1, next: None });
         assert_eq!(hash_of(1).map(|record| record.payment_id), Some(second.payment_id));
-        let keyed = |key| ledger.look(Some(&(String::from(key), [1; 32])), None).expect("readable");
+        let keyed = |key: &str| {
+            let key = Key { text: key.to_owned(), fingerprint: [1; 32] };
+            book.look(Some(&key), None).expect("readable")
+        };
         assert_eq!(keyed("rent"), Admission::New, "a key is free again");
         assert_eq!(keyed("again"), Admission::Follow(second.payment_id));
-        news(&ledger, &second, sent()).expect("it ended");
+        news(&book, &second, sent()).expect("it ended");
         assert_eq!(forget(1).records, 1);
         assert_eq!((hash_of(1), keyed("again")), (None, Admission::New));
         assert_eq!(
-            ledger.pending().expect("readable"),
+            book.pending().expect("readable"),
             [pending],
             "what is pending is never forgotten"
         );
         assert!(hash_of(3).is_some(), "the newest stays");
-        assert_eq!(ledger.page(&[], 10, None).expect("readable").items.len(), 2);
-        assert!(BY_KEY.all(&ledger.store).expect("readable").len() == 1);
+        assert_eq!(book.page(&[], 10, None).expect("readable").items.len(), 2);
+        assert_eq!(BY_KEY.count(&book.store).expect("readable"), 1);
     }
 
     #[tokio::test]
     async fn news_of_a_payment_without_record_make_one() {
-        let ledger = ledger();
+        let book = book();
         let unknown = draft(4, 8, None).record;
-        assert_eq!(news(&ledger, &unknown, News::Cancelled), None);
-        let made = news(&ledger, &unknown, sent()).expect("it becomes a record");
+        assert_eq!(news(&book, &unknown, PaymentUpdate::Cancelled), None);
+        let made = news(&book, &unknown, sent()).expect("it becomes a record");
         assert_eq!((made.kind, made.state), (Kind::Unknown, State::Succeeded));
-        let found = ledger.last_attempt(&[8; 32]).expect("readable");
+        let found = book.last_attempt(&[8; 32]).expect("readable");
         assert_eq!(found.map(|record| record.payment_id), Some([4; 32]));
-        assert!(matches!(ledger.admit(draft(5, 8, None)), Err(Error::AlreadyPaid)));
+        assert!(matches!(book.admit(draft(5, 8, None)), Err(Error::AlreadyPaid)));
     }
 }

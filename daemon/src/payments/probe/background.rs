@@ -1,4 +1,4 @@
-//! Probes in the background: what channels hold is learnt before a payment needs to know.
+//! Background probes: liquidity is learnt before a payment needs it.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use fulmen_routing::Plan;
 use lightning::sign::EntropySource as _;
 use tokio_util::sync::CancellationToken;
 
-use super::carry::blocking;
-use super::probe::probed_path;
-use super::route::{Inquiry, Payee};
-use super::{AskedLimits, Config, Payments};
+use super::outcomes::{ProbeStats, ProbesInFlight};
+use super::probed_path;
 use crate::node::planner::Constraints;
+use crate::payments::route::{Inquiry, Payee};
+use crate::payments::{AskedLimits, Config, Payments, blocking};
 use crate::tasks::Outcome;
 
 /// Nodes that are looked at before one is probed.
@@ -20,24 +20,9 @@ const CANDIDATES: usize = 8;
 const LEAST_MSAT: u64 = 1_000_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// What background probing has done since it last told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Explored {
-    pub(super) sent: u64,
-    pub(super) reached: u64,
-    pub(super) stuck: u64,
-}
-
-/// What probes in the background hold at the moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) htlcs: u32,
-    pub(super) msat: u64,
-}
-
 /// Returns how much another probe may send, if any: never more HTLCs at once, nor more of what our channels
 /// can send, than the operator allows.
-fn allowance(config: &Config, held: Held, outbound_msat: u64) -> Option<u64> {
+fn allowance(config: &Config, held: ProbesInFlight, outbound_msat: u64) -> Option<u64> {
     if held.htlcs >= config.background_probe_max_htlcs {
         return None;
     }
@@ -79,7 +64,7 @@ impl Payments {
             }
             if told.elapsed() >= HOUR {
                 told = tokio::time::Instant::now();
-                let Explored { sent, reached, stuck } = self.0.probes.explored();
+                let ProbeStats { sent, reached, stuck } = self.0.probes.explored();
                 tracing::info!(sent, reached, stuck, "probed in the background for an hour");
             }
         }
@@ -156,7 +141,7 @@ mod tests {
             (0, 0, 0, None),
             (0, 0, u64::MAX, Some(100_000_000)),
         ] {
-            let held = Held { htlcs, msat: held_msat };
+            let held = ProbesInFlight { htlcs, msat: held_msat };
             assert_eq!(allowance(&config, held, outbound_msat), expected, "{held:?}");
         }
     }

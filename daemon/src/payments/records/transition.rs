@@ -1,4 +1,4 @@
-//! What LDK's news mean for a payment's record: pure, and the same however often they are told.
+//! How an update from LDK or the user changes a payment's record: pure, and idempotent.
 
 use lightning::events::{PathFailure, PaymentFailureReason};
 use lightning::routing::gossip::NetworkUpdate;
@@ -11,7 +11,7 @@ use crate::node::planner::NoWay;
 
 /// Something that happened to a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum PaymentUpdate {
     /// The recipient gave the preimage.
     Sent {
         /// The receipt.
@@ -33,7 +33,7 @@ pub enum News {
 
 /// Which payment the news are about, for one that we have no record of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Name {
+pub struct PaymentIds {
     /// What LDK knows it by.
     pub payment_id: [u8; 32],
     /// What the HTLCs are locked to.
@@ -46,9 +46,9 @@ pub enum Change {
     /// Nothing: it is known already, or it came too late to matter.
     None,
     /// Keep the record as it is now; nobody waits for this.
-    Quiet(PaymentRecord),
+    Silent(PaymentRecord),
     /// Keep it and tell whoever watches.
-    Told(PaymentRecord),
+    Notify(PaymentRecord),
     /// Keep it, tell, and write that the payment has ended into the journal.
     Ended(PaymentRecord),
 }
@@ -56,18 +56,26 @@ pub enum Change {
 /// Decides what news change.
 ///
 /// `Succeeded` is never left: LDK may tell of a failure after a success, which is to be ignored. `Failed` is
-/// left only for a preimage: then the money is gone, whatever was believed before. News of a payment without
+/// left only for a preimage: then the money is gone, whatever was believed before. PaymentUpdate of a payment without
 /// record make a record where they end it.
-pub fn decide(record: Option<PaymentRecord>, name: Name, news: News, now_ms: u64) -> Change {
+pub fn decide(
+    record: Option<PaymentRecord>,
+    name: PaymentIds,
+    news: PaymentUpdate,
+    now_ms: u64,
+) -> Change {
     let (known, record) = match record {
         Some(record) => (true, record),
         None => {
-            let Name { payment_id, payment_hash } = name;
+            let PaymentIds { payment_id, payment_hash } = name;
             (false, PaymentRecord::begun(payment_id, payment_hash, Kind::Unknown, now_ms))
         }
     };
     match (news, record.state) {
-        (News::Sent { preimage, amount_msat, fee_msat, found }, State::Pending | State::Failed) => {
+        (
+            PaymentUpdate::Sent { preimage, amount_msat, fee_msat, found },
+            State::Pending | State::Failed,
+        ) => {
             let amount_msat = amount_msat.unwrap_or(record.amount_msat);
             let parts = with_arrived(&record.parts, arrived(found, &record.parts, amount_msat));
             Change::Ended(PaymentRecord {
@@ -83,7 +91,7 @@ pub fn decide(record: Option<PaymentRecord>, name: Name, news: News, now_ms: u64
                 ..record
             })
         }
-        (News::Failed(reason, no_way), State::Pending) => Change::Ended(PaymentRecord {
+        (PaymentUpdate::Failed(reason, no_way), State::Pending) => Change::Ended(PaymentRecord {
             state: State::Failed,
             failure: Some(reason),
             no_way,
@@ -92,22 +100,22 @@ pub fn decide(record: Option<PaymentRecord>, name: Name, news: News, now_ms: u64
             ..record
         }),
         // The reconciliation could not know why; LDK still had the reason in its queue of events.
-        (News::Failed(reason, no_way), State::Failed)
+        (PaymentUpdate::Failed(reason, no_way), State::Failed)
             if record.failure == Some(FailureReason::NotSentBeforeRestart)
                 && reason != FailureReason::NotSentBeforeRestart =>
         {
-            Change::Quiet(PaymentRecord { failure: Some(reason), no_way, ..record })
+            Change::Silent(PaymentRecord { failure: Some(reason), no_way, ..record })
         }
-        (News::Cancelled, State::Pending) if known && !record.cancelling => {
-            Change::Told(PaymentRecord { cancelling: true, ..record })
+        (PaymentUpdate::Cancelled, State::Pending) if known && !record.cancelling => {
+            Change::Notify(PaymentRecord { cancelling: true, ..record })
         }
-        (News::PartEnded(part), _) if known => match with_part(&record.parts, part) {
-            Some(parts) => Change::Quiet(PaymentRecord { parts, ..record }),
+        (PaymentUpdate::PartEnded(part), _) if known => match with_part(&record.parts, part) {
+            Some(parts) => Change::Silent(PaymentRecord { parts, ..record }),
             None => Change::None,
         },
-        (News::PartEnded(_) | News::Cancelled, _)
-        | (News::Failed(..), State::Failed | State::Succeeded)
-        | (News::Sent { .. }, State::Succeeded) => Change::None,
+        (PaymentUpdate::PartEnded(_) | PaymentUpdate::Cancelled, _)
+        | (PaymentUpdate::Failed(..), State::Failed | State::Succeeded)
+        | (PaymentUpdate::Sent { .. }, State::Succeeded) => Change::None,
     }
 }
 
@@ -219,16 +227,16 @@ mod tests {
 
     use super::*;
 
-    const NAME: Name = Name { payment_id: [1; 32], payment_hash: [2; 32] };
+    const NAME: PaymentIds = PaymentIds { payment_id: [1; 32], payment_hash: [2; 32] };
 
     fn pending() -> PaymentRecord {
-        let Name { payment_id, payment_hash } = NAME;
+        let PaymentIds { payment_id, payment_hash } = NAME;
         let begun = PaymentRecord::begun(payment_id, payment_hash, Kind::Bolt11, 5);
         PaymentRecord { amount_msat: 1_000, ..begun }
     }
 
-    fn sent() -> News {
-        News::Sent {
+    fn sent() -> PaymentUpdate {
+        PaymentUpdate::Sent {
             preimage: [9; 32],
             amount_msat: Some(1_000),
             fee_msat: Some(3),
@@ -247,34 +255,40 @@ mod tests {
     fn kept(change: Change) -> Option<PaymentRecord> {
         match change {
             Change::None => None,
-            Change::Quiet(record) | Change::Told(record) | Change::Ended(record) => Some(record),
+            Change::Silent(record) | Change::Notify(record) | Change::Ended(record) => Some(record),
         }
     }
 
-    fn after(record: PaymentRecord, news: News) -> PaymentRecord {
+    fn after(record: PaymentRecord, news: PaymentUpdate) -> PaymentRecord {
         kept(decide(Some(record.clone()), NAME, news, 7)).unwrap_or(record)
     }
 
     #[test]
     fn news_move_a_payment_along_legal_ways_only() {
         let succeeded = after(pending(), sent());
-        let failed = after(pending(), News::Failed(FailureReason::RouteNotFound, None));
-        let cancelling = after(pending(), News::Cancelled);
+        let failed = after(pending(), PaymentUpdate::Failed(FailureReason::RouteNotFound, None));
+        let cancelling = after(pending(), PaymentUpdate::Cancelled);
         assert!(cancelling.cancelling);
-        let unsent = after(pending(), News::Failed(FailureReason::NotSentBeforeRestart, None));
-        let explained = after(unsent, News::Failed(FailureReason::RecipientRejected, None));
+        let unsent =
+            after(pending(), PaymentUpdate::Failed(FailureReason::NotSentBeforeRestart, None));
+        let explained =
+            after(unsent, PaymentUpdate::Failed(FailureReason::RecipientRejected, None));
         assert_eq!(explained.failure, Some(FailureReason::RecipientRejected));
         for (from, news, expected) in [
             (pending(), sent(), Some(State::Succeeded)),
-            (pending(), News::Failed(FailureReason::Cancelled, None), Some(State::Failed)),
+            (pending(), PaymentUpdate::Failed(FailureReason::Cancelled, None), Some(State::Failed)),
             (cancelling.clone(), sent(), Some(State::Succeeded)),
-            (cancelling.clone(), News::Failed(FailureReason::Cancelled, None), Some(State::Failed)),
-            (cancelling, News::Cancelled, None),
-            (succeeded.clone(), News::Failed(FailureReason::Cancelled, None), None),
+            (
+                cancelling.clone(),
+                PaymentUpdate::Failed(FailureReason::Cancelled, None),
+                Some(State::Failed),
+            ),
+            (cancelling, PaymentUpdate::Cancelled, None),
+            (succeeded.clone(), PaymentUpdate::Failed(FailureReason::Cancelled, None), None),
             (succeeded.clone(), sent(), None),
-            (succeeded, News::Cancelled, None),
-            (failed.clone(), News::Failed(FailureReason::RetriesExhausted, None), None),
-            (failed.clone(), News::Cancelled, None),
+            (succeeded, PaymentUpdate::Cancelled, None),
+            (failed.clone(), PaymentUpdate::Failed(FailureReason::RetriesExhausted, None), None),
+            (failed.clone(), PaymentUpdate::Cancelled, None),
             // The preimage is proof that the money is gone.
             (failed, sent(), Some(State::Succeeded)),
         ] {
@@ -288,22 +302,22 @@ mod tests {
     fn news_of_an_unknown_payment_become_a_record_when_they_end_it() {
         let Change::Ended(record) = decide(None, NAME, sent(), 7) else { panic!("it ended") };
         assert_eq!((record.kind, record.amount_msat), (Kind::Unknown, 1_000));
-        let failed = News::Failed(FailureReason::RouteNotFound, None);
+        let failed = PaymentUpdate::Failed(FailureReason::RouteNotFound, None);
         assert!(matches!(decide(None, NAME, failed, 7), Change::Ended(_)));
-        assert_eq!(decide(None, NAME, News::Cancelled, 7), Change::None);
-        assert_eq!(decide(None, NAME, News::PartEnded(failed_part(1)), 7), Change::None);
+        assert_eq!(decide(None, NAME, PaymentUpdate::Cancelled, 7), Change::None);
+        assert_eq!(decide(None, NAME, PaymentUpdate::PartEnded(failed_part(1)), 7), Change::None);
     }
 
     #[test]
     fn parts_are_told_once_and_bounded() {
         let arrived = a_part(1, PartEnd::Succeeded);
-        let mut record = after(pending(), News::PartEnded(arrived.clone()));
+        let mut record = after(pending(), PaymentUpdate::PartEnded(arrived.clone()));
         assert_eq!(
-            after(record.clone(), News::PartEnded(arrived.clone())).parts,
+            after(record.clone(), PaymentUpdate::PartEnded(arrived.clone())).parts,
             std::slice::from_ref(&arrived)
         );
         for amount in 0..100 {
-            record = after(record, News::PartEnded(failed_part(amount)));
+            record = after(record, PaymentUpdate::PartEnded(failed_part(amount)));
         }
         assert_eq!(record.parts.len(), MAX_KEPT_PARTS);
         assert_eq!(record.parts[0], arrived);
@@ -327,34 +341,40 @@ mod tests {
         ] {
             assert_eq!(arrived(found.clone(), &known, 1_000), expected, "{found:?}");
         }
-        let News::Sent { preimage, amount_msat, fee_msat, .. } = sent() else { panic!() };
-        let news = News::Sent { preimage, amount_msat, fee_msat, found: vec![part(1_000)] };
+        let PaymentUpdate::Sent { preimage, amount_msat, fee_msat, .. } = sent() else { panic!() };
+        let news =
+            PaymentUpdate::Sent { preimage, amount_msat, fee_msat, found: vec![part(1_000)] };
         let record = after(pending(), news);
         assert_eq!(record.parts, [part(1_000)]);
         let found = vec![part(400), part(400), part(200)];
-        let twins = News::Sent { preimage, amount_msat, fee_msat, found: found.clone() };
-        let before = after(pending(), News::PartEnded(failed_part(1)));
-        let parts = after(after(before, twins), News::PartEnded(part(400))).parts;
+        let twins = PaymentUpdate::Sent { preimage, amount_msat, fee_msat, found: found.clone() };
+        let before = after(pending(), PaymentUpdate::PartEnded(failed_part(1)));
+        let parts = after(after(before, twins), PaymentUpdate::PartEnded(part(400))).parts;
         assert_eq!((parts.len(), &parts[1..]), (4, &found[..]), "equal parts are parts too");
-        assert_eq!(after(record, News::PartEnded(part(1_000))).parts.len(), 1, "told again");
+        assert_eq!(
+            after(record, PaymentUpdate::PartEnded(part(1_000))).parts.len(),
+            1,
+            "told again"
+        );
     }
 
-    fn any_news() -> impl Strategy<Value = News> {
+    fn any_news() -> impl Strategy<Value = PaymentUpdate> {
         prop_oneof![
             (any::<[u8; 32]>(), any::<Option<u64>>(), any::<Option<u64>>()).prop_map(
-                |(preimage, amount_msat, fee_msat)| News::Sent {
+                |(preimage, amount_msat, fee_msat)| PaymentUpdate::Sent {
                     preimage,
                     amount_msat,
                     fee_msat,
                     found: Vec::new(),
                 }
             ),
-            Just(News::Failed(FailureReason::RetriesExhausted, None)),
-            Just(News::Failed(FailureReason::Cancelled, None)),
-            Just(News::Failed(FailureReason::NotSentBeforeRestart, None)),
-            Just(News::Cancelled),
-            (0..3u64).prop_map(|amount| News::PartEnded(failed_part(amount))),
-            (0..3u64).prop_map(|amount| News::PartEnded(a_part(amount, PartEnd::Succeeded))),
+            Just(PaymentUpdate::Failed(FailureReason::RetriesExhausted, None)),
+            Just(PaymentUpdate::Failed(FailureReason::Cancelled, None)),
+            Just(PaymentUpdate::Failed(FailureReason::NotSentBeforeRestart, None)),
+            Just(PaymentUpdate::Cancelled),
+            (0..3u64).prop_map(|amount| PaymentUpdate::PartEnded(failed_part(amount))),
+            (0..3u64)
+                .prop_map(|amount| PaymentUpdate::PartEnded(a_part(amount, PartEnd::Succeeded))),
         ]
     }
 
@@ -364,7 +384,7 @@ mod tests {
             let mut record = pending();
             for news in news {
                 let before = record.clone();
-                let proof = matches!(news, News::Sent { .. });
+                let proof = matches!(news, PaymentUpdate::Sent { .. });
                 record = after(record, news);
                 match before.state {
                     State::Succeeded => prop_assert_eq!(

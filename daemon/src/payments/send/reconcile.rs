@@ -2,20 +2,21 @@
 
 use std::collections::HashSet;
 
-use lightning::ln::channelmanager::{PaymentId, RecentPaymentDetails};
+use lightning::ln::channelmanager::PaymentId;
 
-use super::outcome::{Name, News};
-use super::record::{FailureReason, PaymentRecord};
-use super::{Payments, ledger};
+use crate::payments::Payments;
+use crate::payments::records::known_to_ldk::id_of;
+use crate::payments::records::record::{FailureReason, PaymentRecord, hex};
+use crate::payments::records::transition::{PaymentIds, PaymentUpdate};
 use crate::storage;
 
 /// What to do about a payment that had not ended when the daemon stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum Action {
     /// LDK will tell how it ends.
     Wait,
     /// LDK will tell how it ends, and may have forgotten that the user gave up.
-    GiveUpAgain,
+    AbandonAgain,
     /// It never reached LDK.
     Fail,
 }
@@ -26,11 +27,11 @@ enum Step {
 /// channel monitor knows from there when it is restored; a fulfilled one stays in the list for minutes. One
 /// that it does not know has no HTLC anywhere: the kill came between the record and the sending, or LDK has
 /// told or is about to tell that it failed.
-fn step(cancelling: bool, known_to_ldk: bool) -> Step {
+fn action(cancelling: bool, known_to_ldk: bool) -> Action {
     match (known_to_ldk, cancelling) {
-        (false, _) => Step::Fail,
-        (true, true) => Step::GiveUpAgain,
-        (true, false) => Step::Wait,
+        (false, _) => Action::Fail,
+        (true, true) => Action::AbandonAgain,
+        (true, false) => Action::Wait,
     }
 }
 
@@ -51,19 +52,19 @@ impl Payments {
             .iter()
             .map(|payment| id_of(payment).0)
             .collect();
-        let pending = self.0.ledger.pending()?;
+        let pending = self.0.book.pending()?;
         let mut in_hand = 0;
         for mut record in pending {
             // LDK may try again as soon as it runs: on the ways that the payer allowed, as before.
             let constraints = record.constraints.take().unwrap_or_default();
             self.0.node.router.constrain(PaymentId(record.payment_id), constraints);
-            match step(record.cancelling, known.contains(&record.payment_id)) {
-                Step::Wait => in_hand += 1,
-                Step::GiveUpAgain => {
+            match action(record.cancelling, known.contains(&record.payment_id)) {
+                Action::Wait => in_hand += 1,
+                Action::AbandonAgain => {
                     in_hand += 1;
                     self.0.node.channel_manager.abandon_payment(PaymentId(record.payment_id));
                 }
-                Step::Fail => self.never_sent(&record)?,
+                Action::Fail => self.never_sent(&record)?,
             }
         }
         Ok(in_hand)
@@ -73,14 +74,14 @@ impl Payments {
         self.0.node.router.release(&PaymentId(record.payment_id));
         let reason = why_failed(record.cancelling, !record.parts.is_empty());
         tracing::info!(
-            payment_id = %ledger::hex(&record.payment_id),
+            payment_id = %hex(&record.payment_id),
             reason = reason.word(),
             "a payment was not under way when the daemon stopped"
         );
-        let name = Name { payment_id: record.payment_id, payment_hash: record.payment_hash };
+        let name = PaymentIds { payment_id: record.payment_id, payment_hash: record.payment_hash };
         self.0
-            .ledger
-            .take_in(name, News::Failed(reason, None), self.0.clock.unix_millis())
+            .book
+            .apply(name, PaymentUpdate::Failed(reason, None), self.0.clock.unix_millis())
             .map(drop)
     }
 }
@@ -92,16 +93,6 @@ fn why_failed(cancelling: bool, parts_failed: bool) -> FailureReason {
         // The kill came while it waited for its next round.
         (false, true) => FailureReason::RetriesExhausted,
         (false, false) => FailureReason::NotSentBeforeRestart,
-    }
-}
-
-/// What LDK knows a payment by.
-pub(super) fn id_of(payment: &RecentPaymentDetails) -> PaymentId {
-    match payment {
-        RecentPaymentDetails::AwaitingInvoice { payment_id }
-        | RecentPaymentDetails::Pending { payment_id, .. }
-        | RecentPaymentDetails::Fulfilled { payment_id, .. }
-        | RecentPaymentDetails::Abandoned { payment_id, .. } => *payment_id,
     }
 }
 
@@ -119,12 +110,12 @@ mod tests {
     #[test]
     fn only_what_ldk_does_not_know_has_failed() {
         for (cancelling, known_to_ldk, expected) in [
-            (false, true, Step::Wait),
-            (true, true, Step::GiveUpAgain),
-            (false, false, Step::Fail),
-            (true, false, Step::Fail),
+            (false, true, Action::Wait),
+            (true, true, Action::AbandonAgain),
+            (false, false, Action::Fail),
+            (true, false, Action::Fail),
         ] {
-            assert_eq!(step(cancelling, known_to_ldk), expected, "{cancelling} {known_to_ldk}");
+            assert_eq!(action(cancelling, known_to_ldk), expected, "{cancelling} {known_to_ldk}");
         }
     }
 }

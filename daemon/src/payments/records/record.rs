@@ -3,17 +3,18 @@
 use bitcoin::secp256k1::PublicKey;
 use lightning::{impl_writeable_tlv_based, impl_writeable_tlv_based_enum};
 
+use crate::idempotency::KeyTable;
 use crate::node::planner::{Constraints, NoWay};
 use crate::storage::{History, Table, record};
 
 /// Payments by id, newest first.
-pub(super) const PAYMENTS: History<PaymentRecord> = History::new("payments");
+pub const PAYMENTS: History<PaymentRecord> = History::new("payments");
 /// Those that have not ended; found at a start without reading the history.
-pub(super) const PENDING: Table<PaymentName> = Table::new("payments_pending");
+pub const PENDING: Table<PaymentRef> = Table::new("payments_pending");
 /// The newest attempt at a payment hash.
-pub(super) const BY_HASH: Table<PaymentName> = Table::new("payments_by_hash");
+pub const BY_HASH: Table<PaymentRef> = Table::new("payments_by_hash");
 /// What was asked for under an idempotency key.
-pub(super) const BY_KEY: Table<KeyedRequest> = Table::new("payments_by_key");
+pub const BY_KEY: KeyTable<22> = KeyTable::new("payments_by_key");
 
 /// The most parts that are kept of one payment; the oldest failed ones go first.
 pub const MAX_KEPT_PARTS: usize = 40;
@@ -237,12 +238,7 @@ impl_writeable_tlv_based!(PaymentRecord, {
 
 impl PaymentRecord {
     /// A payment of which no more is known yet.
-    pub(super) fn begun(
-        payment_id: [u8; 32],
-        payment_hash: [u8; 32],
-        kind: Kind,
-        now_ms: u64,
-    ) -> Self {
+    pub fn begun(payment_id: [u8; 32], payment_hash: [u8; 32], kind: Kind, now_ms: u64) -> Self {
         Self {
             payment_id,
             payment_hash,
@@ -278,26 +274,20 @@ impl PaymentRecord {
 
 /// The id of a payment, in an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PaymentName {
+pub struct PaymentRef {
     /// The payment.
     pub payment_id: [u8; 32],
 }
-impl_writeable_tlv_based!(PaymentName, { (0, payment_id, required) });
-record!(PaymentName, kind = 21, version = 1);
+impl_writeable_tlv_based!(PaymentRef, { (0, payment_id, required) });
+record!(PaymentRef, kind = 21, version = 1);
 
-/// What was asked for under an idempotency key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyedRequest {
-    /// The payment that was made for it.
-    pub payment_id: [u8; 32],
-    /// What was asked for, hashed: another request under the same key is a mistake of the caller.
-    pub fingerprint: [u8; 32],
+/// Bytes for a log line.
+pub fn hex(bytes: &[u8; 32]) -> String {
+    bitcoin::hex::DisplayHex::to_lower_hex_string(bytes)
 }
-impl_writeable_tlv_based!(KeyedRequest, { (0, payment_id, required), (2, fingerprint, required) });
-record!(KeyedRequest, kind = 22, version = 1);
 
 #[cfg(test)]
-pub(super) mod tests {
+pub mod tests {
     use bitcoin::hex::{DisplayHex as _, FromHex as _};
 
     use super::*;

@@ -1,122 +1,31 @@
-//! Whether a payment would arrive: HTLCs that nobody can claim are sent its way, and their fate is told.
+//! Probing: HTLCs that nobody can claim take a payment's route and show whether it would arrive.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
+mod background;
+mod outcomes;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bitcoin::secp256k1::PublicKey;
 use fulmen_routing::Plan;
 use lightning::ln::channelmanager::PaymentId;
 use lightning::routing::router::Path;
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::carry::blocking;
-use super::check;
-use super::explore::{Explored, Held};
+pub use outcomes::{ProbeOutcome, ProbeOutcomes};
+
 use super::route::{Inquiry, no_way};
-use super::{Error, Payments};
+use super::{Error, Payments, blocking, check};
 use crate::node::planner::{NoWay, Wanted};
 
 /// Attempts where the caller does not say how many.
 const DEFAULT_ATTEMPTS: u32 = 5;
 /// More are the work of background probing.
 const MAX_ATTEMPTS: u32 = 50;
-/// Ends of probes that nobody has asked for yet, or any more; more than are ever under way at once.
-const ENDS_KEPT: usize = 10_000;
-
-/// How a probe ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeEnd {
-    /// The last node refused it, as it had to.
-    Reached,
-    /// A channel on the way did not carry it, where it is known which.
-    Stuck(Option<u64>),
-}
-
-/// The ends of probes, between LDK's events and those who wait for them.
-#[derive(Default)]
-pub(super) struct Probes {
-    known: Mutex<Known>,
-    told: Notify,
-}
-
-#[derive(Default)]
-struct Known {
-    ends: HashMap<PaymentId, ProbeEnd>,
-    /// Probes in the background, for which nobody waits, with what they hold.
-    background: HashMap<PaymentId, u64>,
-    explored: Explored,
-}
-
-impl Known {
-    fn explored(&mut self, end: ProbeEnd) {
-        match end {
-            ProbeEnd::Reached => self.explored.reached += 1,
-            ProbeEnd::Stuck(_) => self.explored.stuck += 1,
-        }
-    }
-}
-
-impl Probes {
-    fn tell(&self, payment_id: PaymentId, end: ProbeEnd) {
-        let mut known = self.known.lock().expect("no panic while held");
-        if known.background.remove(&payment_id).is_some() {
-            known.explored(end);
-            return;
-        }
-        if known.ends.len() >= ENDS_KEPT {
-            known.ends.clear();
-        }
-        known.ends.insert(payment_id, end);
-        drop(known);
-        self.told.notify_waiters();
-    }
-
-    /// Takes note of a probe in the background, which may have ended already.
-    pub(super) fn begin(&self, payment_id: PaymentId, msat: u64) {
-        let mut known = self.known.lock().expect("no panic while held");
-        known.explored.sent += 1;
-        match known.ends.remove(&payment_id) {
-            Some(end) => known.explored(end),
-            None => drop(known.background.insert(payment_id, msat)),
-        }
-    }
-
-    /// What probes in the background hold now.
-    pub(super) fn held(&self) -> Held {
-        let known = self.known.lock().expect("no panic while held");
-        let msat = known.background.values().fold(0u64, |sum, msat| sum.saturating_add(*msat));
-        Held { htlcs: known.background.len().try_into().unwrap_or(u32::MAX), msat }
-    }
-
-    /// Takes what probes in the background have done since this was last asked.
-    pub(super) fn explored(&self) -> Explored {
-        std::mem::take(&mut self.known.lock().expect("no panic while held").explored)
-    }
-
-    /// Takes the end of one of the probes, as soon as there is one.
-    async fn next_of(&self, ids: &[PaymentId]) -> (PaymentId, ProbeEnd) {
-        loop {
-            let told = self.told.notified();
-            tokio::pin!(told);
-            // From here on nothing that is told is missed.
-            told.as_mut().enable();
-            {
-                let mut known = self.known.lock().expect("no panic while held");
-                let ends = &mut known.ends;
-                if let Some(found) = ids.iter().find_map(|id| Some((*id, ends.remove(id)?))) {
-                    return found;
-                }
-            }
-            told.await;
-        }
-    }
-}
 
 /// What is told of a probe.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Probed {
+pub enum ProbeUpdate {
     /// An attempt begins: the route, and from which hop of each part on nothing can be probed.
     Sent(Plan),
     /// A part, counted from 1, came as far as can be probed.
@@ -144,7 +53,7 @@ impl Payments {
     ///
     /// # Errors
     /// Refusals, and [`Error::NoWay`] where there is none to begin with.
-    pub fn probe(&self, inquiry: Inquiry, attempts: u32) -> Result<Probing, Error> {
+    pub fn probe(&self, inquiry: Inquiry, attempts: u32) -> Result<Probe, Error> {
         if attempts > MAX_ATTEMPTS {
             let why = format!("{attempts} is more than {MAX_ATTEMPTS}");
             return Err(Error::BadLimit("max_attempts", why));
@@ -154,25 +63,25 @@ impl Payments {
         if wanted.payee == self.0.node.id() {
             return Err(Error::ToSelf);
         }
-        self.may_send(wanted.amount_msat, &wanted.constraints)?;
+        self.check_sendable(wanted.amount_msat, &wanted.constraints)?;
         let timeout = check::limits(limits, wanted.amount_msat, &self.0.config)?.timeout;
         let plan = blocking(|| self.ask(&wanted)).map_err(no_way)?;
-        Ok(Probing::begin(self.clone(), wanted, plan, attempts, timeout))
+        Ok(Probe::begin(self.clone(), wanted, plan, attempts, timeout))
     }
 
     /// Takes in LDK's `ProbeSuccessful` and `ProbeFailed`.
-    pub fn probe_ended(&self, payment_id: PaymentId, end: ProbeEnd) {
+    pub fn probe_ended(&self, payment_id: PaymentId, end: ProbeOutcome) {
         self.0.probes.tell(payment_id, end);
     }
 }
 
 /// A probe that goes on as it is asked for its next news.
-pub struct Probing {
+pub struct Probe {
     payments: Payments,
     wanted: Wanted,
     attempts_left: u32,
     deadline: Instant,
-    news: VecDeque<Probed>,
+    news: VecDeque<ProbeUpdate>,
     under_way: Vec<UnderWay>,
     stuck: bool,
     ended: bool,
@@ -184,7 +93,7 @@ struct UnderWay {
     path: Path,
 }
 
-impl Probing {
+impl Probe {
     fn begin(
         payments: Payments,
         wanted: Wanted,
@@ -208,7 +117,7 @@ impl Probing {
     }
 
     /// Returns what happened next; none after the end. Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Probed> {
+    pub async fn next(&mut self) -> Option<ProbeUpdate> {
         while self.news.is_empty() && !self.ended {
             if self.under_way.is_empty() {
                 self.conclude();
@@ -218,22 +127,22 @@ impl Probing {
             let payments = self.payments.clone();
             match timeout_at(self.deadline, payments.0.probes.next_of(&ids)).await {
                 Ok((payment_id, end)) => self.hear(payment_id, end),
-                Err(_) => self.end(Probed::NoAnswer),
+                Err(_) => self.end(ProbeUpdate::NoAnswer),
             }
         }
         self.news.pop_front()
     }
 
-    fn hear(&mut self, payment_id: PaymentId, end: ProbeEnd) {
+    fn hear(&mut self, payment_id: PaymentId, end: ProbeOutcome) {
         let place = self.under_way.iter().position(|probe| probe.payment_id == payment_id);
         let Some(place) = place else { return };
         let UnderWay { part, path, .. } = self.under_way.swap_remove(place);
         self.news.push_back(match end {
-            ProbeEnd::Reached => Probed::PartReached(part),
-            ProbeEnd::Stuck(short_channel_id) => {
+            ProbeOutcome::Reached => ProbeUpdate::PartReached(part),
+            ProbeOutcome::Stuck(short_channel_id) => {
                 self.stuck = true;
                 let hop = short_channel_id.and_then(|scid| hop_of(&path, scid));
-                Probed::PartStuck { part, hop, short_channel_id }
+                ProbeUpdate::PartStuck { part, hop, short_channel_id }
             }
         });
     }
@@ -241,18 +150,18 @@ impl Probing {
     /// All parts of an attempt have ended: another attempt, or the end.
     fn conclude(&mut self) {
         if !self.stuck {
-            return self.end(Probed::WouldArrive);
+            return self.end(ProbeUpdate::WouldArrive);
         }
         if self.attempts_left == 0 {
-            return self.end(Probed::Stuck(None));
+            return self.end(ProbeUpdate::Stuck(None));
         }
         match blocking(|| self.payments.ask(&self.wanted)) {
             Ok(plan) => self.send(plan),
-            Err(why) => self.end(Probed::Stuck(Some(why.into()))),
+            Err(why) => self.end(ProbeUpdate::Stuck(Some(why.into()))),
         }
     }
 
-    fn end(&mut self, last: Probed) {
+    fn end(&mut self, last: ProbeUpdate) {
         self.news.push_back(last);
         self.ended = true;
     }
@@ -264,11 +173,11 @@ impl Probing {
         let node = self.payments.0.node.clone();
         let channels = node.channel_manager.list_usable_channels();
         let paths = node.router.planner().paths(&plan, &channels.iter().collect::<Vec<_>>());
-        self.news.push_back(Probed::Sent(plan));
+        self.news.push_back(ProbeUpdate::Sent(plan));
         for (part, path) in (1..).zip(paths.unwrap_or_default()) {
             let Some(path) = probed_path(path, &node.id()) else {
                 // Only our own channel: what it can send we know without a probe.
-                self.news.push_back(Probed::PartReached(part));
+                self.news.push_back(ProbeUpdate::PartReached(part));
                 continue;
             };
             match blocking(|| node.channel_manager.send_probe(path.clone())) {
@@ -277,7 +186,11 @@ impl Probing {
                     tracing::debug!(?error, "a probe was not sent");
                     self.stuck = true;
                     let short_channel_id = path.hops.first().map(|hop| hop.short_channel_id);
-                    self.news.push_back(Probed::PartStuck { part, hop: Some(1), short_channel_id });
+                    self.news.push_back(ProbeUpdate::PartStuck {
+                        part,
+                        hop: Some(1),
+                        short_channel_id,
+                    });
                 }
             }
         }
@@ -346,35 +259,5 @@ mod tests {
         }
         assert_eq!(hop_of(&path(&[true, true]), 3), Some(2));
         assert_eq!(hop_of(&path(&[true, true]), 9), None);
-    }
-
-    #[tokio::test]
-    async fn an_end_is_heard_whether_it_is_told_before_or_after_somebody_waits() {
-        let probes = Probes::default();
-        let (one, other) = (PaymentId([1; 32]), PaymentId([2; 32]));
-        probes.tell(other, ProbeEnd::Reached);
-        assert_eq!(probes.next_of(&[one, other]).await, (other, ProbeEnd::Reached));
-        let waiting = [one];
-        let (heard, ()) = tokio::join!(probes.next_of(&waiting), async {
-            tokio::task::yield_now().await;
-            probes.tell(other, ProbeEnd::Reached);
-            probes.tell(one, ProbeEnd::Stuck(Some(7)));
-        });
-        assert_eq!(heard, (one, ProbeEnd::Stuck(Some(7))));
-    }
-
-    #[test]
-    fn probes_in_the_background_hold_until_they_end() {
-        let probes = Probes::default();
-        let id = |byte| PaymentId([byte; 32]);
-        probes.begin(id(1), 500);
-        // This one was told before anybody could take note of it.
-        probes.tell(id(2), ProbeEnd::Reached);
-        probes.begin(id(2), 700);
-        assert_eq!(probes.held(), Held { htlcs: 1, msat: 500 });
-        probes.tell(id(1), ProbeEnd::Stuck(None));
-        assert_eq!(probes.held(), Held::default());
-        assert_eq!(probes.explored(), Explored { sent: 2, reached: 1, stuck: 1 });
-        assert_eq!(probes.explored(), Explored::default());
     }
 }
