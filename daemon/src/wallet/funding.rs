@@ -8,7 +8,7 @@ use bitcoin::{FeeRate, ScriptBuf, Transaction, Txid, WScriptHash};
 use lightning::impl_writeable_tlv_based;
 
 use super::Wallet;
-use super::draft::{self, Value};
+use super::coins::build::{self, Value};
 use super::error::Error;
 use super::ledger::Ledger;
 use crate::storage::{self, Batch, Table, record};
@@ -42,8 +42,8 @@ impl Wallet {
             let mut ledger = self.ledger();
             let ledger = &mut *ledger;
             let value = Value::Exactly(amount_sat);
-            let draft = draft::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat)?;
-            draft::take_change(&mut ledger.bdk, &draft);
+            let draft = build::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat)?;
+            build::take_change(&mut ledger.bdk, &draft);
             let tx = self.sign_whole(&ledger.bdk, draft.psbt)?;
             tx.input.iter().for_each(|input| ledger.bdk.lock_outpoint(input.previous_output));
             let record = FundingRecord { transaction: tx.clone() };
@@ -65,13 +65,13 @@ impl Wallet {
         let reserved_sat = self.reserve_sat()?.saturating_add(further_reserve_sat);
         let mut ledger = self.ledger();
         let script = some_funding_script();
-        let all = draft::draft(&mut ledger.bdk, &script, Value::All, feerate, reserved_sat)?;
+        let all = build::draft(&mut ledger.bdk, &script, Value::All, feerate, reserved_sat)?;
         // Fees are rounded for each part of a transaction: paying exactly that amount may miss a few
         // satoshis, which the shortage tells.
         let mut amount_sat = all.amount_sat;
         for _ in 0..4 {
             let value = Value::Exactly(amount_sat);
-            match draft::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat) {
+            match build::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat) {
                 Ok(_) => break,
                 Err(Error::InsufficientFunds { needed_sat, spendable_sat, .. }) => {
                     let short_sat = needed_sat.saturating_sub(spendable_sat).max(1);
@@ -93,7 +93,7 @@ impl Wallet {
         let reserved_sat = self.reserve_sat()?.saturating_add(further_reserve_sat);
         let mut ledger = self.ledger();
         let (script, value) = (some_funding_script(), Value::Exactly(amount_sat));
-        draft::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat)
+        build::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat)
             .map(|draft| draft.fee_sat)
     }
 

@@ -4,28 +4,18 @@
 //! is the wallet's; it is durable before anybody outside is told: an address before it is shown, a
 //! transaction and the lock on its inputs before it is broadcast or handed to LDK.
 
-mod birthday;
 mod coins;
-mod displaced;
-mod draft;
 mod error;
 mod funding;
 mod history;
-mod keys;
 mod ldk;
 mod ledger;
-mod mempool;
-mod passphrase;
 mod persist;
-pub mod reserve;
-mod sealed;
 pub mod seed;
-mod seed_file;
 mod send;
 mod sync;
 #[cfg(test)]
 mod tests;
-mod unconfirmed;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -37,19 +27,20 @@ use bitcoin::secp256k1::Secp256k1;
 use bitcoin::{Address, Network, OutPoint, Psbt, Transaction};
 use lightning::chain::BestBlock;
 
-pub use self::birthday::{Birthday, BirthdayError};
-pub use self::draft::Value;
+pub use self::coins::build::Value;
 pub use self::error::Error;
 pub use self::history::{TransactionPage, WalletTransaction};
-pub use self::keys::Keys;
 pub use self::ldk::{Announcer, Onlooker};
-pub use self::passphrase::{Config, Passphrase};
+pub use self::seed::birthday::{Birthday, BirthdayError};
+pub use self::seed::file::SeedFile;
+pub use self::seed::keys::Keys;
+pub use self::seed::passphrase::{Config, Passphrase};
 pub use self::seed::{Seed, SeedError};
-pub use self::seed_file::SeedFile;
 pub use self::send::{SendRequest, Sent};
 
+pub use self::coins::reserve;
+use self::coins::reserve::above_reserve_sat;
 use self::ledger::Ledger;
-use self::reserve::above_reserve_sat;
 use crate::journal::Journal;
 use crate::storage::{Batch, Store};
 
@@ -129,7 +120,7 @@ impl Wallet {
     }
 
     /// Passes over all blocks up to `start`, if the wallet has not come so far and knows of no money.
-    pub(super) fn begin_at(&self, start: BestBlock) -> Result<(), Error> {
+    fn begin_at(&self, start: BestBlock) -> Result<(), Error> {
         let mut ledger = self.ledger();
         if ledger.best_block().height >= start.height || ledger.bdk.transactions().next().is_some()
         {

@@ -6,7 +6,7 @@ use bdk_wallet::chain::{Anchor as _, DescriptorExt as _, Merge as _, keychain_tx
 use bdk_wallet::{ChangeSet, KeychainKind, Wallet};
 
 use super::error::Error;
-use super::keys::Keys;
+use super::seed::keys::Keys;
 use crate::storage::{self, Batch, DecodeError, Direction, Record, Store, Table};
 
 /// How many addresses beyond the last revealed one are watched: a restored seed finds money across gaps

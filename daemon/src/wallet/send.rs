@@ -4,7 +4,7 @@ use bitcoin::{Address, FeeRate, ScriptBuf, Transaction, Txid};
 use lightning::impl_writeable_tlv_based;
 
 use super::Wallet;
-use super::draft::{self, Value};
+use super::coins::build::{self, Value};
 use super::error::Error;
 use crate::journal::Entry;
 use crate::storage::{Batch, Commit, Table, record};
@@ -98,8 +98,8 @@ impl Wallet {
         }
 
         let draft =
-            draft::draft(&mut ledger.bdk, &script, request.value, request.feerate, reserved_sat)?;
-        draft::take_change(&mut ledger.bdk, &draft);
+            build::draft(&mut ledger.bdk, &script, request.value, request.feerate, reserved_sat)?;
+        build::take_change(&mut ledger.bdk, &draft);
         let (amount_sat, fee_sat) = (draft.amount_sat, draft.fee_sat);
         let tx = self.sign_whole(&ledger.bdk, draft.psbt)?;
         let txid = tx.compute_txid();

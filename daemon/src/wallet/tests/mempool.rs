@@ -5,7 +5,7 @@ use lightning::sign::ChangeDestinationSourceSync as _;
 use super::*;
 use crate::chain::ChainSource as _;
 use crate::chain::fake::{self, FakeChain};
-use crate::wallet::mempool::{READ_AT_MOST, Seen};
+use crate::wallet::history::mempool::{READ_AT_MOST, Seen};
 
 struct Watch {
     bench: Bench,

@@ -1,5 +1,11 @@
 //! The 24 words from which every key is derived.
 
+pub mod birthday;
+pub mod file;
+pub mod keys;
+pub mod passphrase;
+mod sealed;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -7,7 +13,7 @@ use bdk_wallet::keys::bip39::{Error as Bip39Error, Language, Mnemonic};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::sealed::ENTROPY_BYTES;
+use self::sealed::ENTROPY_BYTES;
 
 /// How many words a seed has: 256 bits of entropy and 8 of checksum.
 pub const WORDS: usize = 24;
@@ -130,14 +136,14 @@ impl Seed {
         Ok(Self::from_entropy(&entropy))
     }
 
-    pub(super) fn from_entropy(entropy: &[u8; ENTROPY_BYTES]) -> Self {
+    fn from_entropy(entropy: &[u8; ENTROPY_BYTES]) -> Self {
         Self(
             Mnemonic::from_entropy_in(Language::English, entropy)
                 .expect("32 bytes make 24 words by BIP 39"),
         )
     }
 
-    pub(super) fn entropy(&self) -> Zeroizing<[u8; ENTROPY_BYTES]> {
+    fn entropy(&self) -> Zeroizing<[u8; ENTROPY_BYTES]> {
         let bytes = Zeroizing::new(self.0.to_entropy());
         Zeroizing::new(bytes[..].try_into().expect("24 words are 32 bytes by BIP 39"))
     }
@@ -165,7 +171,7 @@ impl Seed {
     }
 
     /// Returns the 64 bytes of BIP 39 (no passphrase) from which BIP 32 derives its master key.
-    pub(super) fn bip32_seed(&self) -> [u8; 64] {
+    fn bip32_seed(&self) -> [u8; 64] {
         self.0.to_seed_normalized("")
     }
 }

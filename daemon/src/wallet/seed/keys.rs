@@ -17,7 +17,7 @@ use bitcoin::bip32::{ChildNumber, Xpriv};
 use bitcoin::secp256k1::{All, Secp256k1};
 use bitcoin::{Network, NetworkKind};
 
-use super::seed::Seed;
+use super::Seed;
 
 /// The keys of one seed on one network.
 #[derive(Clone)]
@@ -61,11 +61,11 @@ impl Keys {
             .secret_bytes()
     }
 
-    pub(super) fn descriptor(&self, keychain: KeychainKind) -> Bip86<Xpriv> {
+    pub(in crate::wallet) fn descriptor(&self, keychain: KeychainKind) -> Bip86<Xpriv> {
         Bip86(self.master, keychain)
     }
 
-    pub(super) fn signers(&self, secp: &Secp256k1<All>) -> [SignersContainer; 2] {
+    pub(in crate::wallet) fn signers(&self, secp: &Secp256k1<All>) -> [SignersContainer; 2] {
         [KeychainKind::External, KeychainKind::Internal].map(|keychain| {
             let (descriptor, keys) = self
                 .descriptor(keychain)

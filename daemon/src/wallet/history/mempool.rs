@@ -13,16 +13,16 @@ use bitcoin::{Transaction, Txid};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Wallet;
-use super::error::Error;
-use super::ldk::Onlooker;
-use super::ledger::Ledger;
 use crate::chain::{self, ChainSource};
 use crate::storage::Batch;
 use crate::tasks::Outcome;
+use crate::wallet::Wallet;
+use crate::wallet::error::Error;
+use crate::wallet::ldk::Onlooker;
+use crate::wallet::ledger::Ledger;
 
 /// Most transactions that are read after one listing; the whole network makes a tenth of that meanwhile.
-pub(super) const READ_AT_MOST: usize = 1_000;
+pub(in crate::wallet) const READ_AT_MOST: usize = 1_000;
 /// How many are asked for together: answers stay below some twenty megabytes, mostly far below.
 const READ_TOGETHER: usize = 25;
 /// A look that took long is followed by a rest so many times as long, whatever the interval.
@@ -64,7 +64,7 @@ impl Wallet {
     }
 
     /// One look at the mempool.
-    pub(super) async fn look(
+    pub(in crate::wallet) async fn look(
         &self,
         source: &impl ChainSource,
         onlooker: &Onlooker,
@@ -98,7 +98,10 @@ impl Wallet {
     }
 
     /// Takes in what waits in the mempool now; what is not ours is passed over.
-    pub(super) fn apply_mempool(&self, transactions: Vec<Transaction>) -> Result<(), Error> {
+    pub(in crate::wallet) fn apply_mempool(
+        &self,
+        transactions: Vec<Transaction>,
+    ) -> Result<(), Error> {
         let mut ledger = self.ledger();
         let now = self.now();
         let graph = ledger.bdk.tx_graph();
@@ -136,7 +139,7 @@ impl Wallet {
 
 /// Why the mempool could not be looked at.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(in crate::wallet) enum Failure {
     #[error("bitcoind could not be asked: {0}")]
     Chain(#[from] chain::Error),
     #[error("could not be taken in: {0}")]
@@ -160,7 +163,7 @@ impl Ledger {
     }
 
     /// Whether others alone signed it, and it pays an address that we gave out.
-    pub(super) fn is_receipt(&self, tx: &Transaction) -> bool {
+    pub(in crate::wallet) fn is_receipt(&self, tx: &Transaction) -> bool {
         let index = self.bdk.spk_index();
         let keychain = |output: &bitcoin::TxOut| {
             index.index_of_spk(output.script_pubkey.clone()).map(|(keychain, _)| *keychain)
@@ -172,7 +175,7 @@ impl Ledger {
 
 /// What of the mempool was listed so far, and what of it is still to be read.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(in crate::wallet) struct Seen {
     /// Whether it was handed out for reading.
     read: HashMap<Txid, bool>,
     /// The newest at the end; some may have left the mempool since.

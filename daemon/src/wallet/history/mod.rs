@@ -1,5 +1,9 @@
 //! The wallet's transactions as people list them: newest first, with what the chain does not know.
 
+mod conflicts;
+pub(super) mod mempool;
+mod unconfirmed;
+
 use std::collections::HashMap;
 
 use bdk_wallet::ChangeSet;

@@ -12,9 +12,9 @@ use std::str::FromStr;
 use lightning::chain::BestBlock;
 use thiserror::Error;
 
-use super::Wallet;
-use super::seed::SeedError;
+use super::SeedError;
 use crate::chain::{self, ChainSource, SourceTip};
+use crate::wallet::{self, Wallet};
 
 /// A day holds some 144 blocks; clocks of miners and zones of users differ by hours.
 const DAY_S: i64 = 24 * 60 * 60;
@@ -74,7 +74,7 @@ pub enum BirthdayError {
     },
     /// The wallet could not be moved forward.
     #[error(transparent)]
-    Wallet(#[from] super::Error),
+    Wallet(#[from] wallet::Error),
 }
 
 /// What a person may say; that a seed is new, only its maker knows.

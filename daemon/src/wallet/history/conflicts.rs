@@ -11,11 +11,11 @@ use bitcoin::{OutPoint, Transaction, Txid};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::Ledger;
-use super::{Wallet, coins};
 use crate::chain::{self, ChainSource};
 use crate::storage::{self, Batch};
 use crate::tasks::Outcome;
+use crate::wallet::ledger::Ledger;
+use crate::wallet::{Wallet, coins};
 
 impl Wallet {
     /// On each new tip forgets what can no longer confirm, until `stopping`.
@@ -117,7 +117,7 @@ impl Ledger {
         roots
     }
 
-    pub(super) fn with_descendants(&self, txids: BTreeSet<Txid>) -> BTreeSet<Txid> {
+    pub(in crate::wallet) fn with_descendants(&self, txids: BTreeSet<Txid>) -> BTreeSet<Txid> {
         let graph = self.bdk.tx_graph();
         let mut all = txids.clone();
         for txid in txids {

@@ -6,9 +6,8 @@ use bdk_wallet::error::CreateTxError;
 use bdk_wallet::{KeychainKind, Wallet};
 use bitcoin::{Amount, FeeRate, OutPoint, Psbt, ScriptBuf, Weight};
 
-use super::coins;
-use super::error::Error;
 use super::reserve::above_reserve_sat;
+use crate::wallet::error::Error;
 
 /// Spending a taproot output by its key: 41 bytes of input, and a witness of 66.
 const P2TR_INPUT_WEIGHT: Weight = Weight::from_wu(41 * 4 + 66);
@@ -24,23 +23,23 @@ pub enum Value {
 
 /// An unsigned transaction and what it means.
 #[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) psbt: Psbt,
-    pub(super) amount_sat: u64,
-    pub(super) fee_sat: u64,
+pub(in crate::wallet) struct Draft {
+    pub(in crate::wallet) psbt: Psbt,
+    pub(in crate::wallet) amount_sat: u64,
+    pub(in crate::wallet) fee_sat: u64,
     /// The change address that it pays, by its index among the internal addresses.
-    pub(super) change_index: Option<u32>,
+    pub(in crate::wallet) change_index: Option<u32>,
 }
 
 /// Drafts a payment; changes nothing in the wallet but what it has cached.
-pub(super) fn draft(
+pub(in crate::wallet) fn draft(
     bdk: &mut Wallet,
     script: &ScriptBuf,
     value: Value,
     feerate: FeeRate,
     reserved_sat: u64,
 ) -> Result<Draft, Error> {
-    let coins = coins::spendable(bdk);
+    let coins = super::spendable(bdk);
     let available_sat: u64 = coins.iter().map(|coin| coin.txout.value.to_sat()).sum();
     let spendable_sat = above_reserve_sat(available_sat, reserved_sat);
     let insufficient =
@@ -104,7 +103,7 @@ pub(super) fn draft(
 }
 
 /// Takes the draft's change address out of those that may be given to others.
-pub(super) fn take_change(bdk: &mut Wallet, draft: &Draft) {
+pub(in crate::wallet) fn take_change(bdk: &mut Wallet, draft: &Draft) {
     if let Some(index) = draft.change_index {
         let _ = bdk.reveal_addresses_to(KeychainKind::Internal, index);
         bdk.mark_used(KeychainKind::Internal, index);

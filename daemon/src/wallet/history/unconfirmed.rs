@@ -8,11 +8,11 @@ use bitcoin::{Block, Transaction, Txid};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::error::Error;
-use super::ledger::Ledger;
-use super::{Wallet, coins};
 use crate::storage::Batch;
 use crate::tasks::Outcome;
+use crate::wallet::error::Error;
+use crate::wallet::ledger::Ledger;
+use crate::wallet::{Wallet, coins};
 
 /// A payment by others, a bump or a sweep that has not been seen for so long counts as gone: nodes drop
 /// what has waited for two weeks (bitcoind's `-mempoolexpiry`).
@@ -63,7 +63,7 @@ impl Wallet {
     ///
     /// Of a package all is taken in if some of it is ours, so that a bump goes when the commitment that it
     /// bumps is displaced by the peer's.
-    pub(super) fn announce(&self, package: &[&Transaction]) -> Result<(), Error> {
+    pub(in crate::wallet) fn announce(&self, package: &[&Transaction]) -> Result<(), Error> {
         let mut ledger = self.ledger();
         let ledger = &mut *ledger;
         if !package.iter().any(|tx| ledger.may_concern_us(tx)) {
@@ -92,13 +92,13 @@ impl Wallet {
 
 impl Ledger {
     /// Adds transactions without a change of the chain.
-    pub(super) fn take_in(&mut self, update: Update) {
+    pub(in crate::wallet) fn take_in(&mut self, update: Update) {
         debug_assert!(update.chain.is_none());
         self.bdk.apply_update(update).expect("only a change of the chain can fail to connect");
     }
 
     /// Marks unconfirmed transactions as gone.
-    pub(super) fn evict(&mut self, txids: BTreeSet<Txid>, now: u64) {
+    pub(in crate::wallet) fn evict(&mut self, txids: BTreeSet<Txid>, now: u64) {
         if txids.is_empty() {
             return;
         }
@@ -111,7 +111,7 @@ impl Ledger {
     }
 
     /// Known transactions, with all that spends from them, of which the block spends an input otherwise.
-    pub(super) fn displaced_by(&self, block: &Block) -> BTreeSet<Txid> {
+    pub(in crate::wallet) fn displaced_by(&self, block: &Block) -> BTreeSet<Txid> {
         let graph = self.bdk.tx_graph();
         let mut displaced = BTreeSet::new();
         for tx in &block.txdata {

@@ -1,5 +1,8 @@
 //! Which outputs may be spent, and for what.
 
+pub(super) mod build;
+pub mod reserve;
+
 use bdk_wallet::chain::ConfirmationBlockTime;
 use bdk_wallet::chain::{Anchor as _, CanonicalizationParams, FullTxOut};
 use bdk_wallet::{LocalOutput, Wallet};

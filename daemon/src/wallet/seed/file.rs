@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::passphrase::Passphrase;
 use super::sealed::{self, Chance, Cost, Refusal};
-use super::seed::{Seed, SeedError};
+use super::{Seed, SeedError};
 
 /// Where a seed is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
