@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -157,13 +158,14 @@ impl Tasks {
         let tasks = self.clone();
         self.0.running.lock().expect("no panic while held").push(name);
         self.0.stages[&stage].1.spawn(async move {
-            let ended = CatchUnwind(Box::pin(AssertUnwindSafe(task))).await;
+            let ended = AssertUnwindSafe(task).catch_unwind().await;
             let mut running = tasks.0.running.lock().expect("no panic while held");
             if let Some(position) = running.iter().position(|other| *other == name) {
                 running.swap_remove(position);
             }
             drop(running);
             if let Err(panic) = ended {
+                let panic = panic_text(&*panic);
                 tracing::error!(task = name, %panic, "task panicked");
                 tasks.fail(format!("{name} panicked: {panic}"));
             }
@@ -191,23 +193,6 @@ pub fn chain_of(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     text
-}
-
-struct CatchUnwind<F>(std::pin::Pin<Box<AssertUnwindSafe<F>>>);
-
-impl<F: Future<Output = ()>> Future for CatchUnwind<F> {
-    type Output = Result<(), String>;
-
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        let future = self.0.as_mut();
-        match std::panic::catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => std::task::Poll::Ready(Err(panic_text(&*panic))),
-        }
-    }
 }
 
 /// What a panic said.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bitcoin::constants::ChainHash;
-use lightning::chain::chaininterface::BroadcasterInterface as _;
 
 use super::chain::Chain;
 use super::wallet::OnChain;
@@ -14,7 +13,7 @@ use crate::config::Config;
 use crate::node::Node;
 use crate::node::run::assemble::{self, Materials};
 use crate::node::run::catch_up::Assembled;
-use crate::wallet::{Outside, reserve};
+use crate::node::run::reserve;
 
 /// Checks of announced channels that run at once; each is a call or two to bitcoind.
 const PARALLEL_UTXO_CHECKS: usize = 4;
@@ -47,15 +46,7 @@ pub(super) async fn start(
         async_persistence: config.storage.async_persistence,
         clock: ground.clock.clone(),
     })?;
-    let broadcaster = chain.broadcaster.clone();
-    on_chain.wallet.attach(Outside {
-        reserve_sat: anchor_reserve(&assembled.node),
-        broadcast: Arc::new(move |transactions| {
-            for transaction in &transactions {
-                broadcaster.broadcast_transactions(&[transaction]);
-            }
-        }),
-    });
+    reserve::publish(&assembled.node, &on_chain.reserve);
     let node = catch_up(assembled, &on_chain.spends, &mut on_chain.sync).await?;
     let waker = node.clone();
     utxo_check.attach(&node.gossip, node.resolving.clone(), move || waker.wake());
@@ -74,12 +65,4 @@ async fn catch_up(
     sync.catch_up_more(&mut listeners).await?;
     drop(listeners);
     Ok(assembled.finish())
-}
-
-fn anchor_reserve(node: &Arc<Node>) -> Arc<dyn Fn() -> u64 + Send + std::marker::Sync> {
-    // Weak, because the node owns the wallet that owns this.
-    let node = Arc::downgrade(node);
-    Arc::new(move || {
-        reserve::reserve_sat(node.upgrade().map_or(0, |node| node.channels_to_defend()))
-    })
 }

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::events;
 use crate::journal::{Entry, Journal};
 use crate::node::Node;
-use crate::node::run::{catch_up, process};
+use crate::node::run::{catch_up, process, reserve};
 use crate::storage::{self, Batch, MirrorStatus, Store};
 use crate::tasks::{Stage, Tasks};
 use crate::wallet::Wallet;
@@ -32,6 +32,10 @@ pub(super) fn start(
     let tasks = &ground.tasks;
     watch_wallet(tasks, config, chain, &on_chain);
     watch_mirror(tasks, &ground.store, &rooms.journal);
+    let (defending, reserve) = (node.clone(), on_chain.reserve.clone());
+    tasks.spawn(Stage::Work, "publish the anchor reserve", |stopping| {
+        reserve::keep_publishing(defending, reserve, stopping)
+    });
 
     let replayed = Arc::new(Notify::new());
     let outlet = events::outlet(events::Rooms {

@@ -20,6 +20,8 @@ pub(super) struct OnChain {
     pub(super) sync: Sync,
     pub(super) tip: watch::Receiver<Tip>,
     pub(super) spends: Arc<FundingSpends>,
+    /// Where the node publishes the anchor reserve, in satoshis.
+    pub(super) reserve: watch::Sender<Option<u64>>,
     /// The 32 bytes from which all Lightning keys are derived.
     pub(super) node_seed: [u8; 32],
 }
@@ -34,7 +36,15 @@ pub(super) async fn start(
 ) -> Result<OnChain, Error> {
     let keys = wallet::Keys::new(seed, config.network);
     let node_seed = keys.node_seed();
-    let wallet = Wallet::open(&ground.store, journal, keys)?;
+    let (reserve, reserve_published) = watch::channel(None);
+    let wallet = Wallet::open(
+        &ground.store,
+        journal,
+        ground.clock.clone(),
+        keys,
+        Arc::new(chain.broadcaster.clone()),
+        reserve_published,
+    )?;
     let seed_file = offline::seed_file(&ground.places);
     wallet.start_at_birthday(seed_file.path(), &chain.source).await?;
     let mut behind = [listener(&wallet)];
@@ -45,7 +55,7 @@ pub(super) async fn start(
     let announced = onlooker(&spends, Sighting::Broadcast);
     let announcer = Arc::new(Announcer::new(wallet.clone(), to_network, announced));
     let tip = sync.tip();
-    Ok(OnChain { wallet, announcer, sync, tip, spends, node_seed })
+    Ok(OnChain { wallet, announcer, sync, tip, spends, reserve, node_seed })
 }
 
 /// The wallet as a listener to blocks.

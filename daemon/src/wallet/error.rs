@@ -14,8 +14,8 @@ pub enum Error {
     /// The stored wallet cannot be assembled.
     #[error("could not assemble the stored wallet: {0}")]
     Damaged(String),
-    /// The daemon has not told the wallet its anchor reserve yet.
-    #[error("the wallet is starting: it does not know yet how much to reserve for anchors")]
+    /// The node has not published the anchor reserve yet.
+    #[error("the wallet is starting: the anchor reserve is not known yet")]
     Starting,
     /// Too little money that may be spent.
     #[error(

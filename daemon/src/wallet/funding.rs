@@ -125,7 +125,6 @@ impl Wallet {
     /// free. Where it has a monitor but we saw no broadcast, the funding goes out now: the channel, or the
     /// commitment that closes it, is worth nothing without it, and its inputs would stay locked for ever.
     pub fn discard_fundings_except(&self, known: &HashSet<Txid>) -> Result<(), Error> {
-        let broadcast = self.outside()?.broadcast.clone();
         for (_, FundingRecord { transaction }) in FUNDINGS.all(self.store())? {
             let txid = transaction.compute_txid();
             if !known.contains(&txid) {
@@ -133,7 +132,7 @@ impl Wallet {
             } else if self.ledger().bdk.tx_graph().get_tx(txid).is_none() {
                 tracing::info!(%txid, "broadcasting the funding of a channel that LDK knows");
                 self.announce(&[&transaction])?;
-                broadcast(vec![transaction]);
+                self.broadcast(&[transaction]);
             }
         }
         Ok(())

@@ -17,8 +17,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bdk_wallet::chain::BlockId;
 use bdk_wallet::signer::SignersContainer;
@@ -26,6 +25,8 @@ use bdk_wallet::{KeychainKind, SignOptions, Update};
 use bitcoin::secp256k1::Secp256k1;
 use bitcoin::{Address, Network, OutPoint, Psbt, Transaction};
 use lightning::chain::BestBlock;
+use lightning::chain::chaininterface::BroadcasterInterface;
+use tokio::sync::watch;
 
 pub use self::coins::build::Value;
 pub use self::error::Error;
@@ -41,17 +42,12 @@ pub use self::send::{SendRequest, Sent};
 pub use self::coins::reserve;
 use self::coins::reserve::above_reserve_sat;
 use self::ledger::Ledger;
+use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::storage::{Batch, Store};
 
-/// What the wallet needs of rooms that are built after it.
-#[derive(Clone)]
-pub struct Outside {
-    /// How much must stay for bumping anchors, in satoshis; called without any lock of the wallet.
-    pub reserve_sat: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// Sends transactions to the network, each for itself; must not block.
-    pub broadcast: Arc<dyn Fn(Vec<Transaction>) + Send + Sync>,
-}
+/// Sends transactions to the network without blocking.
+pub type Broadcaster = Arc<dyn BroadcasterInterface + Send + Sync>;
 
 /// The node's on-chain money; a handle.
 #[derive(Clone)]
@@ -63,7 +59,9 @@ struct Inner {
     keys: Keys,
     signers: [SignersContainer; 2],
     ledger: Mutex<Ledger>,
-    outside: OnceLock<Outside>,
+    clock: Clock,
+    broadcaster: Broadcaster,
+    reserve: watch::Receiver<Option<u64>>,
 }
 
 /// What the wallet holds, in satoshis.
@@ -96,7 +94,20 @@ pub struct Unspent {
 
 impl Wallet {
     /// Opens the wallet of these keys, making it where there is none yet.
-    pub fn open(store: &Store, journal: &Journal, keys: Keys) -> Result<Self, Error> {
+    ///
+    /// `reserve` is the anchor reserve, in satoshis, as the node publishes it; the wallet spends nothing until a
+    /// value is published.
+    ///
+    /// # Errors
+    /// [`Error::OtherSeed`], [`Error::Damaged`], [`Error::Store`].
+    pub fn open(
+        store: &Store,
+        journal: &Journal,
+        clock: Clock,
+        keys: Keys,
+        broadcaster: Broadcaster,
+        reserve: watch::Receiver<Option<u64>>,
+    ) -> Result<Self, Error> {
         let (stored, appender) = persist::read(store)?;
         let (bdk, is_new) = match stored {
             Some(whole) => (persist::load(&keys, whole)?, false),
@@ -108,7 +119,9 @@ impl Wallet {
             signers: keys.signers(&Secp256k1::new()),
             keys,
             ledger: Mutex::new(Ledger::new(bdk, appender)),
-            outside: OnceLock::new(),
+            clock,
+            broadcaster,
+            reserve,
         }));
         let mut ledger = wallet.ledger();
         if is_new {
@@ -140,13 +153,6 @@ impl Wallet {
         self.ledger().bdk.transactions().next().is_some()
     }
 
-    /// Tells the wallet what it needs of others; before that it spends nothing. Once.
-    pub fn attach(&self, outside: Outside) {
-        if self.0.outside.set(outside).is_err() {
-            tracing::error!("the wallet was attached twice; the first time counts");
-        }
-    }
-
     /// The last block that the wallet has seen; it may be on a stale branch after a restart.
     pub fn best_block(&self) -> BestBlock {
         self.ledger().best_block()
@@ -170,7 +176,7 @@ impl Wallet {
 
     /// What the wallet holds.
     pub fn balance(&self) -> Balance {
-        // Nothing can be spent while nobody has told how much must stay.
+        // Nothing can be spent before the node has published how much must stay.
         let reserve_sat = self.reserve_sat().unwrap_or(u64::MAX);
         let ledger = self.ledger();
         let total = ledger.bdk.balance();
@@ -219,18 +225,20 @@ impl Wallet {
         &self.0.keys
     }
 
-    fn outside(&self) -> Result<&Outside, Error> {
-        self.0.outside.get().ok_or(Error::Starting)
+    /// Broadcasts each transaction by itself: none of them is a package.
+    fn broadcast(&self, transactions: &[Transaction]) {
+        for transaction in transactions {
+            self.0.broadcaster.broadcast_transactions(&[transaction]);
+        }
     }
 
-    /// Never called with the ledger locked: it asks LDK.
     fn reserve_sat(&self) -> Result<u64, Error> {
-        Ok((self.outside()?.reserve_sat)())
+        self.0.reserve.borrow().ok_or(Error::Starting)
     }
 
-    /// Seconds since 1970.
+    /// Unix time, in seconds.
     fn now(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        self.0.clock.unix_secs()
     }
 
     /// Signs all inputs of `psbt` that are ours.

@@ -64,14 +64,13 @@ record!(SendRecord, kind = 72, version = 1);
 impl Wallet {
     /// Sends to an address; what must stay for anchors stays.
     pub async fn send(&self, request: SendRequest) -> Result<Sent, Error> {
-        let outside = self.outside()?;
         let reserved_sat = self.reserve_sat()?;
         let (sent, tx, commit) = self.prepare(&request, reserved_sat)?;
         commit.await?;
         // After a crash here `rebroadcast` does it at the next start.
         if let Some(tx) = tx {
             tracing::info!(txid = %sent.txid, sat = sent.amount_sat, "sending on chain");
-            (outside.broadcast)(vec![tx]);
+            self.broadcast(&[tx]);
         }
         Ok(sent)
     }

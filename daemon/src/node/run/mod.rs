@@ -7,5 +7,6 @@ pub mod heal;
 pub mod learn;
 pub mod net;
 pub mod process;
+pub mod reserve;
 pub mod restore;
 pub mod sweep;

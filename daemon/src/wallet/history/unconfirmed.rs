@@ -22,7 +22,6 @@ impl Wallet {
     /// Broadcasts again what only we have signed and no block holds, parents first; call it after the start
     /// and on each new tip. What others signed with us, LDK or they broadcast.
     pub fn rebroadcast(&self) -> Result<(), Error> {
-        let broadcast = self.outside()?.broadcast.clone();
         let waiting = {
             let mut ledger = self.ledger();
             let (waiting, forgotten) = ledger.waiting(self.now());
@@ -34,7 +33,7 @@ impl Wallet {
         };
         if !waiting.is_empty() {
             tracing::debug!(count = waiting.len(), "broadcasting unconfirmed transactions again");
-            broadcast(waiting);
+            self.broadcast(&waiting);
         }
         Ok(())
     }

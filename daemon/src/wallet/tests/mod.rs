@@ -15,7 +15,9 @@ use bitcoin::{
     Address, Amount, Block, BlockHash, CompactTarget, FeeRate, Network, OutPoint, ScriptBuf,
     Sequence, Transaction, TxIn, TxMerkleNode, TxOut, Txid, Witness, absolute, transaction,
 };
+use lightning::chain::chaininterface::BroadcasterInterface;
 use lightning::chain::{BestBlock, Listen as _};
+use tokio::sync::watch;
 
 use super::*;
 use crate::journal::Entry;
@@ -30,8 +32,8 @@ const OTHER_WORDS: &str = "zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo z
 struct Bench {
     store: Store,
     wallet: Wallet,
-    reserve_sat: Arc<AtomicU64>,
-    broadcast: Arc<Mutex<Vec<Transaction>>>,
+    reserve_sat: watch::Sender<Option<u64>>,
+    broadcast: Arc<Sink>,
     /// Makes each foreign payment another transaction, and each block another block.
     serial: AtomicU64,
 }
@@ -39,7 +41,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let store = Store::temporary();
-        let (reserve_sat, broadcast) = (Arc::default(), Arc::default());
+        let (reserve_sat, broadcast) = (watch::Sender::new(Some(0)), Arc::default());
         let wallet = open(&store, &reserve_sat, &broadcast);
         Self { store, wallet, reserve_sat, broadcast, serial: AtomicU64::new(1) }
     }
@@ -61,7 +63,7 @@ impl Bench {
     }
 
     fn reserve(&self, sat: u64) {
-        self.reserve_sat.store(sat, Ordering::Relaxed);
+        self.reserve_sat.send_replace(Some(sat));
     }
 
     /// Somebody else's transaction that pays us.
@@ -100,7 +102,7 @@ impl Bench {
     }
 
     fn broadcast_txids(&self) -> Vec<Txid> {
-        let mut broadcast = self.broadcast.lock().expect("no panic");
+        let mut broadcast = self.broadcast.0.lock().expect("no panic");
         std::mem::take(&mut *broadcast).iter().map(Transaction::compute_txid).collect()
     }
 
@@ -116,18 +118,27 @@ impl Bench {
     }
 }
 
-fn open(
-    store: &Store,
-    reserve_sat: &Arc<AtomicU64>,
-    broadcast: &Arc<Mutex<Vec<Transaction>>>,
-) -> Wallet {
-    let wallet = Wallet::open(store, &journal(store), keys(WORDS)).expect("opens");
-    let (reserve_sat, broadcast) = (reserve_sat.clone(), broadcast.clone());
-    wallet.attach(Outside {
-        reserve_sat: Arc::new(move || reserve_sat.load(Ordering::Relaxed)),
-        broadcast: Arc::new(move |txs| broadcast.lock().expect("no panic").extend(txs)),
-    });
-    wallet
+fn open(store: &Store, reserve_sat: &watch::Sender<Option<u64>>, broadcast: &Arc<Sink>) -> Wallet {
+    let reserve_sat = reserve_sat.subscribe();
+    Wallet::open(
+        store,
+        &journal(store),
+        Clock::system(),
+        keys(WORDS),
+        broadcast.clone(),
+        reserve_sat,
+    )
+    .expect("opens")
+}
+
+/// A network that only remembers.
+#[derive(Default)]
+struct Sink(Mutex<Vec<Transaction>>);
+
+impl BroadcasterInterface for Sink {
+    fn broadcast_transactions(&self, txs: &[&Transaction]) {
+        self.0.lock().expect("no panic").extend(txs.iter().map(|tx| (*tx).clone()));
+    }
 }
 
 fn journal(store: &Store) -> Journal {

@@ -16,7 +16,7 @@ async fn a_send_is_broadcast_listed_told_and_confirmed() {
     let sent = bench.wallet.send(keyed("a", Value::Exactly(30_000))).await.expect("sent");
     assert_eq!(sent.amount_sat, 30_000);
     assert!((sent.vsize * 2..=sent.vsize * 2 + 3).contains(&sent.fee_sat), "{sent:?}");
-    let tx = bench.broadcast.lock().expect("no panic")[0].clone();
+    let tx = bench.broadcast.0.lock().expect("no panic")[0].clone();
     assert_eq!(bench.broadcast_txids(), [sent.txid]);
     let spent =
         bench.wallet.ledger().bdk.tx_graph().get_txout(tx.input[0].previous_output).cloned();
@@ -165,7 +165,7 @@ async fn chains_of_own_change_are_broadcast_parents_first() {
 #[tokio::test]
 async fn nothing_is_spent_before_the_reserve_is_known() {
     let store = Store::temporary();
-    let wallet = Wallet::open(&store, &journal(&store), keys(WORDS)).expect("opens");
+    let wallet = open(&store, &watch::Sender::new(None), &Arc::default());
     assert!(matches!(wallet.send(request(Value::All)).await, Err(Error::Starting)));
     assert_eq!(wallet.balance().spendable_sat, 0);
 }
