@@ -26,7 +26,7 @@ fn by_the_accepter_without_htlcs() {
 }
 
 fn watchful() -> Settings {
-    Settings::default().with("bitcoind", "mempool_interval_seconds", 1)
+    Settings::default().with("bitcoind", "mempool_interval_secs", 1)
 }
 
 async fn idle(network: &mut Network, closer: usize) -> Result<()> {

@@ -9,7 +9,7 @@ use fulmen_integration::scenario;
 
 /// A peer that dies every few seconds would be dialled ever less often, up to once an hour.
 fn patient() -> Settings {
-    Settings::default().with("peers", "reconnect_max_seconds", 1)
+    Settings::default().with("peers", "reconnect_max_secs", 1)
 }
 
 #[test]

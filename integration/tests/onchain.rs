@@ -75,7 +75,7 @@ fn fund_spend_list_and_empty_a_wallet() {
 
 #[test]
 fn a_payment_shows_before_it_is_confirmed_and_goes_when_it_is_replaced() {
-    let settings = Settings::default().with("bitcoind", "mempool_interval_seconds", 1);
+    let settings = Settings::default().with("bitcoind", "mempool_interval_secs", 1);
     scenario::run_with("mempool", settings, async |network| {
         network.add_nodes(2).await?;
         network.give_node(0, 1_000_000, 1).await?;

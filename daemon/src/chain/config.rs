@@ -20,9 +20,9 @@ pub struct Config {
     /// Most requests made to bitcoind at the same time, besides the one that waits for blocks.
     pub rpc_connections: usize,
     /// Seconds after which bitcoind is asked for its tip though it has not announced a new one.
-    pub poll_interval_seconds: u64,
+    pub poll_interval_secs: u64,
     /// Seconds between two looks at the mempool for payments to the wallet; 0 to wait for blocks.
-    pub mempool_interval_seconds: u64,
+    pub mempool_interval_secs: u64,
     /// Most blocks fetched ahead of the one being processed while catching up.
     pub prefetch_blocks: usize,
 }
@@ -35,8 +35,8 @@ impl Default for Config {
             rpc_user: None,
             rpc_password: None,
             rpc_connections: 6,
-            poll_interval_seconds: 10,
-            mempool_interval_seconds: 5,
+            poll_interval_secs: 10,
+            mempool_interval_secs: 5,
             prefetch_blocks: 6,
         }
     }
@@ -65,12 +65,12 @@ impl Config {
             "rpc_connections: must be between 1 and 64",
         );
         problem(
-            !(1..=600).contains(&self.poll_interval_seconds),
-            "poll_interval_seconds: must be between 1 and 600",
+            !(1..=600).contains(&self.poll_interval_secs),
+            "poll_interval_secs: must be between 1 and 600",
         );
         problem(
-            self.mempool_interval_seconds > 600,
-            "mempool_interval_seconds: must be between 0 and 600",
+            self.mempool_interval_secs > 600,
+            "mempool_interval_secs: must be between 0 and 600",
         );
         problem(
             !(1..=64).contains(&self.prefetch_blocks),
@@ -162,8 +162,8 @@ mod tests {
             rpc_user: Some("alice".into()),
             rpc_cookie_file: Some("/c".into()),
             rpc_connections: 0,
-            poll_interval_seconds: 0,
-            mempool_interval_seconds: 601,
+            poll_interval_secs: 0,
+            mempool_interval_secs: 601,
             prefetch_blocks: 0,
             rpc_password: None,
         };

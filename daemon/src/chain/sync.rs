@@ -73,7 +73,7 @@ impl<S: ChainSource> Sync<S> {
             source,
             recent: Recent::open(store.clone())?,
             prefetch: config.prefetch_blocks.max(1),
-            poll_interval: Duration::from_secs(config.poll_interval_seconds.max(1)),
+            poll_interval: Duration::from_secs(config.poll_interval_secs.max(1)),
             tip: watch::Sender::new(tip_of(&source_tip)),
         };
         sync.catch_up_more(listeners).await?;

@@ -50,7 +50,7 @@ fn taken(log: &Log) -> String {
 }
 
 fn config() -> Config {
-    Config { prefetch_blocks: 4, poll_interval_seconds: 1, ..Config::default() }
+    Config { prefetch_blocks: 4, poll_interval_secs: 1, ..Config::default() }
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,7 +68,7 @@ pub(super) fn start(
 fn watch_wallet(tasks: &Tasks, config: &Config, chain: &Chain, on_chain: &OnChain) {
     let (watching, mempool) = (on_chain.wallet.clone(), chain.source.clone());
     let in_mempool = onlooker(&on_chain.spends, Sighting::Mempool);
-    let interval = Duration::from_secs(config.bitcoind.mempool_interval_seconds);
+    let interval = Duration::from_secs(config.bitcoind.mempool_interval_secs);
     tasks.spawn(Stage::Work, "watch the mempool", |stopping| {
         watching.keep_watching_mempool(mempool, interval, in_mempool, stopping)
     });

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Seconds between two questions to bitcoind's estimator.
-    pub refresh_seconds: u64,
+    pub refresh_secs: u64,
     /// For confirmation within 2 blocks, where the estimator does not know (new nodes, regtest).
     pub fallback_2_sat_per_vb: u32,
     /// The same within 6 blocks.
@@ -25,7 +25,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            refresh_seconds: 60,
+            refresh_secs: 60,
             fallback_2_sat_per_vb: 20,
             fallback_6_sat_per_vb: 10,
             fallback_12_sat_per_vb: 5,
@@ -57,8 +57,8 @@ impl Config {
             .filter(|(_, rate)| rate.is_some_and(wrong))
             .map(|(name, _)| format!("{name}: must be between 1 and {most}"))
             .collect();
-        if !(1..=3600).contains(&self.refresh_seconds) {
-            problems.push("refresh_seconds: must be between 1 and 3600".to_owned());
+        if !(1..=3600).contains(&self.refresh_secs) {
+            problems.push("refresh_secs: must be between 1 and 3600".to_owned());
         }
         problems
     }
@@ -72,7 +72,7 @@ mod tests {
     fn defaults_are_sound_and_every_problem_is_told() {
         assert_eq!(Config::default().problems(), Vec::<String>::new());
         let config = Config {
-            refresh_seconds: 0,
+            refresh_secs: 0,
             fallback_2_sat_per_vb: 0,
             fixed_sat_per_vb: Some(20_000),
             ..Config::default()

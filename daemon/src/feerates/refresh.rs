@@ -18,7 +18,7 @@ impl Feerates {
 
     /// Asks at each interval until `stopping`; while bitcoind is away, the last answers hold.
     pub async fn run(self, source: impl ChainSource, stopping: CancellationToken) -> Outcome {
-        let interval = Duration::from_secs(self.0.config.refresh_seconds.max(1));
+        let interval = Duration::from_secs(self.0.config.refresh_secs.max(1));
         let refresh = async {
             let mut backoff = Backoff::new(source.health());
             loop {

@@ -7,8 +7,8 @@ use super::Config;
 /// Doubles with each failure up to the most; `chance` (0 to 255) takes up to a half away, so that
 /// nodes that lost each other do not dial each other in step.
 pub fn delay(config: &Config, failures: u32, chance: u8) -> Duration {
-    let doubled = config.reconnect_min_seconds.saturating_mul(1 << failures.min(32));
-    let millis = doubled.min(config.reconnect_max_seconds).saturating_mul(1_000);
+    let doubled = config.reconnect_min_secs.saturating_mul(1 << failures.min(32));
+    let millis = doubled.min(config.reconnect_max_secs).saturating_mul(1_000);
     let taken = (millis / 2).saturating_mul(u64::from(chance)) / 255;
     Duration::from_millis(millis - taken)
 }
