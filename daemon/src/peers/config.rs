@@ -28,9 +28,7 @@ impl Config {
             problems.push("peers.reconnect_min_secs: must be at least 1".to_owned());
         }
         if self.reconnect_max_secs < self.reconnect_min_secs {
-            problems.push(
-                "peers.reconnect_max_secs: is below peers.reconnect_min_secs".to_owned(),
-            );
+            problems.push("peers.reconnect_max_secs: is below peers.reconnect_min_secs".to_owned());
         }
         if self.concurrent_attempts == 0 {
             problems.push("peers.concurrent_attempts: must be at least 1".to_owned());
@@ -46,8 +44,7 @@ mod tests {
     #[test]
     fn each_problem_names_its_option() {
         assert!(Config::default().problems().is_empty());
-        let config =
-            Config { reconnect_min_secs: 0, concurrent_attempts: 0, ..Config::default() };
+        let config = Config { reconnect_min_secs: 0, concurrent_attempts: 0, ..Config::default() };
         assert_eq!(config.problems().len(), 2);
         let config = Config { reconnect_min_secs: 9, reconnect_max_secs: 8, ..config };
         assert!(config.problems()[0].starts_with("peers.reconnect_max_secs:"));
