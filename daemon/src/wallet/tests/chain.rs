@@ -152,7 +152,7 @@ async fn coinbase_outputs_mature() {
 fn a_new_wallet_starts_at_its_birthday() {
     let store = Store::temporary();
     let birthday = BestBlock::new(BlockHash::hash(b"birthday"), 800_000);
-    let open = || Wallet::open(&store, &journal(&store), keys(WORDS)).expect("opens");
+    let open = || open_idle(keys(WORDS), &store).expect("opens");
     open().begin_at(birthday).expect("stored");
     assert_eq!(open().best_block(), birthday);
     let earlier = BestBlock::new(BlockHash::hash(b"earlier"), 700_000);
@@ -179,7 +179,7 @@ async fn a_search_starts_at_the_birthday_and_only_in_blocks_that_are_there() {
     chain.mine(1_000);
     let start = async || {
         let store = Store::temporary();
-        let wallet = Wallet::open(&store, &journal(&store), keys(WORDS)).expect("opens");
+        let wallet = open_idle(keys(WORDS), &store).expect("opens");
         wallet.start_at_birthday(&seed, &chain).await.map(|()| wallet.best_block().height)
     };
     assert_eq!(start().await.expect("from the first block on"), 0);
@@ -197,11 +197,11 @@ async fn a_search_starts_at_the_birthday_and_only_in_blocks_that_are_there() {
 #[test]
 fn a_store_belongs_to_one_seed_and_network() {
     let store = Store::temporary();
-    Wallet::open(&store, &journal(&store), keys(WORDS)).expect("opens");
-    let others = Wallet::open(&store, &journal(&store), keys(OTHER_WORDS));
+    open_idle(keys(WORDS), &store).expect("opens");
+    let others = open_idle(keys(OTHER_WORDS), &store);
     assert!(matches!(others, Err(Error::OtherSeed(_))));
     let seed = Seed::parse(WORDS).expect("valid");
     let mainnet = Keys::new(&seed, Network::Bitcoin);
-    let others = Wallet::open(&store, &journal(&store), mainnet);
+    let others = open_idle(mainnet, &store);
     assert!(matches!(others, Err(Error::OtherSeed(_))));
 }

@@ -119,16 +119,22 @@ impl Bench {
 }
 
 fn open(store: &Store, reserve_sat: &watch::Sender<Option<u64>>, broadcast: &Arc<Sink>) -> Wallet {
-    let reserve_sat = reserve_sat.subscribe();
-    Wallet::open(
-        store,
-        &journal(store),
-        Clock::system(),
-        keys(WORDS),
-        broadcast.clone(),
-        reserve_sat,
-    )
-    .expect("opens")
+    open_with(keys(WORDS), store, reserve_sat, broadcast).expect("opens")
+}
+
+fn open_with(
+    keys: Keys,
+    store: &Store,
+    reserve_sat: &watch::Sender<Option<u64>>,
+    broadcast: &Arc<Sink>,
+) -> Result<Wallet, Error> {
+    let (clock, reserve_sat) = (Clock::system(), reserve_sat.subscribe());
+    Wallet::open(store, &journal(store), clock, keys, broadcast.clone(), reserve_sat)
+}
+
+/// Opens a wallet that will never spend.
+fn open_idle(keys: Keys, store: &Store) -> Result<Wallet, Error> {
+    open_with(keys, store, &watch::Sender::new(None), &Arc::default())
 }
 
 /// A network that only remembers.
