@@ -12,7 +12,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::ahead::Ahead;
 use super::backend::{Backend, Span, Write};
-use super::disk::sync_directory;
+use super::disk::{pause, sync_directory};
 use super::sled::Sled;
 use super::transfer::page;
 use super::wal::NAMES;
@@ -163,14 +163,6 @@ fn take_place(database: &Path, copy: &Path) -> Result<(), Error> {
     }
     sync_directory(copy)?;
     exchange_names(database, copy)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a thread of its own that is to leave others their time"
-)]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
 }
 
 fn copy<'a>(copying: &'a MutexGuard<'_, Copying<Sled>>) -> Result<&'a Sled, Error> {

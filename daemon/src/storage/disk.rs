@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 
@@ -24,4 +25,13 @@ pub(super) fn forget_cached(file: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::io("open", file, error)),
     }
+}
+
+/// Blocks a thread that waits for the operating system, or that leaves others their time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "threads of the store wait for files, of which nothing can notify them"
+)]
+pub(super) fn pause(time: Duration) {
+    std::thread::sleep(time);
 }

@@ -5,12 +5,21 @@ use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::Error;
 use super::backend::{Backend, Direction, Span, Visit, Write};
+use super::disk::pause;
 
 /// With segments of this size every power-cut test was survived; with smaller ones not.
 const SEGMENT_BYTES: usize = 16 << 20;
+/// How long an earlier handle of this process may take to release the file.
+const RELEASE_WAIT: Duration = Duration::from_secs(2);
+/// How often to look whether it has.
+const RELEASE_POLL: Duration = Duration::from_millis(2);
 
 /// One sled database.
 pub struct Sled {
@@ -24,10 +33,12 @@ pub struct Sled {
 impl Sled {
     /// Opens the database in `directory`, making an empty one where there is none.
     ///
-    /// Whatever sled does about a damaged database, panics included, becomes an error.
+    /// Whatever sled does about a damaged database, panics included, becomes an error. The caller holds the lock of the
+    /// data directory, so a lock on the database is one that an earlier handle of this process has not released yet.
     pub fn open(directory: &Path, cache_mib: u64) -> Result<Self, Error> {
         fs::create_dir_all(directory).map_err(|error| Error::io("create", directory, error))?;
         delete_torn_snapshots(directory)?;
+        wait_for_release(&Self::file(directory))?;
         let config = sled::Config::new()
             .path(directory)
             .segment_size(SEGMENT_BYTES)
@@ -172,6 +183,26 @@ fn until_break(shown: impl Iterator<Item = Result<ControlFlow<()>, Error>>) -> R
     Ok(())
 }
 
+/// Waits until no handle of a dropped database has its file any more: sled's threads keep the file, and its lock, until
+/// they have written what was left, up to tens of milliseconds after the last handle was dropped.
+fn wait_for_release(file: &Path) -> Result<(), Error> {
+    let open = match File::open(file) {
+        Ok(open) => open,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("open", file, error)),
+    };
+    let since = Instant::now();
+    // sled itself says why it cannot open a file whose lock is held for longer.
+    while since.elapsed() < RELEASE_WAIT {
+        match flock(&open, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(Errno::WOULDBLOCK) => pause(RELEASE_POLL),
+            Err(error) => return Err(Error::io("lock", file, error.into())),
+        }
+    }
+    Ok(())
+}
+
 /// A snapshot torn by a power cut makes sled's open fail; without it sled replays its log.
 fn delete_torn_snapshots(directory: &Path) -> Result<(), Error> {
     let files = fs::read_dir(directory).map_err(|error| Error::io("read", directory, error))?;
@@ -183,4 +214,32 @@ fn delete_torn_snapshots(directory: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_open_again_right_after_it_was_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        // So much is still being written behind when the last handle goes.
+        let value = vec![7; 8 << 10];
+        for round in 0..30u32 {
+            let sled = Sled::open(directory.path(), 16).unwrap();
+            let key = |row: u32| [round.to_be_bytes(), row.to_be_bytes()].concat();
+            let put = |row| Write { key: key(row).into(), value: Some((&value[..]).into()) };
+            sled.commit(&(0..512).map(put).collect::<Vec<_>>()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_database_that_somebody_else_has_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let _sled = Sled::open(directory.path(), 16).unwrap();
+        let began = Instant::now();
+        let refused = Sled::open(directory.path(), 16).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("lock"), "{refused}");
+        assert!(began.elapsed() >= RELEASE_WAIT);
+    }
 }
