@@ -3,18 +3,23 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::backend::Backend;
-use super::check::{Check, CheckReport, Decode};
-use super::compact::CompactReport;
-use super::disk::sync_directory;
-use super::export::{self, ExportReport, Exporter};
-use super::lock::Lock;
-use super::open::{self, Guarded, behind, database, guarded, last_commit};
-use super::seal::Seal;
-use super::sled::Sled;
-use super::stats::{self, StatsReport};
-use super::transfer::bring_in_step;
-use super::{Error, schema, to_the_end};
+use crate::storage::care::check::{Check, CheckReport, Decode};
+use crate::storage::care::compact::CompactReport;
+use crate::storage::care::diff::bring_in_step;
+use crate::storage::care::export::{ExportReport, Exporter};
+use crate::storage::care::stats::StatsReport;
+use crate::storage::care::{export, stats};
+use crate::storage::engine::backend::Backend;
+use crate::storage::engine::disk::sync_directory;
+use crate::storage::engine::lock::Lock;
+use crate::storage::engine::progress::to_the_end;
+use crate::storage::engine::sled::Sled;
+use crate::storage::error::Error;
+use crate::storage::open;
+use crate::storage::open::{Guarded, behind, database, guarded};
+use crate::storage::rows::meta::last_commit;
+use crate::storage::rows::schema;
+use crate::storage::rows::seal::Seal;
 
 const CACHE_MIB: u64 = 64;
 

@@ -8,21 +8,22 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 
-use super::ahead::Ahead;
-use super::backend::{Backend, Direction, Span, Write};
-use super::commit::COMMIT_SEQ;
-use super::compact::delete_copy;
-use super::disk::sync_directory;
-use super::lock::Lock;
-use super::mirror::{MirrorStatus, Mirrored};
-use super::seal::Seal;
-use super::sled::Sled;
-use super::store::damaged;
-use super::witness::Witness;
-use super::{Config, Error, codec, id, keys, schema};
-
-/// The name of a store's identity, which its copies share.
-const STORE_ID: &str = "store_id";
+use crate::storage::care::compact::delete_copy;
+use crate::storage::care::mirror::{MirrorStatus, Mirrored};
+use crate::storage::commit::witness::Witness;
+use crate::storage::config::Config;
+use crate::storage::engine::backend::{Backend, Direction, Span};
+use crate::storage::engine::disk::sync_directory;
+use crate::storage::engine::id;
+use crate::storage::engine::lock::Lock;
+use crate::storage::engine::sled::Sled;
+use crate::storage::engine::wal::logged::Ahead;
+use crate::storage::error::Error;
+use crate::storage::rows::damage::damaged;
+use crate::storage::rows::meta::COMMIT_SEQ;
+use crate::storage::rows::meta::{STORE_ID, last_commit, number, store_id};
+use crate::storage::rows::seal::Seal;
+use crate::storage::rows::{codec, keys, schema};
 
 /// A database with its guards, before anybody writes to it.
 pub(super) struct Guarded {
@@ -130,28 +131,6 @@ pub(super) fn prepared(
     }
     let last_commit = last_commit(&*backend)?;
     Ok(Sound { backend, seal, last_commit, witness, mirror, held })
-}
-
-/// The number of the last commit; 0 in an empty store.
-pub(super) fn last_commit(backend: &dyn Backend) -> Result<u64, Error> {
-    Ok(read_number(backend, COMMIT_SEQ)?.unwrap_or(0))
-}
-
-/// What distinguishes a store from all others; its copies share it.
-pub(super) fn store_id(backend: &dyn Backend) -> Result<Option<u64>, Error> {
-    read_number(backend, STORE_ID)
-}
-
-/// One of the store's own numbers.
-pub(super) fn read_number(backend: &dyn Backend, name: &str) -> Result<Option<u64>, Error> {
-    let key = keys::meta(name);
-    let Some(stored) = backend.get(&key)? else { return Ok(None) };
-    codec::decode_number(&stored).map(Some).map_err(|error| damaged(&key, error))
-}
-
-/// The write of one of the store's own numbers.
-pub(super) fn number(key: Vec<u8>, number: u64) -> Write<'static> {
-    Write { key: key.into(), value: Some(codec::encode_number(number).into()) }
 }
 
 /// A store that lacks what its witness has seen.

@@ -7,22 +7,32 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
-use super::backend::{Backend, Direction, Span};
-use super::batch::{Batch, Value};
-use super::check::{Check, CheckReport, Decode};
-use super::chunks::{Chunked, Manifest};
-use super::codec::DecodeError;
-use super::commit::{Committer, Queue};
-use super::compact::CompactReport;
-use super::export::{ExportReport, Exporter};
-use super::group::Commit;
-use super::mirror::MirrorStatus;
-use super::open::{self, Held, Sound};
+use crate::storage::care::check::{Check, CheckReport, Decode};
+use crate::storage::care::compact::CompactReport;
+use crate::storage::care::export::{ExportReport, Exporter};
+use crate::storage::care::mirror::MirrorStatus;
+use crate::storage::care::stats;
+use crate::storage::care::stats::StatsReport;
+use crate::storage::commit::batch::Batch;
+use crate::storage::commit::committer::Committer;
+use crate::storage::commit::group::Commit;
+use crate::storage::commit::queue::Queue;
+use crate::storage::commit::space::{LowSpace, SpaceWatch};
+use crate::storage::commit::times::Growth;
+use crate::storage::config::Config;
+use crate::storage::engine::backend::{Backend, Direction, Span};
+use crate::storage::engine::overlay;
+use crate::storage::engine::overlay::Value;
+use crate::storage::engine::progress::GoOn;
+use crate::storage::error::Error;
+use crate::storage::open;
+use crate::storage::open::{Held, Sound};
+use crate::storage::rows::chunks::{Chunked, Manifest};
+use crate::storage::rows::codec::DecodeError;
+use crate::storage::rows::damage::damaged;
 #[cfg(test)]
-use super::seal::Seal;
-use super::space::{LowSpace, SpaceWatch};
-use super::stats::{self, Growth, StatsReport};
-use super::{Config, Error, GoOn, keys, overlay, schema};
+use crate::storage::rows::seal::Seal;
+use crate::storage::rows::{keys, schema};
 
 /// All that the daemon keeps on disk, but for the seed; a handle.
 #[derive(Clone)]
@@ -291,9 +301,4 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// What is wrong with the value of a key.
-pub(super) fn damaged(key: &[u8], error: DecodeError) -> Error {
-    Error::Corrupt { place: keys::place(key), why: error.to_string() }
 }

@@ -12,10 +12,10 @@ use super::faults::Faulty;
 use super::mirror::copy_all;
 use super::*;
 use crate::storage::Error;
-use crate::storage::ahead::{Ahead, Pace};
-use crate::storage::backend::{Backend, Direction, Span, Write};
-use crate::storage::memory::Memory;
-use crate::storage::sled::Sled;
+use crate::storage::engine::backend::{Backend, Direction, Span, Write};
+use crate::storage::engine::memory::Memory;
+use crate::storage::engine::sled::Sled;
+use crate::storage::engine::wal::logged::{Ahead, Pace};
 
 /// The database gets nothing before the log is closed or its other file's turn has come.
 pub(super) const NEVER: Pace = Pace { rest: Duration::from_secs(3600), turn_bytes: 8 << 20 };

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::ahead::{AT_ONCE, NEVER};
-use crate::storage::ahead::Ahead;
-use crate::storage::backend::{Backend, Direction, Span, Write};
-use crate::storage::memory::Memory;
-use crate::storage::sled::Sled;
+use crate::storage::engine::backend::{Backend, Direction, Span, Write};
+use crate::storage::engine::memory::Memory;
+use crate::storage::engine::sled::Sled;
+use crate::storage::engine::wal::logged::Ahead;
 
 fn with_every_backend(test: impl Fn(&dyn Backend)) {
     test(&Memory::default());

@@ -9,8 +9,8 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::storage::Error;
-use crate::storage::backend::{Backend, Direction, Span, Visit, Write};
-use crate::storage::memory::Memory;
+use crate::storage::engine::backend::{Backend, Direction, Span, Visit, Write};
+use crate::storage::engine::memory::Memory;
 
 /// A backend whose disk fails after some commits.
 pub(super) struct Faulty<B> {

@@ -7,10 +7,10 @@ use rustix::io::Errno;
 
 use super::faults::Faulty;
 use super::*;
-use crate::storage::ahead::Ahead;
-use crate::storage::backend::{Backend, Direction, Span, Write};
-use crate::storage::schema::{self, Step};
-use crate::storage::sled::Sled;
+use crate::storage::engine::backend::{Backend, Direction, Span, Write};
+use crate::storage::engine::sled::Sled;
+use crate::storage::engine::wal::logged::Ahead;
+use crate::storage::rows::schema::{self, Step};
 use crate::storage::{Error, codec, keys, offline, open};
 
 /// Written by release 0.1 after payments in both directions; it must be read for ever.

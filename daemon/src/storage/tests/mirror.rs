@@ -6,8 +6,8 @@ use rustix::io::Errno;
 
 use super::faults::Faulty;
 use super::*;
-use crate::storage::memory::Memory;
-use crate::storage::mirror::Mirrored;
+use crate::storage::care::mirror::Mirrored;
+use crate::storage::engine::memory::Memory;
 use crate::storage::{Error, MirrorStatus, offline};
 
 fn mirrored(mirror: &Path) -> Config {

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use lightning::util::persist::KVStoreSync;
 
-use super::codec::tests::Note;
+use super::rows::codec::tests::Note;
 use super::{Batch, Commit, Config, History, KvStore, Store, Table, to_the_end};
 
 const NOTES: Table<Note> = Table::new("notes");

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::storage::backend::{Backend, Write};
+use crate::storage::engine::backend::{Backend, Write};
 use crate::storage::{Error, LdkValue, codec, keys, offline};
 
 fn decodes(_: LdkValue<'_>) -> Result<(), String> {
@@ -209,7 +209,8 @@ fn a_check_names_what_does_not_hold() {
     });
     assert_eq!(undecodable.unwrap().problem_count, 3);
 
-    let backend = crate::storage::sled::Sled::open(&directory.path().join("sled"), 16).unwrap();
+    let backend =
+        crate::storage::engine::sled::Sled::open(&directory.path().join("sled"), 16).unwrap();
     let lost_record = [&keys::table("paid")[..], &3u32.to_be_bytes()].concat();
     let lost_index = [&keys::index("paid")[..], &5u64.to_be_bytes()].concat();
     let orphan = keys::chunk(b"kmonitors\0\0gone", 0);

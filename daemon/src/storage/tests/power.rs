@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::storage::Error;
-use crate::storage::ahead::{Ahead, Pace};
-use crate::storage::backend::{Backend, Direction, Span, Visit, Write};
-use crate::storage::sled::Sled;
+use crate::storage::engine::backend::{Backend, Direction, Span, Visit, Write};
+use crate::storage::engine::sled::Sled;
+use crate::storage::engine::wal::logged::{Ahead, Pace};
 
 const SECTOR_BYTES: usize = 512;
 

@@ -1,0 +1,102 @@
+//! The committer: one thread writes all waiting batches as one, with one fsync.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::group::{Load, NewHead};
+use super::queue::{Next, Queue};
+use super::space::SpaceWatch;
+use super::witness::Witness;
+use crate::storage::engine::backend::Backend;
+use crate::storage::error::Error;
+use crate::storage::rows::chunks::Chunked;
+use crate::storage::rows::keys;
+use crate::storage::rows::meta::{COMMIT_SEQ, number};
+
+/// How far the witness may lag behind the store.
+const WITNESS_LAG: Duration = Duration::from_millis(90);
+/// How often the free space is looked at while nothing is written.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// The thread that alone writes to the backend.
+pub(in crate::storage) struct Committer {
+    pub(in crate::storage) queue: Arc<Queue>,
+    pub(in crate::storage) chunked: Chunked,
+    pub(in crate::storage) space: Arc<SpaceWatch>,
+    pub(in crate::storage) witness: Option<Witness>,
+    /// The number of the last commit in the backend.
+    pub(in crate::storage) last_commit: u64,
+}
+
+impl Committer {
+    /// Writes group after group until the queue is closed and empty, or a write fails.
+    pub(in crate::storage) fn run(mut self) {
+        let mut last_tick = Instant::now();
+        loop {
+            let lag = if self.is_witness_behind() { WITNESS_LAG } else { LOOK_EVERY };
+            let done = match self.queue.next(last_tick + lag) {
+                Next::Group(load) => self.write(load),
+                Next::Tick => {
+                    last_tick = Instant::now();
+                    self.space.look();
+                    self.queue.backend.health().and_then(|()| self.note_witness())
+                }
+                Next::End => {
+                    if let Err(error) = self.note_witness() {
+                        tracing::warn!(%error, "the witness is behind the store");
+                    }
+                    return;
+                }
+            };
+            if let Err(error) = done {
+                self.queue.fail(error);
+                return;
+            }
+        }
+    }
+
+    fn write(&mut self, load: Load) -> Result<(), Error> {
+        let Load { writes, heads, done, .. } = load;
+        if writes.is_empty() {
+            // Somebody waits for what was written before, and that is durable.
+            done.finish(Ok(()));
+            return Ok(());
+        }
+        let mut split = self.chunked.split(&writes);
+        let commit = self.last_commit + 1;
+        let sum = self.queue.seal.lock().expect("nobody panics while holding it").apply(&split);
+        split.push(sum);
+        split.push(number(keys::meta(COMMIT_SEQ), commit));
+        let began = Instant::now();
+        let written = self.queue.backend.commit(&split);
+        let took = began.elapsed();
+        if let Err(error) = written {
+            // Whoever is told of the failure finds the store failed.
+            self.queue.fail(error.clone());
+            done.finish(Err(error.clone()));
+            return Err(error);
+        }
+        self.last_commit = commit;
+        self.queue.taps.show(&split);
+        self.queue.grow(&split, took);
+        drop(split);
+        // Whoever waited for an entry finds it in its log; the overlay may be tidied after the waiters are awake.
+        for NewHead { head, number } in heads {
+            head.send_replace(number);
+        }
+        done.finish(Ok(()));
+        self.queue.settle(writes);
+        Ok(())
+    }
+
+    fn is_witness_behind(&self) -> bool {
+        self.witness.as_ref().is_some_and(|witness| witness.last() < self.last_commit)
+    }
+
+    fn note_witness(&mut self) -> Result<(), Error> {
+        match &mut self.witness {
+            Some(witness) if witness.last() < self.last_commit => witness.note(self.last_commit),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Group commit: batches become durable in the order in which they were enqueued. Imports engines and rows.
+
+pub(in crate::storage) mod batch;
+pub(in crate::storage) mod committer;
+pub(in crate::storage) mod group;
+pub(in crate::storage) mod observer;
+pub(in crate::storage) mod queue;
+pub(in crate::storage) mod space;
+pub(in crate::storage) mod times;
+pub(in crate::storage) mod witness;

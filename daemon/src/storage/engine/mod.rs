@@ -1,0 +1,14 @@
+//! Ordered bytes on disk: what a backend must do, and those that there are. Imports errors only.
+
+pub(in crate::storage) mod backend;
+pub(in crate::storage) mod disk;
+pub(in crate::storage) mod id;
+pub(in crate::storage) mod lock;
+#[cfg(test)]
+pub(in crate::storage) mod memory;
+pub(in crate::storage) mod overlay;
+pub(in crate::storage) mod page;
+pub(in crate::storage) mod progress;
+pub(in crate::storage) mod sled;
+pub(in crate::storage) mod wal;
+pub(in crate::storage) mod writes;

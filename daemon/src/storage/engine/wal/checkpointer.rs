@@ -1,0 +1,289 @@
+//! What is durable in the log and on its way into the database: kept in memory for readers, written in rounds.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::swap::{Copying, Seat};
+use crate::storage::engine::backend::{Backend, Write};
+use crate::storage::engine::overlay::{Enqueued, Overlay, Value};
+use crate::storage::error::Error;
+
+/// Batches do not wait for company once they have so many bytes.
+const ENOUGH_BYTES: usize = 2 << 20;
+/// The database is given at most so many bytes at a time, or one batch,
+const ROUND_BYTES: usize = 4 << 20;
+/// and about so many writes.
+const ROUND_WRITES: usize = 1024;
+/// A database that has taken nothing for so long is given up: the log would be full some time, and nobody be told why.
+const STUCK_AFTER: Duration = Duration::from_secs(300);
+/// How often whoever waits looks whether the database is stuck.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Gives a database what is in its log; shared by those who write and read, and the thread that runs it.
+pub(in crate::storage) struct Applier<B> {
+    /// Where the database is.
+    directory: PathBuf,
+    pub(in crate::storage) base: Seat<B>,
+    /// What is being made to take the database's place; whoever holds this makes the applier stand still.
+    copying: Mutex<Copying<B>>,
+    /// The log's id.
+    id: u64,
+    rest: Duration,
+    state: Mutex<State>,
+    /// Wakes the thread.
+    work: Condvar,
+    /// Wakes whoever waits for the thread.
+    progress: Condvar,
+}
+
+/// What is not known to be durable in the database.
+struct State {
+    waiting: VecDeque<Logged>,
+    waiting_bytes: usize,
+    overlay: Overlay,
+    /// The last batch that the database has.
+    applied: u64,
+    /// When the database last took something, or last lacked nothing.
+    progressed: Instant,
+    /// Somebody waits: no rest.
+    urgent: bool,
+    closed: bool,
+    failed: Option<Error>,
+}
+
+/// A batch in the log.
+struct Logged {
+    number: u64,
+    writes: Vec<Enqueued>,
+    bytes: usize,
+}
+
+impl<B: Backend> Applier<B> {
+    /// Of a database that has all batches up to `applied`; `rest` is how long batches wait for company.
+    pub(in crate::storage) fn new(
+        base: B,
+        directory: PathBuf,
+        id: u64,
+        applied: u64,
+        rest: Duration,
+    ) -> Self {
+        let state = State {
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            overlay: Overlay::default(),
+            applied,
+            progressed: Instant::now(),
+            urgent: false,
+            closed: false,
+            failed: None,
+        };
+        Self {
+            directory,
+            base: Seat::new(base),
+            copying: Mutex::new(None),
+            id,
+            rest,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            progress: Condvar::new(),
+        }
+    }
+
+    /// Takes in a batch that is durable in the log.
+    pub(in crate::storage) fn take_in(&self, number: u64, batch: &[Write<'_>]) {
+        let own = |write: &Write<'_>| Enqueued {
+            key: write.key.to_vec(),
+            value: write.value.as_ref().map(|value| Arc::new(value.to_vec())),
+            number,
+        };
+        let writes: Vec<_> = batch.iter().map(own).collect();
+        let bytes = writes
+            .iter()
+            .map(|write| write.key.len() + write.value.as_ref().map_or(0, |value| value.len()))
+            .sum();
+        let mut state = self.lock();
+        for write in &writes {
+            state.overlay.put(write);
+        }
+        let first = state.waiting.is_empty();
+        if first {
+            state.progressed = Instant::now();
+        }
+        state.waiting_bytes += bytes;
+        let enough = state.waiting_bytes >= ENOUGH_BYTES;
+        state.waiting.push_back(Logged { number, writes, bytes });
+        if first || enough {
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits until the database has batch `number`.
+    pub(in crate::storage) fn wait_for(&self, number: u64) -> Result<(), Error> {
+        let mut state = self.lock();
+        while state.applied < number {
+            self.check(&mut state)?;
+            state.urgent = true;
+            self.work.notify_one();
+            let woken = self.progress.wait_timeout(state, LOOK_EVERY);
+            state = woken.expect("nobody panics while holding it").0;
+        }
+        Ok(())
+    }
+
+    /// The value of a key that the database does not have yet; the outer none means that the database's value holds.
+    pub(in crate::storage) fn get(&self, key: &[u8]) -> Option<Option<Value>> {
+        self.lock().overlay.get(key)
+    }
+
+    /// What the database does not have yet.
+    pub(in crate::storage) fn read_waiting<T>(&self, read: impl FnOnce(&Overlay) -> T) -> T {
+        read(&self.lock().overlay)
+    }
+
+    /// The copy that is being made; the applier stands still while this is held.
+    pub(in crate::storage) fn copying(&self) -> MutexGuard<'_, Copying<B>> {
+        self.copying.lock().expect("nobody panics while holding it")
+    }
+
+    /// Why no more can be taken in.
+    pub(in crate::storage) fn health(&self) -> Result<(), Error> {
+        self.check(&mut self.lock())
+    }
+
+    /// Nothing more may be taken in.
+    pub(in crate::storage) fn fail(&self, error: Error) {
+        self.lock().failed.get_or_insert(error);
+        self.progress.notify_all();
+    }
+
+    /// Lets the thread end once the database has everything.
+    pub(in crate::storage) fn close(&self) {
+        self.lock().closed = true;
+        self.work.notify_one();
+    }
+
+    /// The thread's work: gives the database round after round until there is nothing and no more will come.
+    pub(in crate::storage) fn run(&self) {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.apply_all()));
+        let failed = ended.unwrap_or_else(|panic| {
+            let (what, why) = ("take what the log has", crate::tasks::panic_text(&*panic));
+            Err(Error::Backend { directory: self.directory.clone(), what, why })
+        });
+        if let Err(error) = failed {
+            tracing::warn!(%error, "the database does not take what the log has");
+            self.fail(error);
+        }
+    }
+
+    fn apply_all(&self) -> Result<(), Error> {
+        while let Some(round) = self.next_round() {
+            let last = self.apply(&round)?;
+            let mut state = self.lock();
+            state.applied = last;
+            state.progressed = Instant::now();
+            for Logged { writes, .. } in round {
+                state.overlay.settle(writes);
+            }
+            drop(state);
+            self.progress.notify_all();
+        }
+        Ok(())
+    }
+
+    fn next_round(&self) -> Option<Vec<Logged>> {
+        let mut state = self.lock();
+        let mut since = None;
+        loop {
+            let rested = if state.waiting.is_empty() {
+                state.urgent = false;
+                None
+            } else {
+                Some(since.get_or_insert_with(Instant::now).elapsed())
+            };
+            let at_once = state.urgent || state.closed || state.waiting_bytes >= ENOUGH_BYTES;
+            match rested {
+                None if state.closed => return None,
+                Some(rested) if at_once || rested >= self.rest => {
+                    let round = take_round(&mut state.waiting);
+                    state.waiting_bytes -= round.iter().map(|logged| logged.bytes).sum::<usize>();
+                    return Some(round);
+                }
+                _ => (),
+            }
+            let wait = rested.map_or(LOOK_EVERY, |rested| self.rest - rested);
+            let woken = self.work.wait_timeout(state, wait);
+            state = woken.expect("nobody panics while holding it").0;
+        }
+    }
+
+    /// Gives the database the newest write of each key in a round, with the number of its last batch, as one batch.
+    fn apply(&self, round: &[Logged]) -> Result<u64, Error> {
+        let last = round.last().map_or(0, |logged| logged.number);
+        let writes = round.iter().flat_map(|logged| &logged.writes);
+        let newest: BTreeMap<_, _> = writes.map(|write| (&write.key, &write.value)).collect();
+        let rows = newest.into_iter().map(|(key, value)| Write {
+            key: Cow::Borrowed(key.as_slice()),
+            value: value.as_ref().map(|value| Cow::Borrowed(value.as_slice())),
+        });
+        let batch: Vec<_> = rows.chain([applied_row(self.id, last)]).collect();
+        let mut copying = self.copying();
+        self.base.get()?.commit(&batch)?;
+        if let Some(Ok(copy)) = &*copying
+            && let Err(error) = copy.commit(&batch)
+        {
+            *copying = Some(Err(error));
+        }
+        Ok(last)
+    }
+
+    fn check(&self, state: &mut State) -> Result<(), Error> {
+        let lacks = state.failed.is_none() && !state.waiting.is_empty();
+        if lacks && state.progressed.elapsed() > STUCK_AFTER {
+            let why = format!("it has taken nothing for {} s", STUCK_AFTER.as_secs());
+            let (directory, what) = (self.directory.clone(), "take what the log has");
+            state.failed = Some(Error::Backend { directory, what, why });
+        }
+        state.failed.clone().map_or(Ok(()), Err)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while holding it")
+    }
+}
+
+/// The first batches that fit into a round, one at least.
+fn take_round(waiting: &mut VecDeque<Logged>) -> Vec<Logged> {
+    let (mut bytes, mut writes) = (0, 0);
+    let fitting = waiting.iter().take_while(|logged| {
+        let first = writes == 0;
+        bytes += logged.bytes;
+        writes += logged.writes.len().max(1);
+        first || (bytes <= ROUND_BYTES && writes <= ROUND_WRITES)
+    });
+    let count = fitting.count();
+    waiting.drain(..count).collect()
+}
+
+/// The one row of its own in the database: the log's id, and the last batch that the database has.
+pub(in crate::storage) const APPLIED: &[u8] = b"\0applied";
+
+/// The write of that row.
+pub(in crate::storage) fn applied_row(id: u64, applied: u64) -> Write<'static> {
+    let value = [id, applied].map(u64::to_be_bytes).as_flattened().to_vec();
+    Write { key: APPLIED.into(), value: Some(value.into()) }
+}
+
+/// Reads that row; none in a database that never had a log.
+pub(in crate::storage) fn read_applied(base: &impl Backend) -> Result<Option<(u64, u64)>, Error> {
+    let Some(stored) = base.get(APPLIED)? else { return Ok(None) };
+    let numbers = stored.split_first_chunk().and_then(|(id, rest)| Some((id, rest.first_chunk()?)));
+    let (id, applied) = numbers.ok_or_else(|| Error::Corrupt {
+        place: "the number of the last batch".to_owned(),
+        why: format!("it has {} bytes", stored.len()),
+    })?;
+    Ok(Some((u64::from_be_bytes(*id), u64::from_be_bytes(*applied))))
+}
