@@ -2,7 +2,7 @@
 
 use fulmen_daemon::journal::{Entry, Journal};
 use fulmen_daemon::node::ldk::decode;
-use fulmen_daemon::storage::{Config, Store, offline, to_the_end};
+use fulmen_daemon::storage::{Config, Store, ignore_progress, offline};
 
 #[test]
 fn a_store_of_release_0_1_is_read_for_ever() {
@@ -12,7 +12,7 @@ fn a_store_of_release_0_1_is_read_for_ever() {
         .expect("written");
     offline::import(&file, directory.path()).expect("release 0.1 exported it");
     let store = Store::open(directory.path(), &Config::default()).expect("opens");
-    let report = store.check(&decode::stored, &to_the_end).expect("reads");
+    let report = store.check(&decode::stored, &ignore_progress).expect("reads");
     assert!(report.is_sound() && report.decoded > 2, "{report:?}");
     let journal = Journal::open(&store, fulmen_daemon::clock::Clock::system()).expect("opens");
     let entries = journal.read(0, 1_000).expect("each entry is known");

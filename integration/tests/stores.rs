@@ -238,7 +238,7 @@ fn a_mirror_is_lost_comes_back_and_restores_the_store() {
             .await?;
             pay::transfer(alice, bob, 1_000_000).await?;
         }
-        network.allowed_errors.push("the mirror failed".to_owned());
+        network.allowed_errors.push("mirror failed".to_owned());
         faults.end()?;
         network.nodes[0].restart().await?;
         network.wait_usable().await?;

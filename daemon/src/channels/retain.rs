@@ -7,21 +7,23 @@ use lightning::ln::types::ChannelId;
 use super::Channels;
 use super::record::{CHANNELS, CLOSED, ClosedChannel, OPENS_BY_KEY, SPENDS};
 use crate::node::run::sweep;
-use crate::storage::{self, Batch, Class, Fate, Forgotten};
+use crate::storage::{self, Batch, PruneDecision, PruneStep, RetentionClass};
 
 /// A transaction with so many blocks on it, a day's, is there for good.
 const BURIED_BLOCKS: u32 = 144;
 
 impl Channels {
     /// Closed channels, kept for so many days, and in any case while their money is on its way; 0 for ever.
-    pub fn closed_history(&self, keep_days: u32) -> Class {
+    pub fn closed_history(&self, keep_days: u32) -> RetentionClass {
         let channels = self.clone();
-        Class::new("closed channels", keep_days, move |before, from| channels.forget(before, from))
+        RetentionClass::new("closed channels", keep_days, move |before, from| {
+            channels.forget(before, from)
+        })
     }
 
     /// Forgets, in one short step, channels that were closed before a time in seconds since 1970, with all that leads to
     /// them.
-    fn forget(&self, before: u64, from: u64) -> Result<Forgotten, storage::Error> {
+    fn forget(&self, before: u64, from: u64) -> Result<PruneStep, storage::Error> {
         let store = &self.0.store;
         let height = self.0.node.channel_manager.current_best_block().height;
         let on_its_way = self.with_money_on_its_way(height);
@@ -37,11 +39,11 @@ impl Channels {
         let _taking = self.0.taking_key.lock().expect("no panic while held");
         let mut batch = Batch::new();
         let pruned = CLOSED.prune(store, &mut batch, from, 1, fate)?;
-        if pruned.gone.is_empty() {
-            return Ok(pruned.forgotten());
+        if pruned.removed.is_empty() {
+            return Ok(pruned.step());
         }
         let gone: HashSet<ChannelId> =
-            pruned.gone.iter().map(|(_, closed)| closed.channel_id).collect();
+            pruned.removed.iter().map(|(_, closed)| closed.channel_id).collect();
         for channel_id in &gone {
             SPENDS.delete(&mut batch, &channel_id.0);
         }
@@ -53,8 +55,8 @@ impl Channels {
                 }
             }
         }
-        store.forget(batch);
-        Ok(pruned.forgotten())
+        store.commit_lazily(batch);
+        Ok(pruned.step())
     }
 
     /// The channels of which something is still to be claimed, or swept into the wallet.
@@ -79,11 +81,11 @@ fn is_buried(confirmed_at: Option<u32>, height: u32) -> bool {
     confirmed_at.is_some_and(|confirmed_at| confirmed_at.saturating_add(BURIED_BLOCKS) <= height)
 }
 
-fn fate(closed: &ClosedChannel, before: u64, is_home: bool) -> Fate {
+fn fate(closed: &ClosedChannel, before: u64, is_home: bool) -> PruneDecision {
     match (closed.closed_at < before, is_home) {
-        (false, _) => Fate::TooYoung,
-        (true, true) => Fate::Goes,
-        (true, false) => Fate::Stays,
+        (false, _) => PruneDecision::Stop,
+        (true, true) => PruneDecision::Remove,
+        (true, false) => PruneDecision::Keep,
     }
 }
 
@@ -105,9 +107,9 @@ mod tests {
             reason: "closed".to_owned(),
             outbound: true,
         };
-        assert_eq!(fate(&closed, 10, true), Fate::TooYoung);
-        assert_eq!(fate(&closed, 11, true), Fate::Goes);
-        assert_eq!(fate(&closed, 11, false), Fate::Stays);
+        assert_eq!(fate(&closed, 10, true), PruneDecision::Stop);
+        assert_eq!(fate(&closed, 11, true), PruneDecision::Remove);
+        assert_eq!(fate(&closed, 11, false), PruneDecision::Keep);
     }
 
     #[test]

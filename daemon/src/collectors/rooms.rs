@@ -168,7 +168,7 @@ impl Rooms {
         }
         let mirror_ok = match &*self.store.mirror().borrow() {
             MirrorStatus::Off => None,
-            MirrorStatus::InStep { .. } => Some(1),
+            MirrorStatus::InSync { .. } => Some(1),
             MirrorStatus::Failed { .. } => Some(0),
         };
         if let Some(ok) = mirror_ok {

@@ -60,7 +60,7 @@ pub(super) fn start(
     let (refreshed, asked) = (chain.feerates.clone(), chain.source.clone());
     tasks.spawn(Stage::Work, "refresh feerates", |stopping| refreshed.run(asked, stopping));
 
-    prune_history(tasks, config, rooms, replayed);
+    prune_history(ground, config, rooms, replayed);
     let probing = rooms.payments.clone();
     tasks.spawn(Stage::Work, "probe in the background", |stopping| probing.explore(stopping));
 }
@@ -84,7 +84,7 @@ fn watch_wallet(tasks: &Tasks, config: &Config, chain: &Chain, on_chain: &OnChai
 }
 
 /// Deletes history that is older than its class may be.
-fn prune_history(tasks: &Tasks, config: &Config, rooms: &Rooms, replayed: Arc<Notify>) {
+fn prune_history(ground: &Ground, config: &Config, rooms: &Rooms, replayed: Arc<Notify>) {
     let kept = &config.storage;
     let classes = vec![
         rooms.journal.history(kept.keep_journal_days),
@@ -94,10 +94,11 @@ fn prune_history(tasks: &Tasks, config: &Config, rooms: &Rooms, replayed: Arc<No
         rooms.invoices.settled_history(kept.keep_settled_invoices_days),
         rooms.channels.closed_history(kept.keep_closed_channels_days),
     ];
-    tasks.spawn(Stage::Work, "prune old history", |stopping| async move {
+    let clock = ground.clock.clone();
+    ground.tasks.spawn(Stage::Work, "prune old history", |stopping| async move {
         // LDK's replayed events have to find their records.
         tokio::select! {
-            () = replayed.notified() => storage::every_day(stopping, classes).await,
+            () = replayed.notified() => storage::prune_daily(stopping, clock, classes).await,
             () = stopping.cancelled() => Ok(()),
         }
     });
@@ -125,9 +126,9 @@ fn watch_mirror(tasks: &Tasks, store: &Store, journal: &Journal) {
         loop {
             let entry = match &*status.borrow_and_update() {
                 MirrorStatus::Failed { why } => Some(Entry::MirrorFailed { why: why.clone() }),
-                MirrorStatus::InStep { caught_up_rows: 0 } | MirrorStatus::Off => None,
-                MirrorStatus::InStep { caught_up_rows } => {
-                    Some(Entry::MirrorCaughtUp { rows: *caught_up_rows })
+                MirrorStatus::InSync { copied_rows: 0 } | MirrorStatus::Off => None,
+                MirrorStatus::InSync { copied_rows } => {
+                    Some(Entry::MirrorCaughtUp { rows: *copied_rows })
                 }
             };
             if let Some(entry) = entry {

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::journal::{Entry, Journal};
 use crate::node::Node;
 use crate::parts::Parts;
-use crate::storage::{self, Batch, Class, Fate, Forgotten, Page, Store};
+use crate::storage::{self, Batch, Page, PruneDecision, PruneStep, RetentionClass, Store};
 use record::{BY_CHANNEL, FLOOR, FORWARDS, Floor, ONLY, TOTALS};
 use replay::Replays;
 
@@ -52,22 +52,24 @@ impl Forwards {
 
     /// Settled forwards, kept for so many days; 0 for ever. The totals stay, and so do the newest, by which a forward that
     /// LDK tells again is known.
-    pub fn history(&self, keep_days: u32) -> Class {
+    pub fn history(&self, keep_days: u32) -> RetentionClass {
         let forwards = self.clone();
-        Class::new("forwards", keep_days, move |before, from| forwards.forget(before, from))
+        RetentionClass::new("forwards", keep_days, move |before, from| {
+            forwards.forget(before, from)
+        })
     }
 
     /// Forgets, in one short step, forwards that settled before a time in seconds since 1970.
-    fn forget(&self, before: u64, from: u64) -> Result<Forgotten, storage::Error> {
+    fn forget(&self, before: u64, from: u64) -> Result<PruneStep, storage::Error> {
         let fate = |record: &ForwardRecord| match record.settled_at < before {
-            true => Fate::Goes,
-            false => Fate::TooYoung,
+            true => PruneDecision::Remove,
+            false => PruneDecision::Stop,
         };
         let store = &self.0.ledger.store;
         let mut batch = Batch::new();
         let pruned = FORWARDS.prune(store, &mut batch, from, NEWEST_COMPARED as u64, fate)?;
-        store.forget(batch);
-        Ok(pruned.forgotten())
+        store.commit_lazily(batch);
+        Ok(pruned.step())
     }
 
     /// Takes in LDK's `HTLCHandlingFailed`; a failed receipt is none of this room's business.

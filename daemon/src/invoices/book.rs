@@ -7,20 +7,22 @@ use super::claim::{self, Arrival, Decision};
 use super::record::{BY_KEY, INVOICES, InvoiceRecord, Kind, State, Stored};
 use crate::idempotency::{self, Key};
 use crate::journal::{Entry, InvoiceKind, Journal};
-use crate::storage::{self, Batch, Commit, Fate, Forgotten, Page, Store, Watch, Watches};
+use crate::storage::{
+    self, Batch, Commit, Page, PruneDecision, PruneStep, Store, Subscription, Subscriptions,
+};
 
 /// All invoices, on disk.
 pub(super) struct InvoiceBook {
     store: Store,
     journal: Journal,
-    watches: Watches<InvoiceRecord>,
+    watches: Subscriptions<InvoiceRecord>,
     /// Held from reading a record until its change is enqueued; reads see enqueued writes.
     changing: Mutex<()>,
 }
 
 impl InvoiceBook {
     pub(super) fn new(store: Store, journal: Journal) -> Self {
-        let watches = Watches::new(store.clone());
+        let watches = Subscriptions::new(store.clone());
         Self { store, journal, watches, changing: Mutex::new(()) }
     }
 
@@ -158,22 +160,22 @@ impl InvoiceBook {
     pub(super) fn forget(
         &self,
         from: u64,
-        fate: impl Fn(&InvoiceRecord) -> Fate,
-    ) -> Result<Forgotten, storage::Error> {
+        fate: impl Fn(&InvoiceRecord) -> PruneDecision,
+    ) -> Result<PruneStep, storage::Error> {
         let _changing = self.changing.lock().expect("no panic while held");
         let mut batch = Batch::new();
         let pruned = INVOICES.prune(&self.store, &mut batch, from, 1, fate)?;
-        for (_, record) in &pruned.gone {
+        for (_, record) in &pruned.removed {
             if let Some(key) = &record.idempotency_key {
                 BY_KEY.delete(&mut batch, key);
             }
         }
-        self.store.forget(batch);
-        Ok(pruned.forgotten())
+        self.store.commit_lazily(batch);
+        Ok(pruned.step())
     }
 
     /// Watches an invoice; read its record afterwards.
-    pub(super) fn watch(&self, payment_hash: [u8; 32]) -> Watch<InvoiceRecord> {
+    pub(super) fn watch(&self, payment_hash: [u8; 32]) -> Subscription<InvoiceRecord> {
         self.watches.watch(payment_hash)
     }
 
@@ -284,10 +286,10 @@ mod tests {
             drop(book.open(an_invoice([hash; 32]), key).expect("it is new"));
         }
         let goes = |record: &InvoiceRecord| match record.payment_hash == [1; 32] {
-            true => Fate::Goes,
-            false => Fate::Stays,
+            true => PruneDecision::Remove,
+            false => PruneDecision::Keep,
         };
-        assert_eq!(book.forget(0, goes).expect("readable"), Forgotten { records: 1, next: None });
+        assert_eq!(book.forget(0, goes).expect("readable"), PruneStep { records: 1, next: None });
         assert_eq!(book.get(&[1; 32]).expect("readable"), None);
         assert_eq!(BY_KEY.count(&book.store).expect("readable"), 1);
         let (made, _) = book.open(an_invoice([4; 32]), key(9)).expect("the key is free again");

@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::idempotency::Key;
 use crate::node::Node;
 use crate::parts::Parts;
-use crate::storage::{self, Page, Watch};
+use crate::storage::{self, Page, Subscription};
 use book::InvoiceBook;
 use claim::{Arrival, Decision};
 use record::Stored;
@@ -226,7 +226,7 @@ pub fn decode(bolt11: &str) -> Result<Bolt11Invoice, Error> {
 
 /// The states of one invoice as they come.
 pub struct Following {
-    watch: Watch<InvoiceRecord>,
+    watch: Subscription<InvoiceRecord>,
     last: InvoiceRecord,
     told: Option<State>,
     clock: Clock,

@@ -2,28 +2,28 @@
 
 use super::Invoices;
 use super::record::{InvoiceRecord, Stored};
-use crate::storage::{Class, Fate};
+use crate::storage::{PruneDecision, RetentionClass};
 
 impl Invoices {
     /// Invoices that nobody paid, kept for so many days after they expired; 0 for ever.
-    pub fn unpaid_history(&self, keep_days: u32) -> Class {
+    pub fn unpaid_history(&self, keep_days: u32) -> RetentionClass {
         let invoices = self.clone();
-        Class::new("unpaid invoices", keep_days, move |before, from| {
+        RetentionClass::new("unpaid invoices", keep_days, move |before, from| {
             invoices.0.book.forget(from, |record| fate_of_unpaid(record, before))
         })
     }
 
     /// Invoices and keysends that were paid, kept for so many days; 0 for ever.
-    pub fn settled_history(&self, keep_days: u32) -> Class {
+    pub fn settled_history(&self, keep_days: u32) -> RetentionClass {
         let invoices = self.clone();
-        Class::new("settled invoices", keep_days, move |before, from| {
+        RetentionClass::new("settled invoices", keep_days, move |before, from| {
             invoices.0.book.forget(from, |record| fate_of_settled(record, before))
         })
     }
 }
 
 /// A cancelled one stays until it would have expired: so long its hash is not to be taken for another one.
-fn fate_of_unpaid(record: &InvoiceRecord, before: u64) -> Fate {
+fn fate_of_unpaid(record: &InvoiceRecord, before: u64) -> PruneDecision {
     let is_over = match record.stored {
         Stored::Open | Stored::Cancelled => record.expires_at < before,
         // Money is on its way, or came.
@@ -33,7 +33,7 @@ fn fate_of_unpaid(record: &InvoiceRecord, before: u64) -> Fate {
 }
 
 /// One that has not expired stays: its payer, who may pay again, is told that it was paid.
-fn fate_of_settled(record: &InvoiceRecord, before: u64) -> Fate {
+fn fate_of_settled(record: &InvoiceRecord, before: u64) -> PruneDecision {
     let is_over = match record.stored {
         Stored::Settled => {
             record.expires_at < before && record.settled_at.is_some_and(|at| at < before)
@@ -43,11 +43,11 @@ fn fate_of_settled(record: &InvoiceRecord, before: u64) -> Fate {
     fate(record, before, is_over)
 }
 
-fn fate(record: &InvoiceRecord, before: u64, is_over: bool) -> Fate {
+fn fate(record: &InvoiceRecord, before: u64, is_over: bool) -> PruneDecision {
     match (record.created_at < before, is_over) {
-        (false, _) => Fate::TooYoung,
-        (true, true) => Fate::Goes,
-        (true, false) => Fate::Stays,
+        (false, _) => PruneDecision::Stop,
+        (true, true) => PruneDecision::Remove,
+        (true, false) => PruneDecision::Keep,
     }
 }
 
@@ -63,18 +63,18 @@ mod tests {
         let with = |stored| InvoiceRecord { stored, settled_at: None, ..settled.clone() };
         let keysend = InvoiceRecord { expires_at: 10, ..settled.clone() };
         let late = InvoiceRecord { settled_at: Some(21), ..settled.clone() };
-        use Fate::{Goes, Stays, TooYoung};
+        use PruneDecision::{Keep, Remove, Stop};
         for (name, record, before, unpaid, paid) in [
-            ("expired", with(Stored::Open), 21, Goes, Stays),
-            ("open", with(Stored::Open), 20, Stays, Stays),
-            ("cancelled", with(Stored::Cancelled), 21, Goes, Stays),
-            ("cancelled before it expired", with(Stored::Cancelled), 20, Stays, Stays),
-            ("being paid", with(Stored::Claiming), 21, Stays, Stays),
-            ("paid", settled.clone(), 21, Stays, Goes),
-            ("paid, not expired", settled.clone(), 20, Stays, Stays),
-            ("paid in the last moment", late, 21, Stays, Stays),
-            ("keysend", keysend, 16, Stays, Goes),
-            ("new", settled, 10, TooYoung, TooYoung),
+            ("expired", with(Stored::Open), 21, Remove, Keep),
+            ("open", with(Stored::Open), 20, Keep, Keep),
+            ("cancelled", with(Stored::Cancelled), 21, Remove, Keep),
+            ("cancelled before it expired", with(Stored::Cancelled), 20, Keep, Keep),
+            ("being paid", with(Stored::Claiming), 21, Keep, Keep),
+            ("paid", settled.clone(), 21, Keep, Remove),
+            ("paid, not expired", settled.clone(), 20, Keep, Keep),
+            ("paid in the last moment", late, 21, Keep, Keep),
+            ("keysend", keysend, 16, Keep, Remove),
+            ("new", settled, 10, Stop, Stop),
         ] {
             let fates = (fate_of_unpaid(&record, before), fate_of_settled(&record, before));
             assert_eq!(fates, (unpaid, paid), "{name}");

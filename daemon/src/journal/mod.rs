@@ -8,7 +8,7 @@ use tokio::sync::watch;
 pub use entry::{Entry, InvoiceKind};
 
 use crate::clock::Clock;
-use crate::storage::{self, Batch, Class, Forgotten, JOURNAL_KIND, Log, Store};
+use crate::storage::{self, Batch, JOURNAL_KIND, Log, PruneStep, RetentionClass, Store};
 
 const ENTRIES: Log<Stamped> = Log::new("journal");
 /// How many entries retention removes in one step.
@@ -81,19 +81,19 @@ impl Journal {
     }
 
     /// What is kept here for so many days; 0 for ever.
-    pub fn history(&self, keep_days: u32) -> Class {
+    pub fn history(&self, keep_days: u32) -> RetentionClass {
         let journal = self.clone();
-        Class::new("journal", keep_days, move |before, _| journal.forget(before))
+        RetentionClass::new("journal", keep_days, move |before, _| journal.forget(before))
     }
 
     /// Removes, in one short step, the oldest entries that happened before `before` (seconds since 1970), but never the
     /// newest, from which numbers go on.
-    fn forget(&self, before: u64) -> Result<Forgotten, storage::Error> {
+    fn forget(&self, before: u64) -> Result<PruneStep, storage::Error> {
         let mut batch = Batch::new();
         let old = |stamped: &Stamped| stamped.happened_at < before;
         let gone = ENTRIES.prune(&self.store, &mut batch, self.head(), STEP_ENTRIES, old)?;
-        self.store.forget(batch);
-        Ok(Forgotten { records: gone as u64, next: (gone == STEP_ENTRIES).then_some(0) })
+        self.store.commit_lazily(batch);
+        Ok(PruneStep { records: gone as u64, next: (gone == STEP_ENTRIES).then_some(0) })
     }
 }
 
@@ -222,8 +222,8 @@ mod tests {
         }
         journal.store.sync().await.unwrap();
         let first = journal.forget(u64::MAX).unwrap();
-        assert_eq!(first, Forgotten { records: 256, next: Some(0) });
-        assert_eq!(journal.forget(u64::MAX).unwrap(), Forgotten { records: 43, next: None });
+        assert_eq!(first, PruneStep { records: 256, next: Some(0) });
+        assert_eq!(journal.forget(u64::MAX).unwrap(), PruneStep { records: 43, next: None });
         assert_eq!(journal.read(0, 300).unwrap().len(), 1);
     }
 }

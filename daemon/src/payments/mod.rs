@@ -35,7 +35,7 @@ use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
 use crate::node::Node;
 use crate::parts::Parts;
-use crate::storage::{self, Page, Watch};
+use crate::storage::{self, Page, Subscription};
 use crate::tasks::Tasks;
 use records::book::PaymentBook;
 use records::known_to_ldk;
@@ -296,7 +296,7 @@ fn named(payment_id: PaymentId, payment_hash: Option<PaymentHash>) -> PaymentIds
 
 /// The states of one payment as they come.
 pub struct Following {
-    watch: Watch<PaymentRecord>,
+    watch: Subscription<PaymentRecord>,
     next: Option<PaymentRecord>,
     ended: bool,
     clock: Clock,

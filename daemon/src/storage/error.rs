@@ -100,7 +100,7 @@ pub enum Error {
     },
     /// The second copy failed, and the configuration says that the daemon must not go on without it.
     #[error(
-        "the mirror in {} failed: {why}; see to its disk, or start with storage.stop_without_mirror = false",
+        "the mirror in {} failed: {why}; check its disk, or start with storage.stop_without_mirror = false",
         directory.display()
     )]
     Mirror {
@@ -109,12 +109,12 @@ pub enum Error {
         /// What happened.
         why: String,
     },
-    /// The store is in use in a way that does not suit what was asked for.
+    /// The store is in use in a way that excludes the operation.
     #[error("the store in {} is busy: {why}; try again later", directory.display())]
     Busy {
         /// The store's directory.
         directory: PathBuf,
-        /// With what.
+        /// The other use.
         why: &'static str,
     },
     /// There is no room for a second copy of the database.
@@ -131,13 +131,13 @@ pub enum Error {
         /// What is free.
         free_mib: u64,
     },
-    /// Something stands where a store is to be put.
+    /// The directory already has a store.
     #[error("there is a store in {} already; move it away first", directory.display())]
     Exists {
         /// The data directory.
         directory: PathBuf,
     },
-    /// Nothing stands where a store should be.
+    /// The directory has no store.
     #[error("there is no store in {}", directory.display())]
     Missing {
         /// The data directory.
@@ -151,9 +151,9 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// Whoever asked for a long read is gone.
-    #[error("nobody waits for it any more")]
-    GivenUp,
+    /// The caller cancelled a long read.
+    #[error("the caller has cancelled it")]
+    Cancelled,
     /// The store was closed before.
     #[error("the store is closed")]
     Closed,
@@ -171,7 +171,7 @@ impl Error {
                 "nothing that was acknowledged is lost"
             }
             _ => {
-                "nothing that was acknowledged is lost: see to the disk, then start again; if the disk is failing, \
+                "nothing that was acknowledged is lost: check the disk, then start again; if the disk is failing, \
                  restore the mirror or an export on another one"
             }
         }

@@ -1,56 +1,56 @@
-//! Long reads of the store beside the daemon's work, told of as they go on.
+//! Long reads of the store on threads of their own, with reports of their progress.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use tokio::sync::mpsc;
 
-use super::engine::progress::{GoOn, Step};
 use crate::storage::care::check::{CheckReport, LdkValue};
 use crate::storage::care::compact::CompactReport;
 use crate::storage::care::export::ExportReport;
+use crate::storage::engine::progress::{OnProgress, Progress};
 use crate::storage::error::Error;
 use crate::storage::store::Store;
 
-/// A listener that is slow misses steps, never the end.
+/// Updates buffered for a listener; one that is slow misses progress, never the result.
 const STEPS_KEPT: usize = 16;
 
-/// What is told of a long read: steps, and one end.
+/// An update on a job: progress any number of times, then its result once.
 #[derive(Clone, Debug)]
-pub enum Told<R> {
-    /// It goes on.
-    Step(Step),
-    /// It has ended.
-    End(Result<R, Error>),
+pub enum JobUpdate<R> {
+    /// The job is still running.
+    Progress(Progress),
+    /// The job has ended.
+    Done(Result<R, Error>),
 }
 
 impl Store {
-    /// [`Store::check`] on a thread of its own; it is given up when the receiver is dropped.
-    pub fn check_aside(
+    /// [`Store::check`] on a thread of its own; dropping the receiver cancels it.
+    pub fn start_check(
         &self,
         decode: fn(LdkValue<'_>) -> Result<(), String>,
-    ) -> mpsc::Receiver<Told<CheckReport>> {
+    ) -> mpsc::Receiver<JobUpdate<CheckReport>> {
         let store = self.clone();
-        aside(move |go_on| store.check(&decode, go_on))
+        spawn(move |on_progress| store.check(&decode, on_progress))
     }
 
-    /// [`Store::export`] on a thread of its own; it is given up when the receiver is dropped.
-    pub fn export_aside(&self, file: PathBuf) -> mpsc::Receiver<Told<ExportReport>> {
+    /// [`Store::export`] on a thread of its own; dropping the receiver cancels it.
+    pub fn start_export(&self, file: PathBuf) -> mpsc::Receiver<JobUpdate<ExportReport>> {
         let store = self.clone();
-        aside(move |go_on| store.export(&file, go_on))
+        spawn(move |on_progress| store.export(&file, on_progress))
     }
 
-    /// [`Store::compact`] on a thread of its own; it is given up when the receiver is dropped.
-    pub fn compact_aside(&self) -> mpsc::Receiver<Told<CompactReport>> {
+    /// [`Store::compact`] on a thread of its own; dropping the receiver cancels it.
+    pub fn start_compact(&self) -> mpsc::Receiver<JobUpdate<CompactReport>> {
         let store = self.clone();
-        aside(move |go_on| store.compact(go_on))
+        spawn(move |on_progress| store.compact(on_progress))
     }
 
     /// [`Store::stats`] on a thread of its own.
     ///
     /// # Errors
     /// As [`Store::stats`].
-    pub async fn stats_aside(&self) -> Result<super::StatsReport, Error> {
+    pub async fn stats_off_worker(&self) -> Result<super::StatsReport, Error> {
         let store = self.clone();
         let measured = tokio::task::spawn_blocking(move || store.stats()).await;
         // The thread ends early only when the daemon does.
@@ -58,18 +58,18 @@ impl Store {
     }
 }
 
-fn aside<R: Send + 'static>(
-    work: impl FnOnce(&GoOn<'_>) -> Result<R, Error> + Send + 'static,
-) -> mpsc::Receiver<Told<R>> {
+fn spawn<R: Send + 'static>(
+    work: impl FnOnce(&OnProgress<'_>) -> Result<R, Error> + Send + 'static,
+) -> mpsc::Receiver<JobUpdate<R>> {
     let (tell, told) = mpsc::channel(STEPS_KEPT);
     drop(tokio::task::spawn_blocking(move || {
-        let go_on = |step| match tell.try_send(Told::Step(step)) {
+        let on_progress = |step| match tell.try_send(JobUpdate::Progress(step)) {
             Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => ControlFlow::Continue(()),
             Err(mpsc::error::TrySendError::Closed(_)) => ControlFlow::Break(()),
         };
-        let ended = work(&go_on);
-        // Nobody listens any more: nothing is lost.
-        let _ = tell.blocking_send(Told::End(ended));
+        let ended = work(&on_progress);
+        // The listener is gone: nothing is lost.
+        let _ = tell.blocking_send(JobUpdate::Done(ended));
     }));
     told
 }
@@ -95,31 +95,31 @@ mod tests {
     #[tokio::test]
     async fn steps_come_before_the_one_end() {
         let store = filled(30_000);
-        let mut told = store.check_aside(|_| Ok(()));
-        let mut last = Step::default();
+        let mut told = store.start_check(|_| Ok(()));
+        let mut last = Progress::default();
         let report = loop {
             match told.recv().await.expect("it ends") {
-                Told::Step(step) => {
+                JobUpdate::Progress(step) => {
                     assert!(step.rows > last.rows && step.bytes > last.bytes);
                     last = step;
                 }
-                Told::End(report) => break report.unwrap(),
+                JobUpdate::Done(report) => break report.unwrap(),
             }
         };
         assert!(last.rows > 0 && report.rows >= 30_000 && report.is_sound(), "{report:?}");
         assert!(told.recv().await.is_none());
-        assert!(store.stats_aside().await.unwrap().live_bytes > 0);
+        assert!(store.stats_off_worker().await.unwrap().live_bytes > 0);
     }
 
     #[test]
     fn what_nobody_waits_for_is_given_up() {
         let store = filled(30_000);
         let stopped = store.check(&|_| Ok(()), &|_| ControlFlow::Break(()));
-        assert!(matches!(stopped, Err(Error::GivenUp)), "{stopped:?}");
+        assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("export");
         let stopped = store.export(&file, &|_| ControlFlow::Break(()));
-        assert!(matches!(stopped, Err(Error::GivenUp)), "{stopped:?}");
+        assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
         assert!(!file.exists());
     }
 }

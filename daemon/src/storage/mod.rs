@@ -1,7 +1,9 @@
 //! Durable records in sled behind one committer and a write-ahead log; nothing else knows sled.
 //!
-//! A write is enqueued at once, in call order, and becomes durable in that order: whoever has seen a later
-//! write durable may rely on all earlier ones. Reads see enqueued writes, so read-modify-write needs no wait.
+//! A write is enqueued at once, in call order, and becomes durable in that order: when a write is durable, so are all
+//! earlier ones. Reads see enqueued writes, so read-modify-write needs no wait.
+//!
+//! Inner rooms, top to bottom: `jobs`, `offline`; `table`, `ldk`; `store`; `open`; `care`; `commit`; `rows`; `engine`.
 
 mod care;
 mod commit;
@@ -28,18 +30,18 @@ pub use commit::space::LowSpace;
 pub use commit::times::{CommitTimes, Growth};
 pub use config::Config;
 pub use engine::backend::Direction;
-pub use engine::progress::{GoOn, Step, to_the_end};
+pub use engine::progress::{OnProgress, Progress, ignore_progress};
 pub use error::Error;
-pub use jobs::Told;
+pub use jobs::JobUpdate;
 pub use ldk::kv_store::KvStore;
 pub use ldk::kv_write::KvWrite;
 pub use rows::codec::{DecodeError, JOURNAL_KIND, Record};
 pub use store::Store;
-pub use table::history::{Fate, History, Page, Pruned};
+pub use table::history::{History, Page, PruneDecision, Pruned};
 pub use table::log::Log;
 pub use table::records::Table;
-pub use table::retention::{Class, Forgotten, every_day};
-pub use table::subscribe::{Watch, Watches};
+pub use table::retention::{PruneStep, RetentionClass, prune_daily};
+pub use table::subscribe::{Subscription, Subscriptions};
 
 #[cfg(test)]
 mod tests;

@@ -1,22 +1,22 @@
-//! What `fulmend store` does while no daemon runs on the directory: each verb takes the lock.
+//! `fulmend store`: the verbs for a store that no daemon runs on; each takes the lock of the data directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::storage::care::check::{Check, CheckReport, Decode};
 use crate::storage::care::compact::CompactReport;
-use crate::storage::care::diff::bring_in_step;
+use crate::storage::care::diff::copy_differences;
 use crate::storage::care::export::{ExportReport, Exporter};
 use crate::storage::care::stats::StatsReport;
 use crate::storage::care::{export, stats};
 use crate::storage::engine::backend::Backend;
 use crate::storage::engine::disk::sync_directory;
 use crate::storage::engine::lock::Lock;
-use crate::storage::engine::progress::to_the_end;
+use crate::storage::engine::progress::ignore_progress;
 use crate::storage::engine::sled::Sled;
 use crate::storage::error::Error;
 use crate::storage::open;
-use crate::storage::open::{Guarded, behind, database, guarded};
+use crate::storage::open::{Unverified, behind, database, open_unverified};
 use crate::storage::rows::meta::last_commit;
 use crate::storage::rows::schema;
 use crate::storage::rows::seal::Seal;
@@ -27,9 +27,9 @@ const CACHE_MIB: u64 = 64;
 ///
 /// # Errors
 ///
-/// Only what makes reading impossible; all else is in the report.
+/// Only errors that make reading impossible; the report has the others.
 pub fn check(directory: &Path, decode: &Decode<'_>) -> Result<CheckReport, Error> {
-    let Guarded { lock: _lock, backend, witness } = existing(directory)?;
+    let Unverified { lock: _lock, backend, witness } = existing(directory)?;
     let mut report = CheckReport::default();
     let commit = last_commit(&backend)?;
     if commit < witness.last() {
@@ -41,27 +41,33 @@ pub fn check(directory: &Path, decode: &Decode<'_>) -> Result<CheckReport, Error
     if let Err(error) = schema::version(&backend) {
         report.add(directory.display(), error);
     }
-    let check =
-        Check { backend: &backend, decode, settle: &|| (), seal: None, go_on: &to_the_end, report };
+    let check = Check {
+        backend: &backend,
+        decode,
+        settle: &|| (),
+        seal: None,
+        on_progress: &ignore_progress,
+        report,
+    };
     check.run()
 }
 
 /// Measures the store.
 pub fn stats(directory: &Path) -> Result<StatsReport, Error> {
-    let Guarded { lock: _lock, backend, .. } = existing(directory)?;
+    let Unverified { lock: _lock, backend, .. } = existing(directory)?;
     stats::measure(&backend, None)
 }
 
-/// Writes the store anew without the space that old values left.
+/// Rewrites the store without the space of old values.
 pub fn compact(directory: &Path) -> Result<CompactReport, Error> {
-    let Guarded { lock: _lock, backend, witness } = existing(directory)?;
+    let Unverified { lock: _lock, backend, witness } = existing(directory)?;
     refuse_unsound(&backend, directory, witness.last())?;
-    backend.compact(&to_the_end)
+    backend.compact(&ignore_progress)
 }
 
 /// Writes the whole store into one file.
 pub fn export(directory: &Path, file: &Path) -> Result<ExportReport, Error> {
-    let Guarded { lock: _lock, backend, witness } = existing(directory)?;
+    let Unverified { lock: _lock, backend, witness } = existing(directory)?;
     refuse_unsound(&backend, directory, witness.last())?;
     let mut export = Exporter::create(file)?;
     export.rows(&backend, |_| Ok(()))?;
@@ -72,8 +78,8 @@ pub fn export(directory: &Path, file: &Path) -> Result<ExportReport, Error> {
 ///
 /// # Errors
 ///
-/// Refuses a directory that has a store, and an export older than what the directory's witness has seen. Without a
-/// witness nobody can tell whether the export is the newest state: an older one loses money when channels have
+/// Refuses a directory that has a store, and an export older than the last commit that the directory's witness has seen.
+/// Without a witness it is unknown whether the export is the newest state: an older one loses money when channels have
 /// moved on since.
 pub fn import(file: &Path, directory: &Path) -> Result<ExportReport, Error> {
     let report = export::verify(file)?;
@@ -90,9 +96,9 @@ pub fn import(file: &Path, directory: &Path) -> Result<ExportReport, Error> {
 ///
 /// Refuses a directory that has a store, and a mirror that is behind what the directory's witness has seen.
 pub fn restore(mirror: &Path, directory: &Path) -> Result<u64, Error> {
-    let Guarded { lock: _lock, backend: copy, .. } = existing(mirror)?;
+    let Unverified { lock: _lock, backend: copy, .. } = existing(mirror)?;
     Seal::verified(&copy, mirror)?;
-    place(directory, |backend| bring_in_step(&copy, backend).map(|_| ()))
+    place(directory, |backend| copy_differences(&copy, backend).map(|_| ()))
 }
 
 /// Fills a new database and puts it in its place when it is whole.
@@ -116,14 +122,14 @@ fn place(directory: &Path, fill: impl FnOnce(&Sled) -> Result<(), Error>) -> Res
     Ok(commit)
 }
 
-fn existing(directory: &Path) -> Result<Guarded, Error> {
+fn existing(directory: &Path) -> Result<Unverified, Error> {
     if !database(directory).exists() {
         return Err(Error::Missing { directory: directory.to_owned() });
     }
-    guarded(directory, CACHE_MIB)
+    open_unverified(directory, CACHE_MIB)
 }
 
-/// An empty database; what an interrupted attempt left is deleted.
+/// Creates an empty database, deleting the remains of an interrupted attempt.
 fn fresh(path: &PathBuf) -> Result<Sled, Error> {
     if path.exists() {
         fs::remove_dir_all(path).map_err(|error| Error::io("delete", path, error))?;

@@ -17,47 +17,45 @@ use crate::storage::engine::disk::sync_directory;
 use crate::storage::engine::id;
 use crate::storage::engine::lock::Lock;
 use crate::storage::engine::sled::Sled;
-use crate::storage::engine::wal::logged::Ahead;
+use crate::storage::engine::wal::logged::Logged;
 use crate::storage::error::Error;
-use crate::storage::rows::damage::damaged;
-use crate::storage::rows::meta::COMMIT_SEQ;
 use crate::storage::rows::meta::{STORE_ID, last_commit, number, store_id};
 use crate::storage::rows::seal::Seal;
-use crate::storage::rows::{codec, keys, schema};
+use crate::storage::rows::{keys, schema};
 
-/// A database with its guards, before anybody writes to it.
-pub(super) struct Guarded {
-    pub(super) backend: Arc<Ahead<Sled>>,
+/// A database with its lock and witness, not yet verified; nothing has written to it.
+pub(super) struct Unverified {
+    pub(super) backend: Arc<Logged<Sled>>,
     pub(super) witness: Witness,
-    /// Given back after the database is closed; take it out first, so that it goes last.
+    /// Released after the database is closed.
     pub(super) lock: Lock,
 }
 
-/// A store that has passed all guards.
-pub(super) struct Sound {
+/// A verified store.
+pub(super) struct Verified {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) seal: Seal,
     pub(super) last_commit: u64,
     pub(super) witness: Option<Witness>,
     pub(super) mirror: watch::Receiver<MirrorStatus>,
-    pub(super) held: Held,
+    pub(super) locks: Locks,
 }
 
-/// The locks of the store and its mirror, to be given back after both are closed.
+/// The locks of the store and its mirror, released after both are closed.
 #[derive(Default)]
-pub(super) struct Held {
-    databases: Vec<Weak<Ahead<Sled>>>,
+pub(super) struct Locks {
+    databases: Vec<Weak<Logged<Sled>>>,
     locks: Vec<Lock>,
 }
 
-impl Held {
-    fn add(&mut self, database: &Arc<Ahead<Sled>>, lock: Lock) {
+impl Locks {
+    fn add(&mut self, database: &Arc<Logged<Sled>>, lock: Lock) {
         self.databases.push(Arc::downgrade(database));
         self.locks.push(lock);
     }
 
     /// The databases that are in use: a mirror that failed is not.
-    pub(super) fn databases(&self) -> impl Iterator<Item = Arc<Ahead<Sled>>> {
+    pub(super) fn databases(&self) -> impl Iterator<Item = Arc<Logged<Sled>>> {
         self.databases.iter().filter_map(Weak::upgrade)
     }
 }
@@ -72,26 +70,26 @@ pub(super) fn witness(directory: &Path) -> Result<Witness, Error> {
     Witness::open(&directory.join("witness"))
 }
 
-/// Opens a data directory as it is, without judging what it holds.
-pub(super) fn guarded(directory: &Path, cache_mib: u64) -> Result<Guarded, Error> {
+/// Opens a data directory without verifying what it holds.
+pub(super) fn open_unverified(directory: &Path, cache_mib: u64) -> Result<Unverified, Error> {
     fs::create_dir_all(directory).map_err(|error| Error::io("create", directory, error))?;
     let lock = Lock::take(directory)?;
     let witness = witness(directory)?;
     if witness.last() > 0 && !database(directory).exists() {
         return Err(behind(directory, 0, &witness));
     }
-    let backend = Arc::new(Ahead::open(&database(directory), cache_mib)?);
+    let backend = Arc::new(Logged::open(&database(directory), cache_mib)?);
     delete_copy(&database(directory))?;
     sync_directory(directory)?;
-    Ok(Guarded { backend, witness, lock })
+    Ok(Unverified { backend, witness, lock })
 }
 
 /// Opens a data directory and its mirror for use.
-pub(super) fn sound(directory: &Path, config: &Config) -> Result<Sound, Error> {
-    // The locks go last, whatever happens.
-    let mut held = Held::default();
-    let Guarded { lock, backend, witness } = guarded(directory, config.cache_mib)?;
-    held.add(&backend, lock);
+pub(super) fn verified(directory: &Path, config: &Config) -> Result<Verified, Error> {
+    // Declared first, so that the locks are released last on every path.
+    let mut locks = Locks::default();
+    let Unverified { lock, backend, witness } = open_unverified(directory, config.cache_mib)?;
+    locks.add(&backend, lock);
     let found = last_commit(&backend)?;
     if found < witness.last() {
         return Err(behind(directory, found, &witness));
@@ -99,29 +97,29 @@ pub(super) fn sound(directory: &Path, config: &Config) -> Result<Sound, Error> {
     let seal = Seal::verified(&backend, directory)?;
     let Some(mirror) = &config.mirror else {
         let mirror = watch::Sender::new(MirrorStatus::Off).subscribe();
-        return prepared(held, backend, seal, directory, Some(witness), mirror);
+        return prepared(locks, backend, seal, directory, Some(witness), mirror);
     };
     if is_same_disk(directory, mirror) {
         tracing::warn!(mirror = %mirror.display(), "the mirror is on the same disk as the store");
     }
-    let copy = guarded(mirror, 16).map(|copy| {
-        held.add(&copy.backend, copy.lock);
+    let copy = open_unverified(mirror, 16).map(|copy| {
+        locks.add(&copy.backend, copy.lock);
         copy.backend
     });
     let mirrored = Mirrored::join(backend, copy, mirror, config)?;
     let status = mirrored.status();
-    prepared(held, Arc::new(mirrored), seal, directory, Some(witness), status)
+    prepared(locks, Arc::new(mirrored), seal, directory, Some(witness), status)
 }
 
 /// Gives an empty store its identity and schema, or an old one the newest schema.
 pub(super) fn prepared(
-    held: Held,
+    locks: Locks,
     backend: Arc<dyn Backend>,
     seal: Seal,
     directory: &Path,
     witness: Option<Witness>,
     mirror: watch::Receiver<MirrorStatus>,
-) -> Result<Sound, Error> {
+) -> Result<Verified, Error> {
     let empty = is_empty(&*backend)?;
     if store_id(&*backend)?.is_none() && empty {
         let id = id::fresh(directory)?;
@@ -130,16 +128,16 @@ pub(super) fn prepared(
         schema::migrate(&*backend, directory)?;
     }
     let last_commit = last_commit(&*backend)?;
-    Ok(Sound { backend, seal, last_commit, witness, mirror, held })
+    Ok(Verified { backend, seal, last_commit, witness, mirror, locks })
 }
 
-/// A store that lacks what its witness has seen.
+/// The error for a store that lacks commits its witness has seen.
 pub(super) fn behind(directory: &Path, found: u64, witness: &Witness) -> Error {
     Error::Behind {
         directory: directory.to_owned(),
         found,
         witnessed: witness.last(),
-        witness: "says its witness file".to_owned(),
+        witness: "its witness file has it".to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The store: opened with its guards, written in batches, read through what is enqueued.
+//! The store: opened and verified, written in batches, read through the writes that are enqueued.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -23,18 +23,17 @@ use crate::storage::config::Config;
 use crate::storage::engine::backend::{Backend, Direction, Span};
 use crate::storage::engine::overlay;
 use crate::storage::engine::overlay::Value;
-use crate::storage::engine::progress::GoOn;
+use crate::storage::engine::progress::OnProgress;
 use crate::storage::error::Error;
 use crate::storage::open;
-use crate::storage::open::{Held, Sound};
+use crate::storage::open::{Locks, Verified};
 use crate::storage::rows::chunks::{Chunked, Manifest};
-use crate::storage::rows::codec::DecodeError;
 use crate::storage::rows::damage::damaged;
 #[cfg(test)]
 use crate::storage::rows::seal::Seal;
 use crate::storage::rows::{keys, schema};
 
-/// All that the daemon keeps on disk, but for the seed; a handle.
+/// Everything that the daemon keeps on disk except the seed; a handle.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
@@ -42,8 +41,8 @@ struct Inner {
     queue: Arc<Queue>,
     committer: Mutex<Option<JoinHandle<()>>>,
     watches: Followed,
-    /// Given back after the committer has ended.
-    held: Held,
+    /// Released after the committer has ended.
+    locks: Locks,
 }
 
 struct Followed {
@@ -61,13 +60,14 @@ impl Store {
     pub fn open(directory: &Path, config: &Config) -> Result<Self, Error> {
         let disks = [Some(directory.to_owned()), config.mirror.clone()];
         let space = SpaceWatch::new(disks.into_iter().flatten().collect(), config.min_free_mib);
-        Self::start(open::sound(directory, config)?, space, directory)
+        Self::start(open::verified(directory, config)?, space, directory)
     }
 
     /// A store in memory that is gone with its last handle.
     #[cfg(test)]
     pub fn temporary() -> Self {
-        Self::over(Arc::new(super::memory::Memory::default())).expect("an empty store opens")
+        Self::over(Arc::new(super::engine::memory::Memory::default()))
+            .expect("an empty store opens")
     }
 
     /// A store over any backend, for tests.
@@ -76,7 +76,7 @@ impl Store {
         let directory = Path::new("test");
         let seal = Seal::verified(&*backend, directory)?;
         let mirror = watch::Sender::new(MirrorStatus::Off).subscribe();
-        let sound = open::prepared(Held::default(), backend, seal, directory, None, mirror)?;
+        let sound = open::prepared(Locks::default(), backend, seal, directory, None, mirror)?;
         Self::start(sound, SpaceWatch::new(Vec::new(), 0), directory)
     }
 
@@ -86,8 +86,8 @@ impl Store {
         self.0.queue.backend.clone()
     }
 
-    fn start(sound: Sound, space: SpaceWatch, directory: &Path) -> Result<Self, Error> {
-        let Sound { held, backend, seal, last_commit, witness, mirror } = sound;
+    fn start(sound: Verified, space: SpaceWatch, directory: &Path) -> Result<Self, Error> {
+        let Verified { locks, backend, seal, last_commit, witness, mirror } = sound;
         let chunked = Chunked::load(&*backend)?;
         let queue = Arc::new(Queue::new(backend, seal)?);
         let space = Arc::new(space);
@@ -100,7 +100,7 @@ impl Store {
             thread.map_err(|error| Error::io("start the committer of", directory, error))?;
         let committer = Mutex::new(Some(thread));
         let watches = Followed { mirror, low_space, space: followed };
-        Ok(Self(Arc::new(Inner { queue, committer, watches, held })))
+        Ok(Self(Arc::new(Inner { queue, committer, watches, locks })))
     }
 
     /// Enqueues a batch; its place in the order of all writes is that of this call.
@@ -108,8 +108,8 @@ impl Store {
         self.0.queue.enqueue(batch)
     }
 
-    /// Enqueues removals of what nobody needs: they wait for company, and a crash that undoes them does no harm.
-    pub fn forget(&self, batch: Batch) {
+    /// Enqueues writes that may wait for others, since a crash that undoes them does no harm: removals of old records.
+    pub fn commit_lazily(&self, batch: Batch) {
         if !batch.is_empty() {
             drop(self.commit(batch.lazy()));
         }
@@ -120,17 +120,17 @@ impl Store {
         self.commit(Batch::new())
     }
 
-    /// Becomes some error when nothing more becomes durable; the daemon must end then.
+    /// Becomes the error after which nothing more becomes durable; the daemon must end then.
     pub fn failed(&self) -> watch::Receiver<Option<Error>> {
         self.0.queue.failed()
     }
 
-    /// Follows whether a disk of the store runs low; then no new obligation may be taken on.
+    /// Follows whether a disk of the store runs low; no new obligation may be taken on then.
     pub fn low_space(&self) -> watch::Receiver<Option<LowSpace>> {
         self.0.watches.low_space.clone()
     }
 
-    /// Follows how the second copy fares.
+    /// Follows the state of the mirror.
     pub fn mirror(&self) -> watch::Receiver<MirrorStatus> {
         self.0.watches.mirror.clone()
     }
@@ -145,7 +145,7 @@ impl Store {
         self.0.queue.backend.disk_bytes()
     }
 
-    /// Bytes free on the fullest disk of the store when it was last looked at, seconds ago; none if nobody can tell.
+    /// Bytes free on the fullest disk of the store at the last check, seconds ago; none while unknown.
     pub fn free_bytes(&self) -> Option<u64> {
         self.0.watches.space.free_bytes()
     }
@@ -160,8 +160,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What makes reading impossible, and [`Error::GivenUp`] when `go_on` breaks off; all else is in the report.
-    pub fn check(&self, decode: &Decode<'_>, go_on: &GoOn<'_>) -> Result<CheckReport, Error> {
+    /// What makes reading impossible, and [`Error::Cancelled`] when `on_progress` breaks off; all else is in the report.
+    pub fn check(
+        &self,
+        decode: &Decode<'_>,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<CheckReport, Error> {
         let queue = &self.0.queue;
         let settle = || drop(self.sync().wait());
         let mut report = CheckReport::default();
@@ -169,7 +173,7 @@ impl Store {
             report.add("the schema", error);
         }
         let (backend, seal) = (&*queue.backend, Some(&queue.seal));
-        Check { backend, decode, settle: &settle, seal, go_on, report }.run()
+        Check { backend, decode, settle: &settle, seal, on_progress, report }.run()
     }
 
     /// Writes a consistent snapshot into one file while the daemon works: the state of some instant after the call.
@@ -178,37 +182,37 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::check`], and what keeps the file from being written.
-    pub fn export(&self, file: &Path, go_on: &GoOn<'_>) -> Result<ExportReport, Error> {
+    pub fn export(&self, file: &Path, on_progress: &OnProgress<'_>) -> Result<ExportReport, Error> {
         let queue = &self.0.queue;
-        let tap = queue.taps.open();
-        // What was being written when the tap opened was not shown; after this it is among the rows.
+        let observer = queue.observers.subscribe();
+        // The commit that was under way is not observed; after this its rows are in the backend.
         self.sync().wait()?;
         let mut export = Exporter::create(file)?;
         let shown = |export: &mut Exporter| {
-            tap.try_iter().flatten().try_for_each(|write| export.write(&write))
+            observer.try_iter().flatten().try_for_each(|write| export.write(&write))
         };
         export.rows(&*queue.backend, |export| {
             shown(export)?;
-            if go_on(export.step()).is_break() { Err(Error::GivenUp) } else { Ok(()) }
+            if on_progress(export.step()).is_break() { Err(Error::Cancelled) } else { Ok(()) }
         })?;
         self.sync().wait()?;
         shown(&mut export)?;
         export.finish()
     }
 
-    /// Writes the database, and its mirror, anew without the space that old values left, while the daemon works; it
-    /// takes long, so call it off the runtime's workers.
+    /// Rewrites the database and its mirror without the space of old values, while the daemon works; it takes long, so
+    /// call it off the runtime's workers.
     ///
     /// # Errors
     ///
-    /// [`Error::NoRoom`] where a second copy does not fit on the disk, [`Error::Busy`], and [`Error::GivenUp`] when
-    /// `go_on` breaks off.
-    pub fn compact(&self, go_on: &GoOn<'_>) -> Result<CompactReport, Error> {
+    /// [`Error::NoRoom`] where a second copy does not fit on the disk, [`Error::Busy`], and [`Error::Cancelled`] when
+    /// `on_progress` breaks off.
+    pub fn compact(&self, on_progress: &OnProgress<'_>) -> Result<CompactReport, Error> {
         let mut whole = CompactReport::default();
-        for database in self.0.held.databases() {
+        for database in self.0.locks.databases() {
             let needed_bytes = database.disk_bytes()?;
             self.0.watches.space.check_room(database.directory(), needed_bytes)?;
-            let report = database.compact(go_on)?;
+            let report = database.compact(on_progress)?;
             whole.before_bytes += report.before_bytes;
             whole.after_bytes += report.after_bytes;
         }

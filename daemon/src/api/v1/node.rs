@@ -200,7 +200,7 @@ fn warnings(store: &Store) -> Vec<String> {
             "the mirror has failed and is not written to any more; there is one copy of the store: see to its \
              disk, then start fulmend again ({why})"
         )),
-        MirrorStatus::InStep { .. } | MirrorStatus::Off => None,
+        MirrorStatus::InSync { .. } | MirrorStatus::Off => None,
     };
     low_space.into_iter().chain(mirror).collect()
 }

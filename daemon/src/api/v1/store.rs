@@ -11,7 +11,8 @@ use crate::api::status::{internal, malformed, refuse, stopping};
 use crate::api::stream::{Answers, Steps, stream};
 use crate::node::ldk::decode;
 use crate::storage::{
-    CheckReport, CompactReport, Error, ExportReport, MirrorStatus, StatsReport, Step, Store, Told,
+    CheckReport, CompactReport, Error, ExportReport, JobUpdate, MirrorStatus, Progress,
+    StatsReport, Store,
 };
 
 /// The longest path that is taken.
@@ -38,7 +39,7 @@ impl v1::store_server::Store for StoreService {
         &self,
         _: Request<v1::CheckStoreRequest>,
     ) -> Result<Response<Self::CheckStream>, Status> {
-        let told = self.store.check_aside(decode::stored);
+        let told = self.store.start_check(decode::stored);
         Ok(Response::new(stream(Checking(told), self.stopping.clone())))
     }
 
@@ -46,7 +47,7 @@ impl v1::store_server::Store for StoreService {
         &self,
         _: Request<v1::StoreStatsRequest>,
     ) -> Result<Response<v1::StoreStatsResponse>, Status> {
-        let report = self.store.stats_aside().await.map_err(|error| refusal(&error))?;
+        let report = self.store.stats_off_worker().await.map_err(|error| refusal(&error))?;
         let low_space = self.store.low_space().borrow().as_ref().map(ToString::to_string);
         Ok(Response::new(v1::StoreStatsResponse {
             directory: self.directory.display().to_string(),
@@ -61,7 +62,7 @@ impl v1::store_server::Store for StoreService {
         request: Request<v1::ExportStoreRequest>,
     ) -> Result<Response<Self::ExportStream>, Status> {
         let file = target(&request.into_inner().path, &self.directory)?;
-        let exporting = Exporting { told: self.store.export_aside(file.clone()), file };
+        let exporting = Exporting { told: self.store.start_export(file.clone()), file };
         Ok(Response::new(stream(exporting, self.stopping.clone())))
     }
 
@@ -69,7 +70,7 @@ impl v1::store_server::Store for StoreService {
         &self,
         _: Request<v1::CompactStoreRequest>,
     ) -> Result<Response<Self::CompactStream>, Status> {
-        let told = self.store.compact_aside();
+        let told = self.store.start_compact();
         Ok(Response::new(stream(Compacting(told), self.stopping.clone())))
     }
 }
@@ -91,7 +92,7 @@ fn target(path: &str, directory: &Path) -> Result<PathBuf, Status> {
     Ok(file)
 }
 
-struct Checking(mpsc::Receiver<Told<CheckReport>>);
+struct Checking(mpsc::Receiver<JobUpdate<CheckReport>>);
 
 impl Steps for Checking {
     type Item = v1::CheckStoreUpdate;
@@ -101,12 +102,12 @@ impl Steps for Checking {
     }
 }
 
-fn checked(told: Told<CheckReport>) -> Result<v1::CheckStoreUpdate, Status> {
+fn checked(told: JobUpdate<CheckReport>) -> Result<v1::CheckStoreUpdate, Status> {
     match told {
-        Told::Step(Step { rows, bytes }) => {
+        JobUpdate::Progress(Progress { rows, bytes }) => {
             Ok(v1::CheckStoreUpdate { rows, bytes, findings: None })
         }
-        Told::End(Ok(report)) => Ok(v1::CheckStoreUpdate {
+        JobUpdate::Done(Ok(report)) => Ok(v1::CheckStoreUpdate {
             rows: report.rows,
             bytes: report.bytes,
             findings: Some(v1::StoreFindings {
@@ -116,12 +117,12 @@ fn checked(told: Told<CheckReport>) -> Result<v1::CheckStoreUpdate, Status> {
                 problems: report.problems,
             }),
         }),
-        Told::End(Err(error)) => Err(refusal(&error)),
+        JobUpdate::Done(Err(error)) => Err(refusal(&error)),
     }
 }
 
 struct Exporting {
-    told: mpsc::Receiver<Told<ExportReport>>,
+    told: mpsc::Receiver<JobUpdate<ExportReport>>,
     file: PathBuf,
 }
 
@@ -136,13 +137,15 @@ impl Steps for Exporting {
     }
 }
 
-fn exported(told: Told<ExportReport>, file: &Path) -> Result<v1::ExportStoreUpdate, Status> {
+fn exported(told: JobUpdate<ExportReport>, file: &Path) -> Result<v1::ExportStoreUpdate, Status> {
     match told {
-        Told::Step(Step { rows, bytes }) => Ok(v1::ExportStoreUpdate { rows, bytes, commit: 0 }),
-        Told::End(Ok(ExportReport { writes, bytes, commit })) => {
+        JobUpdate::Progress(Progress { rows, bytes }) => {
+            Ok(v1::ExportStoreUpdate { rows, bytes, commit: 0 })
+        }
+        JobUpdate::Done(Ok(ExportReport { writes, bytes, commit })) => {
             Ok(v1::ExportStoreUpdate { rows: writes, bytes, commit })
         }
-        Told::End(Err(error)) => Err(not_exported(&error, file)),
+        JobUpdate::Done(Err(error)) => Err(not_exported(&error, file)),
     }
 }
 
@@ -165,7 +168,7 @@ fn not_exported(error: &Error, file: &Path) -> Status {
     }
 }
 
-struct Compacting(mpsc::Receiver<Told<CompactReport>>);
+struct Compacting(mpsc::Receiver<JobUpdate<CompactReport>>);
 
 impl Steps for Compacting {
     type Item = v1::CompactStoreUpdate;
@@ -175,21 +178,21 @@ impl Steps for Compacting {
     }
 }
 
-fn compacted(told: Told<CompactReport>) -> Result<v1::CompactStoreUpdate, Status> {
+fn compacted(told: JobUpdate<CompactReport>) -> Result<v1::CompactStoreUpdate, Status> {
     match told {
-        Told::Step(Step { rows, bytes }) => {
+        JobUpdate::Progress(Progress { rows, bytes }) => {
             Ok(v1::CompactStoreUpdate { rows, bytes, ..Default::default() })
         }
-        Told::End(Ok(CompactReport { before_bytes, after_bytes })) => {
+        JobUpdate::Done(Ok(CompactReport { before_bytes, after_bytes })) => {
             Ok(v1::CompactStoreUpdate { before_bytes, after_bytes, ..Default::default() })
         }
-        Told::End(Err(error)) => Err(refusal(&error)),
+        JobUpdate::Done(Err(error)) => Err(refusal(&error)),
     }
 }
 
 fn refusal(error: &Error) -> Status {
     match error {
-        Error::Closed | Error::GivenUp => stopping(),
+        Error::Closed | Error::Cancelled => stopping(),
         Error::Busy { .. } => refuse(Code::FailedPrecondition, "BUSY", error.to_string()),
         Error::NoRoom { .. } => refuse(Code::FailedPrecondition, "NO_SPACE", error.to_string()),
         error => internal(error),
@@ -228,7 +231,7 @@ fn mirror(status: &MirrorStatus) -> v1::StoreMirror {
     use v1::store_mirror::State;
     let (state, why) = match status {
         MirrorStatus::Off => (State::Off, String::new()),
-        MirrorStatus::InStep { .. } => (State::InStep, String::new()),
+        MirrorStatus::InSync { .. } => (State::InStep, String::new()),
         MirrorStatus::Failed { why } => (State::Failed, why.clone()),
     };
     v1::StoreMirror { state: state.into(), why }
@@ -262,7 +265,7 @@ mod tests {
 
     #[test]
     fn only_the_last_message_has_findings() {
-        let step = checked(Told::Step(Step { rows: 1, bytes: 2 })).unwrap();
+        let step = checked(JobUpdate::Progress(Progress { rows: 1, bytes: 2 })).unwrap();
         assert_eq!((step.rows, step.bytes, step.findings), (1, 2, None));
         let report = CheckReport {
             rows: 3,
@@ -270,7 +273,7 @@ mod tests {
             problems: vec!["notes/key: it is damaged".to_owned()],
             ..CheckReport::default()
         };
-        let findings = checked(Told::End(Ok(report))).unwrap().findings.expect("the last");
+        let findings = checked(JobUpdate::Done(Ok(report))).unwrap().findings.expect("the last");
         assert!(!findings.sound && findings.problems.len() == 1);
     }
 }

@@ -10,13 +10,13 @@ use super::transition::{Change, PaymentIds, PaymentUpdate, decide};
 use crate::idempotency::{self, Key};
 use crate::journal::{Entry, Journal};
 use crate::payments::Error;
-use crate::storage::{self, Batch, Commit, Forgotten, Store, Watch, Watches};
+use crate::storage::{self, Batch, Commit, PruneStep, Store, Subscription, Subscriptions};
 
 /// All payments, on disk.
 pub struct PaymentBook {
     store: Store,
     journal: Journal,
-    watches: Watches<PaymentRecord>,
+    watches: Subscriptions<PaymentRecord>,
     /// ProbesInFlight from reading a record until its change is enqueued; reads see enqueued writes.
     changing: Mutex<()>,
 }
@@ -48,7 +48,7 @@ pub enum Admitted {
 
 impl PaymentBook {
     pub fn new(store: Store, journal: Journal) -> Self {
-        let watches = Watches::new(store.clone());
+        let watches = Subscriptions::new(store.clone());
         Self { store, journal, watches, changing: Mutex::new(()) }
     }
 
@@ -183,13 +183,13 @@ impl PaymentBook {
         from: u64,
         now: Duration,
         known_to_ldk: &KnownToLdk,
-    ) -> Result<Forgotten, storage::Error> {
+    ) -> Result<PruneStep, storage::Error> {
         let before_ms = before.saturating_mul(1_000);
         let _changing = self.changing.lock().expect("no panic while held");
         let mut batch = Batch::new();
         let fate = |record: &PaymentRecord| retention::fate(record, before_ms, now, known_to_ldk);
         let pruned = PAYMENTS.prune(&self.store, &mut batch, from, 1, fate)?;
-        for (payment_id, record) in &pruned.gone {
+        for (payment_id, record) in &pruned.removed {
             let newest = BY_HASH.get(&self.store, &record.payment_hash)?;
             if newest.is_some_and(|name| name.payment_id[..] == payment_id[..]) {
                 BY_HASH.delete(&mut batch, &record.payment_hash);
@@ -198,8 +198,8 @@ impl PaymentBook {
                 BY_KEY.delete(&mut batch, key);
             }
         }
-        self.store.forget(batch);
-        Ok(pruned.forgotten())
+        self.store.commit_lazily(batch);
+        Ok(pruned.step())
     }
 
     /// The payments that have not ended.
@@ -226,7 +226,7 @@ impl PaymentBook {
     }
 
     /// Watches a payment; read its record afterwards.
-    pub fn watch(&self, payment_id: [u8; 32]) -> Watch<PaymentRecord> {
+    pub fn watch(&self, payment_id: [u8; 32]) -> Subscription<PaymentRecord> {
         self.watches.watch(payment_id)
     }
 }
@@ -415,7 +415,7 @@ mod tests {
         };
         let hash_of = |hash| book.last_attempt(&[hash; 32]).expect("readable");
         assert_eq!(forget(0).records, 0, "they are too young");
-        assert_eq!(forget(1), Forgotten { records: 1, next: None });
+        assert_eq!(forget(1), PruneStep { records: 1, next: None });
         assert_eq!(hash_of(1).map(|record| record.payment_id), Some(second.payment_id));
         let keyed = |key: &str| {
             let key = Key { text: key.to_owned(), fingerprint: [1; 32] };

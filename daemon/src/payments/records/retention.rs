@@ -8,13 +8,13 @@ use lightning_invoice::Bolt11Invoice;
 use super::known_to_ldk::KnownToLdk;
 use super::record::{Kind, PaymentRecord, State};
 use crate::payments::Payments;
-use crate::storage::{Class, Fate};
+use crate::storage::{PruneDecision, RetentionClass};
 
 impl Payments {
     /// Payments that have ended, kept for so many days; 0 for ever.
-    pub fn history(&self, keep_days: u32) -> Class {
+    pub fn history(&self, keep_days: u32) -> RetentionClass {
         let payments = self.clone();
-        Class::new("payments", keep_days, move |before, from| {
+        RetentionClass::new("payments", keep_days, move |before, from| {
             let known_to_ldk = KnownToLdk::of(&payments.0.node);
             let now = payments.0.clock.since_epoch();
             payments.0.book.forget(before, from, now, &known_to_ldk)
@@ -30,9 +30,9 @@ pub fn fate(
     before_ms: u64,
     now: Duration,
     known_to_ldk: &KnownToLdk,
-) -> Fate {
+) -> PruneDecision {
     if record.created_at_ms >= before_ms {
-        return Fate::TooYoung;
+        return PruneDecision::Stop;
     }
     let is_over = match record.state {
         State::Pending => false,
@@ -42,8 +42,8 @@ pub fn fate(
     };
     let is_old = record.finished_at_ms.is_some_and(|finished_at_ms| finished_at_ms < before_ms);
     match is_over && is_old && !known_to_ldk.contains(record) && !can_be_paid(record, now) {
-        true => Fate::Goes,
-        false => Fate::Stays,
+        true => PruneDecision::Remove,
+        false => PruneDecision::Keep,
     }
 }
 
@@ -77,23 +77,29 @@ mod tests {
         let unknown = PaymentRecord { kind: Kind::Unknown, bolt11: None, ..over.clone() };
         let unknown_failed = PaymentRecord { state: State::Failed, ..unknown.clone() };
         for (name, record, before_ms, now, expected) in [
-            ("old", &over, 3_000, now, Fate::Goes),
-            ("failed", &failed, 3_000, now, Fate::Goes),
-            ("without invoice", &keysend, 3_000, now, Fate::Goes),
-            ("ended lately", &over, 2_000, now, Fate::Stays),
-            ("made lately", &over, 1_000, now, Fate::TooYoung),
-            ("not ended", &pending, 3_000, now, Fate::Stays),
-            ("its invoice lives", &over, 3_000, now - Duration::from_secs(61), Fate::Stays),
-            ("it may be tried again", &failed, 3_000, now - Duration::from_secs(61), Fate::Stays),
-            ("its invoice is not known", &unknown, 3_000, now, Fate::Stays),
-            ("nothing was paid", &unknown_failed, 3_000, now, Fate::Goes),
+            ("old", &over, 3_000, now, PruneDecision::Remove),
+            ("failed", &failed, 3_000, now, PruneDecision::Remove),
+            ("without invoice", &keysend, 3_000, now, PruneDecision::Remove),
+            ("ended lately", &over, 2_000, now, PruneDecision::Keep),
+            ("made lately", &over, 1_000, now, PruneDecision::Stop),
+            ("not ended", &pending, 3_000, now, PruneDecision::Keep),
+            ("its invoice lives", &over, 3_000, now - Duration::from_secs(61), PruneDecision::Keep),
+            (
+                "it may be tried again",
+                &failed,
+                3_000,
+                now - Duration::from_secs(61),
+                PruneDecision::Keep,
+            ),
+            ("its invoice is not known", &unknown, 3_000, now, PruneDecision::Keep),
+            ("nothing was paid", &unknown_failed, 3_000, now, PruneDecision::Remove),
         ] {
             assert_eq!(fate(record, before_ms, now, &KnownToLdk::default()), expected, "{name}");
         }
         let by_id = KnownToLdk { ids: [over.payment_id].into(), ..KnownToLdk::default() };
         let by_hash = KnownToLdk { hashes: [over.payment_hash].into(), ..KnownToLdk::default() };
         for known in [by_id, by_hash] {
-            assert_eq!(fate(&over, 3_000, now, &known), Fate::Stays, "{known:?}");
+            assert_eq!(fate(&over, 3_000, now, &known), PruneDecision::Keep, "{known:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reads every row and says what does not hold.
+//! The check of a store: reads every row and reports the invariants that do not hold.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -6,23 +6,23 @@ use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use crate::storage::engine::backend::{Backend, Direction, Span};
-use crate::storage::engine::progress::{GoOn, Step};
+use crate::storage::engine::progress::{OnProgress, Progress};
 use crate::storage::error::Error;
 use crate::storage::rows::chunks::Manifest;
 use crate::storage::rows::codec::{BYTES_KIND, JOURNAL_KIND};
 use crate::storage::rows::seal::Seal;
 use crate::storage::rows::{codec, keys};
 
-/// At most so many problems are told in full.
+/// Problems reported in full; further ones are counted.
 const TOLD_PROBLEMS: usize = 100;
 
-/// After so many rows the asker is asked whether to go on.
+/// Rows between two reports of progress.
 const STEP_ROWS: u64 = 1_000;
 
-/// How often a row must look wrong to be told.
+/// How often a row must look wrong to be reported.
 const LOOKS_AT_A_DOUBT: u32 = 5;
 
-/// One of LDK's values, for whoever can decode it.
+/// One of LDK's values, handed to a decoder.
 #[derive(Clone, Copy, Debug)]
 pub struct LdkValue<'a> {
     /// The primary namespace, such as `monitors`.
@@ -45,16 +45,16 @@ pub struct CheckReport {
     pub rows: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// Of LDK's values, how many were decoded.
+    /// LDK values decoded.
     pub decoded: u64,
-    /// How many things do not hold.
+    /// Problems found.
     pub problem_count: u64,
     /// The first hundred of them, each with its place.
     pub problems: Vec<String>,
 }
 
 impl CheckReport {
-    /// Whether everything holds.
+    /// Whether no problem was found.
     pub fn is_sound(&self) -> bool {
         self.problem_count == 0
     }
@@ -77,9 +77,9 @@ pub(in crate::storage) struct Check<'a> {
     pub(in crate::storage) decode: &'a Decode<'a>,
     /// Waits until what is being written is there; a doubt that remains after it is a problem.
     pub(in crate::storage) settle: &'a dyn Fn(),
-    /// What the committer knows of LDK's rows, while it runs.
+    /// The committer's seal over LDK's rows, while it runs.
     pub(in crate::storage) seal: Option<&'a Mutex<Seal>>,
-    pub(in crate::storage) go_on: &'a GoOn<'a>,
+    pub(in crate::storage) on_progress: &'a OnProgress<'a>,
     pub(in crate::storage) report: CheckReport,
 }
 
@@ -105,7 +105,7 @@ impl Check<'_> {
         }
         for key in self.seal.map(|seal| lock(seal).keys()).unwrap_or_default() {
             if self.backend.get(&key)?.is_none() {
-                let why = "it is gone, and nobody removed it".to_owned();
+                let why = "it is gone, but was never deleted".to_owned();
                 doubts.push(Doubt { key, unindexed: false, why });
             }
         }
@@ -141,9 +141,9 @@ impl Check<'_> {
             self.report.rows += 1;
             self.report.bytes += (key.len() + value.len()) as u64;
             if self.report.rows.is_multiple_of(STEP_ROWS) {
-                let step = Step { rows: self.report.rows, bytes: self.report.bytes };
-                if (self.go_on)(step).is_break() {
-                    failed = Err(Error::GivenUp);
+                let step = Progress { rows: self.report.rows, bytes: self.report.bytes };
+                if (self.on_progress)(step).is_break() {
+                    failed = Err(Error::Cancelled);
                     return ControlFlow::Break(());
                 }
             }

@@ -1,7 +1,8 @@
-//! Compaction: the database is written anew beside itself while it is in use, and takes its place.
+//! Compaction: the live rows are copied into a fresh database beside the old one, which it then replaces, all while the
+//! store is in use.
 //!
-//! What the log has meanwhile goes into both. A kill leaves one or the other under the name, each whole and with the
-//! log: its files are linked into both directories before these exchange their names in one step.
+//! Rounds of the checkpointer go into both databases meanwhile. A kill leaves one or the other under the name, each whole
+//! and with the log: the log's files are linked into both directories before these exchange their names in one step.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,21 +14,21 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use crate::storage::engine::backend::{Backend, Span, Write};
 use crate::storage::engine::disk::{pause, sync_directory};
 use crate::storage::engine::page::page;
-use crate::storage::engine::progress::{GoOn, Step};
+use crate::storage::engine::progress::{OnProgress, Progress};
 use crate::storage::engine::sled::Sled;
 use crate::storage::engine::wal::log::NAMES;
-use crate::storage::engine::wal::logged::Ahead;
+use crate::storage::engine::wal::logged::Logged;
 use crate::storage::engine::wal::swap::Copying;
 use crate::storage::error::Error;
 
-/// How long to wait for an instant without a reader.
+/// How long to wait for a moment without readers.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often to look for it.
+/// Poll interval for such a moment.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// The copy needs little memory while it is made.
+/// The cache of the copy while it is filled.
 const COPY_CACHE_MIB: u64 = 16;
 
-/// What compaction gained.
+/// The sizes before and after a compaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CompactReport {
     /// Bytes on disk before.
@@ -36,12 +37,12 @@ pub struct CompactReport {
     pub after_bytes: u64,
 }
 
-/// Where the copy of a database is made; what an interrupted attempt left there is nobody's.
+/// The directory of the copy; the remains of an interrupted attempt there can be deleted.
 pub(in crate::storage) fn place_of_copy(database: &Path) -> PathBuf {
     database.with_added_extension("compacting")
 }
 
-/// Deletes a copy that never took its place, or an original that has given its own.
+/// Deletes a copy that never replaced its database, or a database that was replaced.
 pub(in crate::storage) fn delete_copy(database: &Path) -> Result<(), Error> {
     let place = place_of_copy(database);
     match fs::remove_dir_all(&place) {
@@ -52,14 +53,17 @@ pub(in crate::storage) fn delete_copy(database: &Path) -> Result<(), Error> {
     }
 }
 
-impl Ahead<Sled> {
-    /// Writes the database anew without the space that old values left, while it is in use.
+impl Logged<Sled> {
+    /// Rewrites the database without the space of old values, while it is in use.
     ///
     /// # Errors
     ///
     /// [`Error::Busy`] when it is being compacted, or read by somebody for a minute without a pause;
-    /// [`Error::GivenUp`] when `go_on` breaks off. Whatever the error, the database is in use as before.
-    pub(in crate::storage) fn compact(&self, go_on: &GoOn<'_>) -> Result<CompactReport, Error> {
+    /// [`Error::Cancelled`] when `on_progress` breaks off. Whatever the error, the database is in use as before.
+    pub(in crate::storage) fn compact(
+        &self,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<CompactReport, Error> {
         let busy = |why: &'static str| Error::Busy { directory: self.directory().to_owned(), why };
         let Ok(_alone) = self.compacting().try_lock() else {
             return Err(busy("it is being compacted already"));
@@ -68,7 +72,7 @@ impl Ahead<Sled> {
         let before_bytes = self.disk_bytes()?;
         let copy = Sled::open(&place_of_copy(self.directory()), COPY_CACHE_MIB)?;
         *self.copying() = Some(Ok(copy));
-        let exchanged = self.fill(go_on).map(|()| self.exchange());
+        let exchanged = self.fill(on_progress).map(|()| self.exchange());
         *self.copying() = None;
         match exchanged {
             Ok(Ok(true)) => {
@@ -77,9 +81,9 @@ impl Ahead<Sled> {
             }
             Ok(Ok(false)) => {
                 delete_copy(self.directory())?;
-                Err(busy("somebody reads it without a pause"))
+                Err(busy("it is read without a pause"))
             }
-            // What is left is deleted by the next attempt or start, which knows the database sound.
+            // The next attempt or start deletes the remains, once it knows that the database is sound.
             Ok(Err(failed)) => Err(failed),
             Err(broken_off) => {
                 delete_copy(self.directory())?;
@@ -88,13 +92,13 @@ impl Ahead<Sled> {
         }
     }
 
-    /// Copies page by page; the applier, which gets its turn between two pages, writes to both.
-    fn fill(&self, go_on: &GoOn<'_>) -> Result<(), Error> {
-        let (mut rest, mut step) = (Span::prefix(&[]), Step::default());
+    /// Copies page by page; between two pages the checkpointer writes its rounds to both databases.
+    fn fill(&self, on_progress: &OnProgress<'_>) -> Result<(), Error> {
+        let (mut rest, mut step) = (Span::prefix(&[]), Progress::default());
         loop {
             let began = Instant::now();
             let copying = self.copying();
-            let (rows, next) = page(&*self.seat().get()?, &rest)?;
+            let (rows, next) = page(&*self.database().get()?, &rest)?;
             step.rows += rows.len() as u64;
             step.bytes +=
                 rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
@@ -104,23 +108,23 @@ impl Ahead<Sled> {
             };
             copy(&copying)?.commit(&rows.into_iter().map(put).collect::<Vec<_>>())?;
             drop(copying);
-            if go_on(step).is_break() {
-                return Err(Error::GivenUp);
+            if on_progress(step).is_break() {
+                return Err(Error::Cancelled);
             }
             match next {
                 Some(next) => rest.start = next,
                 None => return Ok(()),
             }
-            // Half of the time is others'.
+            // Half of the time is left to the node.
             pause(began.elapsed());
         }
     }
 
-    /// Puts the copy in the place of the database as soon as nobody reads it; false if that never was.
+    /// Replaces the database by the copy at the first moment without readers; false if there was none.
     fn exchange(&self) -> Result<bool, Error> {
         let since = Instant::now();
         while since.elapsed() < PATIENCE {
-            if self.try_exchange()? {
+            if self.try_swap()? {
                 return Ok(true);
             }
             pause(LOOK_EVERY);
@@ -128,13 +132,13 @@ impl Ahead<Sled> {
         Ok(false)
     }
 
-    fn try_exchange(&self) -> Result<bool, Error> {
-        // The applier stands still.
+    fn try_swap(&self) -> Result<bool, Error> {
+        // No round is written while this is held.
         let mut copying = self.copying();
         copy(&copying)?;
         let (here, there) = (self.directory(), place_of_copy(self.directory()));
         let mut refused = None;
-        let exchanged = self.seat().try_exchange(|base| {
+        let exchanged = self.database().try_swap(|base| {
             // Both are closed while their names change.
             *copying = None;
             let cache_mib = base.cache_mib();
@@ -154,7 +158,7 @@ impl Ahead<Sled> {
     }
 }
 
-/// Gives the copy the log and the name of the database; if that fails, the database has both as before.
+/// Gives the copy the log and the name of the database; if that fails, the database keeps both.
 fn take_place(database: &Path, copy: &Path) -> Result<(), Error> {
     for name in NAMES {
         let linked = fs::hard_link(database.join(name), copy.join(name));
@@ -167,7 +171,7 @@ fn take_place(database: &Path, copy: &Path) -> Result<(), Error> {
 fn copy<'a>(copying: &'a MutexGuard<'_, Copying<Sled>>) -> Result<&'a Sled, Error> {
     match &**copying {
         Some(copy) => copy.as_ref().map_err(Error::clone),
-        None => Err(Error::GivenUp),
+        None => Err(Error::Cancelled),
     }
 }
 
@@ -176,7 +180,7 @@ fn exchange_names(one: &Path, other: &Path) -> Result<(), Error> {
     let exchange = || renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE);
     exchange().map_err(|error| Error::io("exchange", other, error.into()))?;
     sync_directory(one.parent().unwrap_or(Path::new("."))).inspect_err(|_| {
-        // The disk is dying: there is nothing better to do.
+        // The disk is failing: there is nothing better to do.
         let _ = exchange();
     })
 }

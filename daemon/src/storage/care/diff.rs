@@ -1,4 +1,4 @@
-//! Makes one backend's rows equal to another's, writing only what differs.
+//! Makes the rows of one backend equal to those of another, writing only the differences.
 
 use std::ops::ControlFlow;
 
@@ -7,8 +7,8 @@ use crate::storage::engine::page::{Rows, page};
 use crate::storage::error::Error;
 use crate::storage::rows::keys;
 
-/// Brings `copy` in step with `original`; returns how many rows had to change.
-pub(in crate::storage) fn bring_in_step(
+/// Writes to `copy` the rows in which it differs from `original`; returns how many there were.
+pub(in crate::storage) fn copy_differences(
     original: &dyn Backend,
     copy: &dyn Backend,
 ) -> Result<u64, Error> {
@@ -16,7 +16,7 @@ pub(in crate::storage) fn bring_in_step(
     let mut last = Vec::new();
     visit_differences(original, copy, &mut |writes| {
         changed += writes.len() as u64;
-        // The store's own numbers go last: until then the copy says that it is behind.
+        // The store's own numbers go last: until then the copy counts as behind.
         let (own, rows): (Vec<_>, Vec<_>) =
             writes.into_iter().partition(|write| write.key.first() == Some(&keys::META));
         last.extend(own);
@@ -28,7 +28,7 @@ pub(in crate::storage) fn bring_in_step(
     Ok(changed)
 }
 
-/// Shows, page by page, what would have to be written to `copy`.
+/// Visits, page by page, the writes that `copy` lacks.
 fn visit_differences(
     original: &dyn Backend,
     copy: &dyn Backend,
@@ -84,11 +84,11 @@ mod tests {
         original.commit(&(0..count).map(|number| put(number, "row")).collect::<Vec<_>>()).unwrap();
         let number = Write { key: b"mcommit".to_vec().into(), value: Some(b"9".to_vec().into()) };
         original.commit(&[number]).unwrap();
-        assert_eq!(bring_in_step(&original, &copy).unwrap(), u64::from(count) + 1);
-        assert_eq!(bring_in_step(&original, &copy).unwrap(), 0);
+        assert_eq!(copy_differences(&original, &copy).unwrap(), u64::from(count) + 1);
+        assert_eq!(copy_differences(&original, &copy).unwrap(), 0);
         copy.commit(&[put(5, "old"), put(count, "too many"), put(count + 1, "too many")]).unwrap();
         copy.commit(&[Write { key: key(7).into(), value: None }]).unwrap();
-        assert_eq!(bring_in_step(&original, &copy).unwrap(), 4);
+        assert_eq!(copy_differences(&original, &copy).unwrap(), 4);
         let whole = Span::prefix(&[]);
         assert_eq!(all(&original, &whole).unwrap(), all(&copy, &whole).unwrap());
     }

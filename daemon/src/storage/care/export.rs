@@ -1,7 +1,7 @@
 //! A snapshot of the store in one file, and the way back.
 //!
 //! The file is a list of writes to be applied in order: all rows as they were read, then every batch that was
-//! committed meanwhile. A row that changed while it was read is thereby put right by the batch that changed it.
+//! committed meanwhile. A batch that changed a row while the rows were read thus corrects it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::storage::engine::backend::{Backend, Span, Write};
 use crate::storage::engine::disk::sync_directory;
 use crate::storage::engine::page::page;
-use crate::storage::engine::progress::Step;
+use crate::storage::engine::progress::Progress;
 use crate::storage::engine::writes;
 use crate::storage::error::Error;
 use crate::storage::rows::meta::COMMIT_SEQ;
@@ -23,7 +23,7 @@ const END: u8 = 3;
 /// Writes applied at a time on the way back.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// What went into or came out of an export.
+/// The contents of an export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExportReport {
     /// Writes in the file.
@@ -48,10 +48,10 @@ impl Exporter {
     ///
     /// # Errors
     ///
-    /// Refuses the name of a file that is no export: it may be anybody's.
+    /// Refuses the name of an existing file that is not an export.
     pub(in crate::storage) fn create(path: &Path) -> Result<Self, Error> {
         if path.exists() && !begins_as_export(path) {
-            let why = "it is there already and no export, so it is not overwritten".to_owned();
+            let why = "it exists and is not an export, so it is not overwritten".to_owned();
             return Err(Error::BadExport { path: path.to_owned(), why });
         }
         let partial = partial(path);
@@ -85,9 +85,9 @@ impl Exporter {
         }
     }
 
-    /// How far it has come.
-    pub(in crate::storage) fn step(&self) -> Step {
-        Step { rows: self.report.writes, bytes: self.report.bytes }
+    /// Writes and bytes so far.
+    pub(in crate::storage) fn step(&self) -> Progress {
+        Progress { rows: self.report.writes, bytes: self.report.bytes }
     }
 
     /// Adds one write.

@@ -8,25 +8,25 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-use super::diff::bring_in_step;
+use super::diff::copy_differences;
 use crate::storage::config::Config;
 use crate::storage::engine::backend::{Backend, Direction, Span, Visit, Write};
 use crate::storage::error::Error;
 use crate::storage::rows::meta::{last_commit, store_id};
 
-/// How the second copy fares.
+/// The state of the mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MirrorStatus {
     /// None is configured.
     Off,
-    /// It holds all that is acknowledged.
-    InStep {
-        /// Rows that it lacked or had otherwise when it was opened; it was brought in step then.
-        caught_up_rows: u64,
+    /// It holds every acknowledged write.
+    InSync {
+        /// Rows in which it differed when it was opened; they were copied then.
+        copied_rows: u64,
     },
-    /// It is not written to any more; it is brought in step at the next start that finds it sound.
+    /// It is no longer written to; the next start that can open it copies the differences.
     Failed {
-        /// What happened, with its directory.
+        /// The directory and the error.
         why: String,
     },
 }
@@ -36,15 +36,15 @@ pub(in crate::storage) struct Mirrored<Main, Copy> {
     main: Main,
     copy: Mutex<Option<Copy>>,
     directory: PathBuf,
-    /// Fail with the mirror rather than go on with one copy.
+    /// The store fails with the mirror, rather than go on with one copy.
     required: bool,
     status: watch::Sender<MirrorStatus>,
 }
 
 impl<Main: Backend, Copy: Backend> Mirrored<Main, Copy> {
-    /// Joins a store and its copy, bringing the copy in step first.
+    /// Joins a store and its copy, once the copy has every row.
     ///
-    /// `copy` is what opening it gave; without it the store stands alone, unless the mirror is required.
+    /// `copy` is the result of opening it; without a copy the store stands alone, unless the mirror is required.
     pub(in crate::storage) fn join(
         main: Main,
         copy: Result<Copy, Error>,
@@ -56,12 +56,12 @@ impl<Main: Backend, Copy: Backend> Mirrored<Main, Copy> {
             copy: Mutex::new(None),
             directory: directory.to_owned(),
             required: config.stop_without_mirror,
-            status: watch::Sender::new(MirrorStatus::InStep { caught_up_rows: 0 }),
+            status: watch::Sender::new(MirrorStatus::InSync { copied_rows: 0 }),
         };
-        match copy.and_then(|copy| joined.bring_in_step(&copy).map(|rows| (copy, rows))) {
-            Ok((copy, caught_up_rows)) => {
+        match copy.and_then(|copy| joined.copy_differences(&copy).map(|rows| (copy, rows))) {
+            Ok((copy, copied_rows)) => {
                 *joined.lock() = Some(copy);
-                joined.status.send_replace(MirrorStatus::InStep { caught_up_rows });
+                joined.status.send_replace(MirrorStatus::InSync { copied_rows });
             }
             // The store itself is at fault.
             Err(error @ Error::Behind { .. }) => return Err(error),
@@ -74,7 +74,7 @@ impl<Main: Backend, Copy: Backend> Mirrored<Main, Copy> {
         self.status.subscribe()
     }
 
-    fn bring_in_step(&self, copy: &Copy) -> Result<u64, Error> {
+    fn copy_differences(&self, copy: &Copy) -> Result<u64, Error> {
         let (here, there) = (last_commit(&self.main)?, last_commit(copy)?);
         let (id_here, id_there) = (store_id(&self.main)?, store_id(copy)?);
         if id_there.is_some() && id_here.is_some() && id_there != id_here {
@@ -86,14 +86,14 @@ impl<Main: Backend, Copy: Backend> Mirrored<Main, Copy> {
                 directory: self.directory.clone(),
                 found: here,
                 witnessed: there,
-                witness: format!("it is in the mirror {}", self.directory.display()),
+                witness: format!("the mirror {} has it", self.directory.display()),
             });
         }
         if there < here || id_there != id_here {
             let mirror = self.directory.display();
-            tracing::warn!(%mirror, commits = here - there, "the mirror lags; bringing it in step");
-            let rows = bring_in_step(&self.main, copy)?;
-            tracing::info!(%mirror, rows, "the mirror is in step");
+            tracing::warn!(%mirror, commits = here - there, "mirror is behind; copying the differences");
+            let rows = copy_differences(&self.main, copy)?;
+            tracing::info!(%mirror, rows, "mirror is in sync");
             return Ok(rows);
         }
         Ok(0)
@@ -115,7 +115,7 @@ impl<Main: Backend, Copy: Backend> Mirrored<Main, Copy> {
         tracing::error!(
             mirror = %self.directory.display(),
             %error,
-            "the mirror failed; going on with one copy: see to its disk, then start again"
+            "mirror failed; continuing with one copy: check its disk, then restart"
         );
         *self.lock() = None;
         self.status.send_replace(MirrorStatus::Failed {

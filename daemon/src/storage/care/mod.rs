@@ -1,4 +1,6 @@
-//! What keeps a store sound and small: check, sizes, export, compaction, the mirror. Imports engines, rows and commits.
+//! Maintenance: check, sizes, export, compaction, the mirror.
+//!
+//! Imports `commit`, `rows` and `engine`.
 
 pub(in crate::storage) mod check;
 pub(in crate::storage) mod compact;

@@ -1,4 +1,4 @@
-//! How much of what the store holds.
+//! Sizes of tables, of the largest values, and of the database.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -32,7 +32,7 @@ pub struct StatsReport {
     pub since_start: Option<Growth>,
 }
 
-/// What one table holds.
+/// The size of one table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableStats {
     /// Its name, such as `payments`, `the index of payments`, or `monitors`.

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::group::{Load, NewHead};
+use super::group::{Group, NewHead};
 use super::queue::{Next, Queue};
 use super::space::SpaceWatch;
 use super::witness::Witness;
-use crate::storage::engine::backend::Backend;
 use crate::storage::error::Error;
 use crate::storage::rows::chunks::Chunked;
 use crate::storage::rows::keys;
@@ -15,7 +14,7 @@ use crate::storage::rows::meta::{COMMIT_SEQ, number};
 
 /// How far the witness may lag behind the store.
 const WITNESS_LAG: Duration = Duration::from_millis(90);
-/// How often the free space is looked at while nothing is written.
+/// Interval between checks of the free space while nothing is written.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The thread that alone writes to the backend.
@@ -35,7 +34,7 @@ impl Committer {
         loop {
             let lag = if self.is_witness_behind() { WITNESS_LAG } else { LOOK_EVERY };
             let done = match self.queue.next(last_tick + lag) {
-                Next::Group(load) => self.write(load),
+                Next::Group(group) => self.write(group),
                 Next::Tick => {
                     last_tick = Instant::now();
                     self.space.look();
@@ -43,7 +42,7 @@ impl Committer {
                 }
                 Next::End => {
                     if let Err(error) = self.note_witness() {
-                        tracing::warn!(%error, "the witness is behind the store");
+                        tracing::warn!(%error, "cannot note the last commit in the witness");
                     }
                     return;
                 }
@@ -55,10 +54,10 @@ impl Committer {
         }
     }
 
-    fn write(&mut self, load: Load) -> Result<(), Error> {
-        let Load { writes, heads, done, .. } = load;
+    fn write(&mut self, group: Group) -> Result<(), Error> {
+        let Group { writes, heads, done, .. } = group;
         if writes.is_empty() {
-            // Somebody waits for what was written before, and that is durable.
+            // A sync: everything enqueued before is durable.
             done.finish(Ok(()));
             return Ok(());
         }
@@ -71,16 +70,16 @@ impl Committer {
         let written = self.queue.backend.commit(&split);
         let took = began.elapsed();
         if let Err(error) = written {
-            // Whoever is told of the failure finds the store failed.
+            // The store counts as failed before any waiter sees the failure.
             self.queue.fail(error.clone());
             done.finish(Err(error.clone()));
             return Err(error);
         }
         self.last_commit = commit;
-        self.queue.taps.show(&split);
+        self.queue.observers.notify(&split);
         self.queue.grow(&split, took);
         drop(split);
-        // Whoever waited for an entry finds it in its log; the overlay may be tidied after the waiters are awake.
+        // The heads of logs move before the waiters wake; the overlay is tidied after.
         for NewHead { head, number } in heads {
             head.send_replace(number);
         }

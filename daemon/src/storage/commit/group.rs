@@ -10,13 +10,13 @@ use tokio::sync::watch;
 use crate::storage::engine::overlay::Enqueued;
 use crate::storage::error::Error;
 
-/// What one group will write.
+/// The batches that one commit writes together.
 #[derive(Debug, Default)]
-pub(in crate::storage) struct Load {
+pub(in crate::storage) struct Group {
     pub(in crate::storage) writes: Vec<Enqueued>,
     pub(in crate::storage) bytes: usize,
     pub(in crate::storage) heads: Vec<NewHead>,
-    pub(in crate::storage) done: Arc<Done>,
+    pub(in crate::storage) done: Arc<Completion>,
 }
 
 /// A log that grows with a group.
@@ -27,9 +27,9 @@ pub(in crate::storage) struct NewHead {
     pub(in crate::storage) number: u64,
 }
 
-/// Whether a group is durable; shared with all who wait for it.
+/// Whether a group is durable; shared by its waiters.
 #[derive(Debug, Default)]
-pub(in crate::storage) struct Done {
+pub(in crate::storage) struct Completion {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -40,7 +40,7 @@ struct State {
     wakers: Vec<Waker>,
 }
 
-impl Done {
+impl Completion {
     pub(in crate::storage) fn finish(&self, result: Result<(), Error>) {
         let mut state = self.lock();
         state.result = Some(result);
@@ -71,7 +71,7 @@ pub struct Commit(Kind);
 #[derive(Debug)]
 enum Kind {
     Settled(Result<(), Error>),
-    Waiting(Arc<Done>),
+    Waiting(Arc<Completion>),
 }
 
 impl Commit {
@@ -79,7 +79,7 @@ impl Commit {
         Self(Kind::Settled(result))
     }
 
-    pub(in crate::storage) fn waiting(done: Arc<Done>) -> Self {
+    pub(in crate::storage) fn waiting(done: Arc<Completion>) -> Self {
         Self(Kind::Waiting(done))
     }
 

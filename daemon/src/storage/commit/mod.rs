@@ -1,4 +1,6 @@
-//! Group commit: batches become durable in the order in which they were enqueued. Imports engines and rows.
+//! Group commit: batches become durable in the order in which they were enqueued.
+//!
+//! Imports `rows` and `engine`.
 
 pub(in crate::storage) mod batch;
 pub(in crate::storage) mod committer;

@@ -1,4 +1,4 @@
-//! Shows committed batches to whoever copies the store while it runs.
+//! Observers of committed batches: exports that copy the store while it runs.
 
 use std::borrow::Cow;
 use std::sync::Mutex;
@@ -6,22 +6,22 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::storage::engine::backend::Write;
 
-/// Those who are shown each batch.
+/// The receivers of each durable batch.
 #[derive(Debug, Default)]
-pub(in crate::storage) struct Taps(Mutex<Vec<Sender<Vec<Write<'static>>>>>);
+pub(in crate::storage) struct Observers(Mutex<Vec<Sender<Vec<Write<'static>>>>>);
 
-impl Taps {
-    /// Shows every batch that begins to be committed from now on, until the receiver is dropped.
-    pub(in crate::storage) fn open(&self) -> Receiver<Vec<Write<'static>>> {
+impl Observers {
+    /// Returns a receiver of every batch whose commit begins from now on.
+    pub(in crate::storage) fn subscribe(&self) -> Receiver<Vec<Write<'static>>> {
         let (show, shown) = channel();
         self.0.lock().expect("nobody panics while holding it").push(show);
         shown
     }
 
-    /// Shows a batch that is durable.
-    pub(in crate::storage) fn show(&self, writes: &[Write<'_>]) {
-        let mut taps = self.0.lock().expect("nobody panics while holding it");
-        taps.retain(|tap| tap.send(writes.iter().map(owned).collect()).is_ok());
+    /// Sends a durable batch to all receivers; dropped ones are removed.
+    pub(in crate::storage) fn notify(&self, writes: &[Write<'_>]) {
+        let mut observers = self.0.lock().expect("nobody panics while holding it");
+        observers.retain(|observer| observer.send(writes.iter().map(owned).collect()).is_ok());
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::batch::{Batch, Op};
-use super::group::{Commit, Load, NewHead};
-use super::observer::Taps;
+use super::group::{Commit, Group, NewHead};
+use super::observer::Observers;
 use super::times::Growth;
 use crate::storage::engine::backend::{Backend, Direction, Span, Write};
 use crate::storage::engine::overlay::{Enqueued, Overlay, Value};
@@ -21,7 +21,7 @@ use crate::storage::rows::seal::Seal;
 const GROUP_WRITES: usize = 1024;
 /// A group is closed when it has this many bytes.
 const GROUP_BYTES: usize = 4 << 20;
-/// How long lazy batches wait for company.
+/// How long lazy batches wait for a group that is not lazy.
 const LAZY_FOR: Duration = Duration::from_millis(500);
 
 /// The queue between those who write and the committer.
@@ -31,14 +31,14 @@ pub(in crate::storage) struct Queue {
     work: Condvar,
     failed: watch::Sender<Option<Error>>,
     pub(in crate::storage) backend: Arc<dyn Backend>,
-    pub(in crate::storage) taps: Taps,
-    /// Of all rows of LDK's, as of the commit under way.
+    pub(in crate::storage) observers: Observers,
+    /// The seal over LDK's rows, as of the commit under way.
     pub(in crate::storage) seal: Mutex<Seal>,
     growth: Mutex<Growth>,
     opened: Opened,
 }
 
-/// What the store was when it was opened.
+/// The state of the store when it was opened.
 struct Opened {
     at: Instant,
     disk_bytes: u64,
@@ -46,11 +46,11 @@ struct Opened {
 
 #[derive(Default)]
 struct State {
-    groups: VecDeque<Load>,
+    groups: VecDeque<Group>,
     overlay: Overlay,
     logs: HashMap<Vec<u8>, LogState>,
     next_number: u64,
-    /// Since when something waits that is not lazy, or only lazy things.
+    /// A batch waits that is not lazy.
     urgent: bool,
     /// The committer waits on `work`.
     idle: bool,
@@ -65,7 +65,7 @@ struct LogState {
 /// What the committer does next.
 pub(in crate::storage) enum Next {
     /// Writes a group.
-    Group(Load),
+    Group(Group),
     /// Looks after what is not a write.
     Tick,
     /// Ends: the queue is closed and empty.
@@ -80,7 +80,7 @@ impl Queue {
             work: Condvar::new(),
             failed: watch::Sender::new(None),
             backend,
-            taps: Taps::default(),
+            observers: Observers::default(),
             seal: Mutex::new(seal),
             growth: Mutex::default(),
             opened,
@@ -95,34 +95,34 @@ impl Queue {
         }
         let lazy = batch.is_lazy();
         if state.groups.back().is_none_or(is_full) {
-            state.groups.push_back(Load::default());
+            state.groups.push_back(Group::default());
         }
-        let mut load = state.groups.pop_back().expect("pushed above where there was none");
+        let mut group = state.groups.pop_back().expect("pushed above where there was none");
         for op in batch.into_ops() {
             let (key, value) = match op {
                 Op::Put(key, value) => (key, Some(value)),
                 Op::Delete(key) => (key, None),
                 Op::Append(log, value) => match self.next_in_log(&mut state, log) {
                     Ok((key, head)) => {
-                        load.heads.push(head);
+                        group.heads.push(head);
                         (key, Some(value))
                     }
                     Err(error) => {
                         // Part of the batch is in the group already, which must not become durable.
-                        state.groups.push_back(load);
+                        state.groups.push_back(group);
                         self.fail_locked(&mut state, error.clone());
                         return Commit::settled(Err(error));
                     }
                 },
             };
-            load.bytes += key.len() + value.as_ref().map_or(0, |value| value.len());
+            group.bytes += key.len() + value.as_ref().map_or(0, |value| value.len());
             state.next_number += 1;
             let write = Enqueued { key, value, number: state.next_number };
             state.overlay.put(&write);
-            load.writes.push(write);
+            group.writes.push(write);
         }
-        let done = load.done.clone();
-        state.groups.push_back(load);
+        let done = group.done.clone();
+        state.groups.push_back(group);
         if !lazy {
             state.urgent = true;
             if state.idle {
@@ -155,7 +155,7 @@ impl Queue {
         Ok(self.log_state(&mut state, log.to_vec())?.head.subscribe())
     }
 
-    /// What was committed since the start.
+    /// Commits since the store was opened.
     pub(in crate::storage) fn growth(&self) -> Result<Growth, Error> {
         let written = *self.growth.lock().expect("nobody panics while holding it");
         let disk_bytes = self.backend.disk_bytes()?;
@@ -193,9 +193,9 @@ impl Queue {
             };
             if state.urgent || state.closed || lazy_due.is_some_and(|due| due <= now) {
                 match state.groups.pop_front() {
-                    Some(load) => {
+                    Some(group) => {
                         state.urgent &= !state.groups.is_empty();
-                        return Next::Group(load);
+                        return Next::Group(group);
                     }
                     None if state.closed => return Next::End,
                     None => state.urgent = false,
@@ -259,13 +259,13 @@ impl Queue {
         self.failed.send_if_modified(|failed| {
             let first = failed.is_none();
             if first {
-                tracing::error!(%error, "the store failed; nothing more becomes durable");
+                tracing::error!(%error, "store failed; refusing further writes");
                 *failed = Some(error.clone());
             }
             first
         });
-        for load in state.groups.drain(..) {
-            load.done.finish(Err(error.clone()));
+        for group in state.groups.drain(..) {
+            group.done.finish(Err(error.clone()));
         }
     }
 
@@ -274,8 +274,8 @@ impl Queue {
     }
 }
 
-fn is_full(load: &Load) -> bool {
-    load.writes.len() >= GROUP_WRITES || load.bytes >= GROUP_BYTES
+fn is_full(group: &Group) -> bool {
+    group.writes.len() >= GROUP_WRITES || group.bytes >= GROUP_BYTES
 }
 
 fn last_in_log(backend: &dyn Backend, log: &[u8]) -> Result<u64, Error> {

@@ -1,4 +1,4 @@
-//! How much space the disk still has, so that obligations end before acknowledgements do.
+//! Free space on the disks of the store: new obligations stop before writes have to.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,13 +31,13 @@ impl std::fmt::Display for LowSpace {
     }
 }
 
-/// Looks at the disks of the store now and then.
+/// Checks the free space on the disks of the store.
 #[derive(Debug)]
 pub(in crate::storage) struct SpaceWatch {
     directories: Vec<PathBuf>,
     min_free_mib: u64,
     low: watch::Sender<Option<LowSpace>>,
-    /// Of the fullest disk at the last look; the largest number where nobody can tell.
+    /// Bytes free on the fullest disk at the last check; `u64::MAX` while unknown.
     free_bytes: AtomicU64,
 }
 
@@ -56,7 +56,7 @@ impl SpaceWatch {
         self.low.subscribe()
     }
 
-    /// Bytes free on the fullest disk at the last look.
+    /// Bytes free on the fullest disk at the last check.
     pub(in crate::storage) fn free_bytes(&self) -> Option<u64> {
         Some(self.free_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes != u64::MAX)
     }
@@ -72,7 +72,7 @@ impl SpaceWatch {
         }
     }
 
-    /// Looks now; says so when the answer changes.
+    /// Checks now; logs a change.
     pub(in crate::storage) fn look(&self) {
         let free = self.directories.iter().filter_map(|directory| free_on(directory));
         let fullest = free.min_by_key(|(_, free_bytes)| *free_bytes);

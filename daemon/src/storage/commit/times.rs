@@ -1,4 +1,4 @@
-//! How long commits take.
+//! Durations and counts of commits.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl CommitTimes {
     }
 }
 
-/// What was written since the start.
+/// Commits since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Growth {
     /// For how long the store has been open.

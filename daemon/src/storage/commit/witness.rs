@@ -20,7 +20,7 @@ pub(in crate::storage) struct Witness {
 }
 
 impl Witness {
-    /// Opens the file, making one that has seen nothing where there is none.
+    /// Opens the file, or creates one that has seen no commit.
     pub(in crate::storage) fn open(path: &Path) -> Result<Self, Error> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);

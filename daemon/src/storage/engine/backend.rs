@@ -1,4 +1,4 @@
-//! What an embedded or remote database must do to hold the store.
+//! The contract of a database that holds the store.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -24,7 +24,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Returns how much space the data takes on disk, in bytes.
     fn disk_bytes(&self) -> Result<u64, Error>;
 
-    /// Tells of a failure that `commit` has not met yet; the next one will.
+    /// Reports a failure that the next `commit` would meet.
     fn health(&self) -> Result<(), Error> {
         Ok(())
     }

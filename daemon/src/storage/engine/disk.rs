@@ -1,4 +1,4 @@
-//! What the operating system is asked of files beyond reading and writing them.
+//! File operations beyond reading and writing: syncing directories, dropping cached pages, waiting.
 
 use std::fs::File;
 use std::io;
@@ -16,8 +16,8 @@ pub(in crate::storage) fn sync_directory(directory: &Path) -> Result<(), Error> 
     synced.map_err(|error| Error::io("sync", directory, error))
 }
 
-/// Lets the next read of a file come from the disk. After a failed write the system may hold pages that are not there
-/// and take them for written; what is really there is what a power cut would leave.
+/// Drops a file's cached pages, so that the next read comes from the disk. After a failed write-back Linux may keep pages
+/// that the disk does not have and mark them clean; only the disk shows what a power cut would leave.
 pub(in crate::storage) fn forget_cached(file: &Path) -> Result<(), Error> {
     match File::open(file) {
         Ok(open) => fadvise(&open, 0, None, Advice::DontNeed)
@@ -27,7 +27,7 @@ pub(in crate::storage) fn forget_cached(file: &Path) -> Result<(), Error> {
     }
 }
 
-/// Blocks a thread that waits for the operating system, or that leaves others their time.
+/// Blocks a thread of the store that waits for a file, or that yields the disk to others.
 #[expect(
     clippy::disallowed_methods,
     reason = "threads of the store wait for files, of which nothing can notify them"

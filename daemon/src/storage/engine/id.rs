@@ -1,10 +1,10 @@
-//! Numbers that name one store or one log, and nothing else.
+//! Random ids of stores and logs.
 
 use std::path::Path;
 
 use crate::storage::error::Error;
 
-/// A number that nobody has drawn before, for what is in `directory`.
+/// Draws an id for a store or log in `directory`.
 pub(in crate::storage) fn fresh(directory: &Path) -> Result<u64, Error> {
     let mut id = [0; 8];
     getrandom::fill(&mut id).map_err(|error| {

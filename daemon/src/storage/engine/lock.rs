@@ -15,7 +15,7 @@ pub(in crate::storage) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock file of `directory`, or says who has it.
+    /// Takes the lock file of `directory`; the error names the process that holds it.
     pub(in crate::storage) fn take(directory: &Path) -> Result<Self, Error> {
         let path = directory.join("lock");
         let opened =

@@ -1,4 +1,6 @@
-//! Ordered bytes on disk: what a backend must do, and those that there are. Imports errors only.
+//! Ordered bytes on disk: the contract of a backend, sled, and the write-ahead log before it.
+//!
+//! Imports `error` only.
 
 pub(in crate::storage) mod backend;
 pub(in crate::storage) mod disk;

@@ -1,4 +1,4 @@
-//! Writes on their way into a backend, as readers must already see them.
+//! Writes on their way into a backend, which readers must already see.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

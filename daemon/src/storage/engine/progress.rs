@@ -1,20 +1,20 @@
-//! How far a long read has come, and whether it is to go on.
+//! Progress of a long read, and the callback that may cancel it.
 
 use std::ops::ControlFlow;
 
-/// How far a long read has come.
+/// Progress of a long read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Step {
+pub struct Progress {
     /// Rows read.
     pub rows: u64,
     /// Bytes of keys and values in them.
     pub bytes: u64,
 }
 
-/// Asks now and then whether to go on.
-pub type GoOn<'a> = dyn Fn(Step) -> ControlFlow<()> + 'a;
+/// Receives the progress of a long read now and then; `Break` cancels the read.
+pub type OnProgress<'a> = dyn Fn(Progress) -> ControlFlow<()> + 'a;
 
-/// Goes on, whatever happens: for those who wait for the end only.
-pub fn to_the_end(_: Step) -> ControlFlow<()> {
+/// Never cancels: for callers that only want the result.
+pub fn ignore_progress(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }

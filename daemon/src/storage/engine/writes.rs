@@ -1,4 +1,4 @@
-//! How single writes lie in files outside of the database: in exports and in the write-ahead log.
+//! The encoding of single writes in exports and in the write-ahead log.
 
 use std::io::{self, Read};
 

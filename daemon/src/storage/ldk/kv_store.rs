@@ -1,4 +1,4 @@
-//! LDK's key-value store over ours, blocking and asynchronous.
+//! LDK's `KVStore` and `KVStoreSync` over the store.
 
 use std::ops::ControlFlow;
 
@@ -16,7 +16,7 @@ use crate::storage::rows::damage::damaged;
 use crate::storage::rows::{codec, keys};
 use crate::storage::store::Store;
 
-/// What LDK persists through: the blocking form waits for the group commit, the asynchronous one resolves with it.
+/// LDK's view of the store: a blocking write waits for the group commit, an asynchronous one resolves with it.
 #[derive(Clone)]
 pub struct KvStore(Store);
 

@@ -14,7 +14,7 @@ use crate::storage::error::Error;
 /// The longest piece that a backend is given.
 pub(in crate::storage) const CHUNK_BYTES: usize = 8 * 1024;
 
-/// Stands in the place of a long value.
+/// Stored in place of a long value; its chunks follow under keys of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::storage) struct Manifest {
     pub(in crate::storage) chunks: u32,
@@ -73,7 +73,7 @@ impl Manifest {
     }
 }
 
-/// Which keys hold long values, so that leftover chunks go when such a value shrinks or goes.
+/// The keys of long values, so that leftover chunks are deleted when a value shrinks or is deleted.
 #[derive(Debug, Default)]
 pub(in crate::storage) struct Chunked(HashMap<Vec<u8>, u32>);
 
@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    /// What release 0.1 writes; it must be read for ever.
+    /// Written by release 0.1; later releases must read it.
     #[test]
     fn a_stored_manifest_is_read_for_ever() {
         let stored = [1, 255, 228, 233, 123, 88, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 64, 1, 1, 2, 3, 4];

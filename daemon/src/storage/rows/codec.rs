@@ -4,14 +4,14 @@
 pub(in crate::storage) const HEADER_BYTES: usize = 6;
 /// The kind of a chunked value's manifest.
 pub(in crate::storage) const MANIFEST_KIND: u8 = 255;
-/// The kind of bytes that somebody else encodes, such as LDK.
+/// The kind of bytes that LDK or another room encodes.
 pub(in crate::storage) const BYTES_KIND: u8 = 254;
 /// The kind of the store's own numbers.
 pub(in crate::storage) const NUMBER_KIND: u8 = 253;
 /// The kind of journal entries.
 pub const JOURNAL_KIND: u8 = 252;
 
-/// Something that is kept on disk in a format of its own.
+/// A value kept on disk in a format of its own.
 ///
 /// An old version's format is never edited: [`Record::decode`] reads each version it knows.
 pub trait Record: Sized {

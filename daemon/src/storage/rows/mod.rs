@@ -1,4 +1,6 @@
-//! What rows look like: keys, checksums, chunks of long values, the seal over LDK's rows, the schema. Imports engines.
+//! The layout of rows: keys, checksums, chunks of long values, the seal over LDK's rows, the schema.
+//!
+//! Imports `engine`.
 
 pub(in crate::storage) mod chunks;
 pub(in crate::storage) mod codec;

@@ -90,7 +90,7 @@ mod tests {
         assert!(matches!(refused, Error::NewerSchema { found: 3, known: 2, .. }));
     }
 
-    /// What release 0.1 writes into an empty store; it must be read for ever.
+    /// Written by release 0.1 into an empty store; later releases must read it.
     #[test]
     fn the_first_schema_is_known_by_its_bytes() {
         let bytes = [1, 253, 0x26, 0x66, 0xd4, 0xa0, 0, 0, 0, 0, 0, 0, 0, 1];

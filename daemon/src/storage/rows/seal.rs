@@ -1,5 +1,5 @@
-//! The seal over LDK's rows: a sum that every commit carries, so that a row which silently fell back to an older
-//! state is noticed at the next start.
+//! The seal over LDK's rows: a sum that every commit carries, so that the next start notices a row that silently fell
+//! back to an older state.
 //!
 //! A checksum in each row cannot tell an old row from the newest one, and sled may drop a damaged part of its log
 //! without a word; a channel that went back in time loses its money.
@@ -65,7 +65,7 @@ impl Seal {
         Ok(seal)
     }
 
-    /// Takes in what a commit writes; returns the write of the new sum.
+    /// Adds the writes of a commit; returns the write of the new sum.
     pub(in crate::storage) fn apply(&mut self, writes: &[Write<'_>]) -> Write<'static> {
         self.before.clear();
         for Write { key, value } in writes {
@@ -80,7 +80,7 @@ impl Seal {
         Write { key: keys::meta(SEAL).into(), value: Some(codec::encode_number(self.sum).into()) }
     }
 
-    /// Whether a row, as it was just read, is the one of the last commit, or of the one before while that is written.
+    /// Whether a row that was just read is the one of the last commit, or of the one before while that is being written.
     pub(in crate::storage) fn knows(&self, key: &[u8], value: Option<&[u8]>) -> bool {
         if !is_sealed(key) {
             return true;

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::ControlFlow;
 
 use super::records::Table;
-use super::retention::Forgotten;
+use super::retention::PruneStep;
 use crate::storage::commit::batch::Batch;
 use crate::storage::engine::backend::{Direction, Span};
 use crate::storage::error::Error;
@@ -37,30 +37,30 @@ pub struct Page<R> {
     pub next_token: Vec<u8>,
 }
 
-/// What retention does with a record.
+/// The decision of retention about a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum PruneDecision {
     /// It is kept, whatever its age.
-    Stays,
+    Keep,
     /// It is removed.
-    Goes,
-    /// It is kept, and so are all that were inserted after it.
-    TooYoung,
+    Remove,
+    /// It is kept, and the scan stops: records inserted after it are younger.
+    Stop,
 }
 
-/// What one step of retention removes.
+/// The records that one step of retention removes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pruned<R> {
     /// Ids and records, oldest first.
-    pub gone: Vec<(Vec<u8>, R)>,
-    /// Where the next step begins; none when the history is through.
+    pub removed: Vec<(Vec<u8>, R)>,
+    /// Where the next step begins; none at the end of the history.
     pub next: Option<u64>,
 }
 
 impl<R> Pruned<R> {
-    /// How far this is.
-    pub fn forgotten(&self) -> Forgotten {
-        Forgotten { records: self.gone.len() as u64, next: self.next }
+    /// The step's result, for the retention loop.
+    pub fn step(&self) -> PruneStep {
+        PruneStep { records: self.removed.len() as u64, next: self.next }
     }
 }
 
@@ -147,7 +147,7 @@ impl<R: Record> History<R> {
         read.map(|()| page)
     }
 
-    /// Removes in one short step the records that `fate` lets go, and returns them: oldest first, from the position
+    /// Removes in one short step the records that `decide` lets go, and returns them: oldest first, from the position
     /// `from` on, and never one of the newest `keep_newest`. What else the room keeps of them goes in the same batch.
     ///
     /// Begin with 0 and call it again from where it stopped.
@@ -157,10 +157,10 @@ impl<R: Record> History<R> {
         batch: &mut Batch,
         from: u64,
         keep_newest: u64,
-        fate: impl Fn(&R) -> Fate,
+        decide: impl Fn(&R) -> PruneDecision,
     ) -> Result<Pruned<R>, Error> {
         let index = self.index();
-        let mut pruned = Pruned { gone: Vec::new(), next: None };
+        let mut pruned = Pruned { removed: Vec::new(), next: None };
         let mut newest = None;
         store.scan(&Span::prefix(&index), Direction::Backward, |key, _| {
             newest = position(&key[index.len()..]);
@@ -191,14 +191,14 @@ impl<R: Record> History<R> {
                     return ControlFlow::Break(());
                 }
             };
-            match fate(&record) {
-                Fate::Stays => (),
-                Fate::Goes => {
+            match decide(&record) {
+                PruneDecision::Keep => (),
+                PruneDecision::Remove => {
                     batch.delete(self.key(&id));
                     batch.delete(key.to_vec());
-                    pruned.gone.push((id, record));
+                    pruned.removed.push((id, record));
                 }
-                Fate::TooYoung => return ControlFlow::Break(()),
+                PruneDecision::Stop => return ControlFlow::Break(()),
             }
             ControlFlow::Continue(())
         })?;
@@ -238,8 +238,8 @@ fn position(key: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::ignore_progress;
     use crate::storage::rows::codec::tests::Note;
-    use crate::storage::to_the_end;
 
     const NOTES: History<Note> = History::new("notes");
 
@@ -299,22 +299,26 @@ mod tests {
         assert_eq!(NOTES.get(&store, &zero).unwrap(), Some(Note::new("zero")));
     }
 
-    /// Removes what `fate` lets go, step by step; how many that were, and in how many steps.
-    fn prune_all(store: &Store, keep_newest: u64, fate: impl Fn(&Note) -> Fate) -> (usize, usize) {
+    /// Removes what `decide` lets go, step by step; how many that were, and in how many steps.
+    fn prune_all(
+        store: &Store,
+        keep_newest: u64,
+        decide: impl Fn(&Note) -> PruneDecision,
+    ) -> (usize, usize) {
         let (mut gone, mut steps, mut from) = (0, 0, Some(0));
         while let Some(begin) = from {
             let mut batch = Batch::new();
-            let pruned = NOTES.prune(store, &mut batch, begin, keep_newest, &fate).unwrap();
-            store.forget(batch);
-            gone += pruned.gone.len();
+            let pruned = NOTES.prune(store, &mut batch, begin, keep_newest, &decide).unwrap();
+            store.commit_lazily(batch);
+            gone += pruned.removed.len();
             steps += 1;
             from = pruned.next;
         }
         (gone, steps)
     }
 
-    fn done_goes(note: &Note) -> Fate {
-        if note.done { Fate::Goes } else { Fate::Stays }
+    fn done_goes(note: &Note) -> PruneDecision {
+        if note.done { PruneDecision::Remove } else { PruneDecision::Keep }
     }
 
     #[test]
@@ -322,7 +326,7 @@ mod tests {
         let store = filled(1_300);
         assert_eq!(prune_all(&store, 100, done_goes), (600, 5), "1,200 are looked at, 256 a step");
         assert_eq!(prune_all(&store, 100, done_goes), (0, 3), "600 are left to look at");
-        assert!(store.check(&|_| Ok(()), &to_the_end).unwrap().is_sound());
+        assert!(store.check(&|_| Ok(()), &ignore_progress).unwrap().is_sound());
         assert_eq!(NOTES.page(&store, &[], 1_300, |_| true).unwrap().items.len(), 700);
     }
 
@@ -333,16 +337,17 @@ mod tests {
         let page = NOTES.page(&store, &[], 10, |_| true).unwrap();
         assert_eq!(texts(&page), ["9", "8", "7", "6", "5", "3", "1"]);
         assert_eq!(NOTES.get(&store, &0u32.to_be_bytes()).unwrap(), None);
-        let until_five =
-            |note: &Note| if note.text.as_str() < "5" { Fate::Goes } else { Fate::TooYoung };
+        let until_five = |note: &Note| {
+            if note.text.as_str() < "5" { PruneDecision::Remove } else { PruneDecision::Stop }
+        };
         assert_eq!(prune_all(&store, 0, until_five), (2, 1));
-        assert_eq!(prune_all(&store, 0, |_| Fate::Goes), (4, 1));
+        assert_eq!(prune_all(&store, 0, |_| PruneDecision::Remove), (4, 1));
         assert_eq!(texts(&NOTES.page(&store, &[], 10, |_| true).unwrap()), ["9"]);
         let mut batch = Batch::new();
         NOTES.insert(&store, &mut batch, b"next", &Note::new("next")).unwrap();
         drop(store.commit(batch));
         assert_eq!(texts(&NOTES.page(&store, &[], 10, |_| true).unwrap()), ["next", "9"]);
-        assert_eq!(prune_all(&Store::temporary(), 0, |_| Fate::Goes), (0, 1));
+        assert_eq!(prune_all(&Store::temporary(), 0, |_| PruneDecision::Remove), (0, 1));
     }
 
     #[test]
@@ -352,13 +357,13 @@ mod tests {
         assert_eq!(texts(&first), ["5", "4"]);
         // The record at the token, and the one after it.
         let goes = |note: &Note| match note.text.as_str() {
-            "4" | "3" => Fate::Goes,
-            _ => Fate::Stays,
+            "4" | "3" => PruneDecision::Remove,
+            _ => PruneDecision::Keep,
         };
         assert_eq!(prune_all(&store, 1, goes), (2, 1));
         let second = NOTES.page(&store, &first.next_token, 2, |_| true).unwrap();
         assert_eq!(texts(&second), ["2", "1"]);
-        assert_eq!(prune_all(&store, 1, |_| Fate::Goes), (3, 1));
+        assert_eq!(prune_all(&store, 1, |_| PruneDecision::Remove), (3, 1));
         let third = NOTES.page(&store, &second.next_token, 2, |_| true).unwrap();
         assert_eq!((texts(&third).len(), third.next_token.len()), (0, 0));
     }

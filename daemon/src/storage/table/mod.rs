@@ -1,4 +1,6 @@
-//! Typed records over the store: tables, histories, logs, their age, and subscriptions to single records. Imports the store.
+//! Typed records over the store: tables, histories, logs, retention, and subscriptions to single records.
+//!
+//! Imports `store` and what is below it.
 
 pub(in crate::storage) mod history;
 pub(in crate::storage) mod log;

@@ -1,4 +1,4 @@
-//! Tells whoever waits on one record of its changes; nothing is told before it is durable.
+//! Subscriptions to single records: a subscriber sees a change once it is durable.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -11,27 +11,27 @@ use crate::storage::store::Store;
 type Key = [u8; 32];
 type Senders<R> = Arc<Mutex<HashMap<Key, watch::Sender<Option<R>>>>>;
 
-/// The records that somebody waits on, by their 32-byte id.
-pub struct Watches<R> {
+/// The subscriptions to records of one kind, by their 32-byte id.
+pub struct Subscriptions<R> {
     store: Store,
     senders: Senders<R>,
 }
 
-impl<R: Clone> Watches<R> {
-    /// Returns an empty set of watches over records of `store`.
+impl<R: Clone> Subscriptions<R> {
+    /// Returns an empty set of subscriptions to records of `store`.
     pub fn new(store: Store) -> Self {
         Self { store, senders: Arc::default() }
     }
 
     /// Starts to watch. Read the record after this call: a change between the two is then seen twice
     /// rather than missed.
-    pub fn watch(&self, key: Key) -> Watch<R> {
+    pub fn watch(&self, key: Key) -> Subscription<R> {
         let mut senders = self.senders.lock().expect("no panic while held");
         let changes = senders.entry(key).or_insert_with(|| watch::Sender::new(None)).subscribe();
-        Watch { store: self.store.clone(), key, changes, senders: self.senders.clone() }
+        Subscription { store: self.store.clone(), key, changes, senders: self.senders.clone() }
     }
 
-    /// Tells of a record whose write is already enqueued.
+    /// Publishes a record whose write is already enqueued.
     pub fn publish(&self, key: &Key, record: &R) {
         let senders = self.senders.lock().expect("no panic while held");
         if let Some(sender) = senders.get(key) {
@@ -40,20 +40,20 @@ impl<R: Clone> Watches<R> {
     }
 }
 
-/// One waiter on one record.
-pub struct Watch<R> {
+/// A subscription to one record.
+pub struct Subscription<R> {
     store: Store,
     key: Key,
     changes: watch::Receiver<Option<R>>,
     senders: Senders<R>,
 }
 
-impl<R: Clone> Watch<R> {
+impl<R: Clone> Subscription<R> {
     /// Waits for the next change and returns the record as it is then, durable. Changes that follow each
-    /// other fast may be told as one.
+    /// other fast may be seen as one.
     ///
     /// # Errors
-    /// When the store fails: what changed is not durable, and nobody may be told of it.
+    /// When the store fails: the change is not durable and must not be shown.
     pub async fn changed(&mut self) -> Result<R, Error> {
         loop {
             if self.changes.changed().await.is_err() {
@@ -77,7 +77,7 @@ impl<R: Clone> Watch<R> {
     }
 }
 
-impl<R> Drop for Watch<R> {
+impl<R> Drop for Subscription<R> {
     fn drop(&mut self) {
         let mut senders = self.senders.lock().expect("no panic while held");
         if senders.get(&self.key).is_some_and(|sender| sender.receiver_count() <= 1) {
@@ -92,7 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_watch_sees_the_last_change_and_leaves_nothing_behind() {
-        let watches = Watches::<u32>::new(Store::temporary());
+        let watches = Subscriptions::<u32>::new(Store::temporary());
         watches.publish(&[1; 32], &6);
         let (mut first, second) = (watches.watch([1; 32]), watches.watch([1; 32]));
         watches.publish(&[2; 32], &8);

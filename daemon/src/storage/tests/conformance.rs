@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use super::ahead::{AT_ONCE, NEVER};
+use super::wal::{AT_ONCE, NEVER};
 use crate::storage::engine::backend::{Backend, Direction, Span, Write};
 use crate::storage::engine::memory::Memory;
 use crate::storage::engine::sled::Sled;
-use crate::storage::engine::wal::logged::Ahead;
+use crate::storage::engine::wal::logged::Logged;
 
 fn with_every_backend(test: impl Fn(&dyn Backend)) {
     test(&Memory::default());
@@ -16,10 +16,10 @@ fn with_every_backend(test: impl Fn(&dyn Backend)) {
     test(&Sled::open(stored.path(), 16).unwrap());
     // Read from the log alone, and on its way into the database.
     let logged = directory();
-    test(&Ahead::with(Memory::default(), logged.path(), NEVER).unwrap());
+    test(&Logged::with(Memory::default(), logged.path(), NEVER).unwrap());
     let applied = directory();
     let sled = Sled::open(applied.path(), 16).unwrap();
-    test(&Ahead::with(sled, applied.path(), AT_ONCE).unwrap());
+    test(&Logged::with(sled, applied.path(), AT_ONCE).unwrap());
 }
 
 fn put(key: &[u8], value: &[u8]) -> Write<'static> {

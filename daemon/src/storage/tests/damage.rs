@@ -30,7 +30,7 @@ fn never_silently_older(
             Some(said)
         }
         Ok(store) => {
-            let report = store.check(&|_| Ok(()), &to_the_end).unwrap();
+            let report = store.check(&|_| Ok(()), &ignore_progress).unwrap();
             if !report.is_sound() {
                 return Some(format!("{:?}", report.problems));
             }

@@ -9,9 +9,10 @@ use super::faults::Faulty;
 use super::*;
 use crate::storage::engine::backend::{Backend, Direction, Span, Write};
 use crate::storage::engine::sled::Sled;
-use crate::storage::engine::wal::logged::Ahead;
+use crate::storage::engine::wal::logged::Logged;
 use crate::storage::rows::schema::{self, Step};
-use crate::storage::{Error, codec, keys, offline, open};
+use crate::storage::rows::{codec, keys};
+use crate::storage::{Error, offline, open};
 
 /// Written by release 0.1 after payments in both directions; it must be read for ever.
 const STORED: &[u8] = include_bytes!("store-0.1.export");
@@ -110,7 +111,7 @@ fn a_store_of_a_newer_release_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     stored(directory.path());
     let path = open::database(directory.path());
-    let backend = Ahead::open(&path, 16).unwrap();
+    let backend = Logged::open(&path, 16).unwrap();
     schema::migrate_by(&backend, directory.path(), &STEPS).unwrap();
     let before = rows(&backend, &[]);
     drop(backend);
@@ -119,5 +120,5 @@ fn a_store_of_a_newer_release_is_refused_and_left_as_it_is() {
     let words = refused.to_string();
     assert!(words.contains(&*directory.path().to_string_lossy()), "{words}");
     assert!(words.contains("a newer one"), "{words}");
-    assert!(rows(&Ahead::open(&path, 16).unwrap(), &[]) == before);
+    assert!(rows(&Logged::open(&path, 16).unwrap(), &[]) == before);
 }

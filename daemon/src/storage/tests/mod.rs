@@ -1,6 +1,5 @@
 //! What the store promises when disks, power and neighbours do not.
 
-mod ahead;
 mod conformance;
 mod damage;
 mod faults;
@@ -8,13 +7,14 @@ mod migrate;
 mod mirror;
 mod offline;
 mod power;
+mod wal;
 
 use std::path::Path;
 
 use lightning::util::persist::KVStoreSync;
 
 use super::rows::codec::tests::Note;
-use super::{Batch, Commit, Config, History, KvStore, Store, Table, to_the_end};
+use super::{Batch, Commit, Config, History, KvStore, Store, Table, ignore_progress};
 
 const NOTES: Table<Note> = Table::new("notes");
 const PAID: History<Note> = History::new("paid");

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::storage::engine::backend::{Backend, Write};
-use crate::storage::{Error, LdkValue, codec, keys, offline};
+use crate::storage::rows::{codec, keys};
+use crate::storage::{Error, LdkValue, offline};
 
 fn decodes(_: LdkValue<'_>) -> Result<(), String> {
     Ok(())
@@ -34,7 +35,9 @@ fn an_export_taken_while_writing_is_one_instant_of_the_store() {
             }
         });
         let seen = (0..5)
-            .map(|_| (store.export(&file, &to_the_end), store.check(&decodes, &to_the_end)))
+            .map(|_| {
+                (store.export(&file, &ignore_progress), store.check(&decodes, &ignore_progress))
+            })
             .collect::<Vec<_>>();
         stop.store(true, Ordering::SeqCst);
         for (exported, checked) in seen {
@@ -43,7 +46,7 @@ fn an_export_taken_while_writing_is_one_instant_of_the_store() {
             assert!(report.is_sound(), "{report:?}");
         }
     });
-    let exported = store.export(&file, &to_the_end).unwrap();
+    let exported = store.export(&file, &ignore_progress).unwrap();
     let expected = contents(&store);
     drop(store);
 
@@ -132,11 +135,11 @@ fn a_store_is_compacted_while_it_is_read_and_written() {
         });
         let reader = scope.spawn(|| {
             while !stop.load(Ordering::SeqCst) {
-                let report = store.check(&decodes, &to_the_end).unwrap();
+                let report = store.check(&decodes, &ignore_progress).unwrap();
                 assert!(report.is_sound(), "{report:#?}");
             }
         });
-        let reports: Vec<_> = (0..3).map(|_| store.compact(&to_the_end)).collect();
+        let reports: Vec<_> = (0..3).map(|_| store.compact(&ignore_progress)).collect();
         stop.store(true, Ordering::SeqCst);
         reader.join().unwrap();
         (reports, writer.join().unwrap())
@@ -146,10 +149,10 @@ fn a_store_is_compacted_while_it_is_read_and_written() {
         assert!(report.before_bytes > 0 && report.after_bytes > 0, "{report:?}");
     }
     let broken_off = store.compact(&|_| std::ops::ControlFlow::Break(()));
-    assert!(matches!(broken_off, Err(Error::GivenUp)), "{broken_off:?}");
+    assert!(matches!(broken_off, Err(Error::Cancelled)), "{broken_off:?}");
     assert!(!main.join("sled.compacting").exists());
     let at_once = store.compact(&|_| {
-        let second = store.compact(&to_the_end);
+        let second = store.compact(&ignore_progress);
         assert!(matches!(second, Err(Error::Busy { .. })), "{second:?}");
         std::ops::ControlFlow::Continue(())
     });
@@ -163,7 +166,7 @@ fn a_store_is_compacted_while_it_is_read_and_written() {
     for directory in [&main, &killed] {
         let store = open(directory);
         assert!(contents(&store) == expected, "{}", directory.display());
-        assert!(store.check(&decodes, &to_the_end).unwrap().is_sound());
+        assert!(store.check(&decodes, &ignore_progress).unwrap().is_sound());
         assert!(!directory.join("sled.compacting").exists());
     }
 }
@@ -251,7 +254,7 @@ fn a_check_of_a_running_store_knows_what_was_last_written() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     fill(&store, 0..20);
-    assert!(store.check(&decodes, &to_the_end).unwrap().is_sound());
+    assert!(store.check(&decodes, &ignore_progress).unwrap().is_sound());
     // Behind the committer's back: an update that falls back to an older state, and one that goes.
     let backend = store.backend_for_tests();
     let update = |round: u32| {
@@ -267,7 +270,7 @@ fn a_check_of_a_running_store_knows_what_was_last_written() {
             Write { key: update(12).into(), value: None },
         ])
         .unwrap();
-    let report = store.check(&decodes, &to_the_end).unwrap();
+    let report = store.check(&decodes, &ignore_progress).unwrap();
     for place in [
         "monitor_updates/channel1/11: it is not what was last written",
         "monitor_updates/channel2/12: it is gone",
@@ -298,7 +301,7 @@ fn a_check_sees_damage_in_long_records_and_none_where_they_are_rewritten() {
                 }
             }
         });
-        let reports: Vec<_> = (0..30).map(|_| store.check(&decodes, &to_the_end)).collect();
+        let reports: Vec<_> = (0..30).map(|_| store.check(&decodes, &ignore_progress)).collect();
         stop.store(true, Ordering::SeqCst);
         for report in reports {
             let report = report.unwrap();
@@ -310,7 +313,7 @@ fn a_check_sees_damage_in_long_records_and_none_where_they_are_rewritten() {
     let mut damaged = backend.get(&chunk).unwrap().unwrap();
     damaged[77] ^= 1;
     backend.commit(&[Write { key: chunk.into(), value: Some(damaged.into()) }]).unwrap();
-    let report = store.check(&decodes, &to_the_end).unwrap();
+    let report = store.check(&decodes, &ignore_progress).unwrap();
     assert_eq!(report.problem_count, 1, "{report:#?}");
     assert!(report.problems[0].contains("its chunks do not fit its manifest"), "{report:#?}");
 }
@@ -321,7 +324,7 @@ fn a_file_that_is_no_export_is_not_overwritten() {
     let store = open(&directory.path().join("main"));
     let file = directory.path().join("seed");
     std::fs::write(&file, "24 words").unwrap();
-    let refused = store.export(&file, &to_the_end).unwrap_err();
+    let refused = store.export(&file, &ignore_progress).unwrap_err();
     assert!(matches!(refused, Error::BadExport { .. }), "{refused}");
     assert_eq!(std::fs::read(&file).unwrap(), b"24 words");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);

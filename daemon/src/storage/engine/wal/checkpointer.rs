@@ -1,4 +1,5 @@
-//! What is durable in the log and on its way into the database: kept in memory for readers, written in rounds.
+//! The checkpointer: batches that are durable in the log are kept in memory for readers and written to the database in
+//! rounds.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -7,28 +8,28 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::swap::{Copying, Seat};
+use super::swap::{Copying, Swappable};
 use crate::storage::engine::backend::{Backend, Write};
 use crate::storage::engine::overlay::{Enqueued, Overlay, Value};
 use crate::storage::error::Error;
 
-/// Batches do not wait for company once they have so many bytes.
+/// A round begins at once when this many bytes wait.
 const ENOUGH_BYTES: usize = 2 << 20;
-/// The database is given at most so many bytes at a time, or one batch,
+/// A round holds at most this many bytes, or one batch.
 const ROUND_BYTES: usize = 4 << 20;
-/// and about so many writes.
+/// A round holds about this many writes at most.
 const ROUND_WRITES: usize = 1024;
-/// A database that has taken nothing for so long is given up: the log would be full some time, and nobody be told why.
+/// A database that accepts nothing for this long counts as failed; otherwise the log would grow without a reason given.
 const STUCK_AFTER: Duration = Duration::from_secs(300);
-/// How often whoever waits looks whether the database is stuck.
+/// Poll interval of waiters for a stuck database.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// Gives a database what is in its log; shared by those who write and read, and the thread that runs it.
-pub(in crate::storage) struct Applier<B> {
+/// Moves batches from the log into the database; shared by writers, readers and the checkpointer's thread.
+pub(in crate::storage) struct Checkpointer<B> {
     /// Where the database is.
     directory: PathBuf,
-    pub(in crate::storage) base: Seat<B>,
-    /// What is being made to take the database's place; whoever holds this makes the applier stand still.
+    pub(in crate::storage) base: Swappable<B>,
+    /// The copy that compaction fills; no round is written while this lock is held.
     copying: Mutex<Copying<B>>,
     /// The log's id.
     id: u64,
@@ -36,34 +37,34 @@ pub(in crate::storage) struct Applier<B> {
     state: Mutex<State>,
     /// Wakes the thread.
     work: Condvar,
-    /// Wakes whoever waits for the thread.
+    /// Wakes waiters for a round.
     progress: Condvar,
 }
 
-/// What is not known to be durable in the database.
+/// Batches that are not known to be durable in the database.
 struct State {
-    waiting: VecDeque<Logged>,
+    waiting: VecDeque<LoggedBatch>,
     waiting_bytes: usize,
     overlay: Overlay,
     /// The last batch that the database has.
     applied: u64,
-    /// When the database last took something, or last lacked nothing.
+    /// When the last round ended, or when the database last had everything.
     progressed: Instant,
-    /// Somebody waits: no rest.
+    /// A caller waits for a round: no rest.
     urgent: bool,
     closed: bool,
     failed: Option<Error>,
 }
 
 /// A batch in the log.
-struct Logged {
+struct LoggedBatch {
     number: u64,
     writes: Vec<Enqueued>,
     bytes: usize,
 }
 
-impl<B: Backend> Applier<B> {
-    /// Of a database that has all batches up to `applied`; `rest` is how long batches wait for company.
+impl<B: Backend> Checkpointer<B> {
+    /// Returns the checkpointer of a database that has all batches up to `applied`; `rest` is the pause before a round.
     pub(in crate::storage) fn new(
         base: B,
         directory: PathBuf,
@@ -83,7 +84,7 @@ impl<B: Backend> Applier<B> {
         };
         Self {
             directory,
-            base: Seat::new(base),
+            base: Swappable::new(base),
             copying: Mutex::new(None),
             id,
             rest,
@@ -93,8 +94,8 @@ impl<B: Backend> Applier<B> {
         }
     }
 
-    /// Takes in a batch that is durable in the log.
-    pub(in crate::storage) fn take_in(&self, number: u64, batch: &[Write<'_>]) {
+    /// Adds a batch that is durable in the log.
+    pub(in crate::storage) fn add(&self, number: u64, batch: &[Write<'_>]) {
         let own = |write: &Write<'_>| Enqueued {
             key: write.key.to_vec(),
             value: write.value.as_ref().map(|value| Arc::new(value.to_vec())),
@@ -115,7 +116,7 @@ impl<B: Backend> Applier<B> {
         }
         state.waiting_bytes += bytes;
         let enough = state.waiting_bytes >= ENOUGH_BYTES;
-        state.waiting.push_back(Logged { number, writes, bytes });
+        state.waiting.push_back(LoggedBatch { number, writes, bytes });
         if first || enough {
             self.work.notify_one();
         }
@@ -139,22 +140,22 @@ impl<B: Backend> Applier<B> {
         self.lock().overlay.get(key)
     }
 
-    /// What the database does not have yet.
+    /// Reads the writes that the database does not have yet.
     pub(in crate::storage) fn read_waiting<T>(&self, read: impl FnOnce(&Overlay) -> T) -> T {
         read(&self.lock().overlay)
     }
 
-    /// The copy that is being made; the applier stands still while this is held.
+    /// The copy that compaction fills; no round is written while the guard is held.
     pub(in crate::storage) fn copying(&self) -> MutexGuard<'_, Copying<B>> {
         self.copying.lock().expect("nobody panics while holding it")
     }
 
-    /// Why no more can be taken in.
+    /// Fails when no more batches can be added.
     pub(in crate::storage) fn health(&self) -> Result<(), Error> {
         self.check(&mut self.lock())
     }
 
-    /// Nothing more may be taken in.
+    /// Refuses further batches.
     pub(in crate::storage) fn fail(&self, error: Error) {
         self.lock().failed.get_or_insert(error);
         self.progress.notify_all();
@@ -166,15 +167,15 @@ impl<B: Backend> Applier<B> {
         self.work.notify_one();
     }
 
-    /// The thread's work: gives the database round after round until there is nothing and no more will come.
+    /// The thread's work: writes round after round until the checkpointer is closed and nothing waits.
     pub(in crate::storage) fn run(&self) {
         let ended = catch_unwind(AssertUnwindSafe(|| self.apply_all()));
         let failed = ended.unwrap_or_else(|panic| {
-            let (what, why) = ("take what the log has", crate::tasks::panic_text(&*panic));
+            let (what, why) = ("accept batches from the log", crate::tasks::panic_text(&*panic));
             Err(Error::Backend { directory: self.directory.clone(), what, why })
         });
         if let Err(error) = failed {
-            tracing::warn!(%error, "the database does not take what the log has");
+            tracing::warn!(%error, "cannot write logged batches to the database");
             self.fail(error);
         }
     }
@@ -185,7 +186,7 @@ impl<B: Backend> Applier<B> {
             let mut state = self.lock();
             state.applied = last;
             state.progressed = Instant::now();
-            for Logged { writes, .. } in round {
+            for LoggedBatch { writes, .. } in round {
                 state.overlay.settle(writes);
             }
             drop(state);
@@ -194,7 +195,7 @@ impl<B: Backend> Applier<B> {
         Ok(())
     }
 
-    fn next_round(&self) -> Option<Vec<Logged>> {
+    fn next_round(&self) -> Option<Vec<LoggedBatch>> {
         let mut state = self.lock();
         let mut since = None;
         loop {
@@ -220,8 +221,8 @@ impl<B: Backend> Applier<B> {
         }
     }
 
-    /// Gives the database the newest write of each key in a round, with the number of its last batch, as one batch.
-    fn apply(&self, round: &[Logged]) -> Result<u64, Error> {
+    /// Writes the newest value of each key in a round, with the number of its last batch, as one batch.
+    fn apply(&self, round: &[LoggedBatch]) -> Result<u64, Error> {
         let last = round.last().map_or(0, |logged| logged.number);
         let writes = round.iter().flat_map(|logged| &logged.writes);
         let newest: BTreeMap<_, _> = writes.map(|write| (&write.key, &write.value)).collect();
@@ -243,8 +244,8 @@ impl<B: Backend> Applier<B> {
     fn check(&self, state: &mut State) -> Result<(), Error> {
         let lacks = state.failed.is_none() && !state.waiting.is_empty();
         if lacks && state.progressed.elapsed() > STUCK_AFTER {
-            let why = format!("it has taken nothing for {} s", STUCK_AFTER.as_secs());
-            let (directory, what) = (self.directory.clone(), "take what the log has");
+            let why = format!("it accepted nothing for {} s", STUCK_AFTER.as_secs());
+            let (directory, what) = (self.directory.clone(), "accept batches from the log");
             state.failed = Some(Error::Backend { directory, what, why });
         }
         state.failed.clone().map_or(Ok(()), Err)
@@ -255,8 +256,8 @@ impl<B: Backend> Applier<B> {
     }
 }
 
-/// The first batches that fit into a round, one at least.
-fn take_round(waiting: &mut VecDeque<Logged>) -> Vec<Logged> {
+/// Takes the first batches that fit into a round, at least one.
+fn take_round(waiting: &mut VecDeque<LoggedBatch>) -> Vec<LoggedBatch> {
     let (mut bytes, mut writes) = (0, 0);
     let fitting = waiting.iter().take_while(|logged| {
         let first = writes == 0;
@@ -268,7 +269,7 @@ fn take_round(waiting: &mut VecDeque<Logged>) -> Vec<Logged> {
     waiting.drain(..count).collect()
 }
 
-/// The one row of its own in the database: the log's id, and the last batch that the database has.
+/// The checkpointer's own row in the database: the log's id, and the last batch that the database has.
 pub(in crate::storage) const APPLIED: &[u8] = b"\0applied";
 
 /// The write of that row.

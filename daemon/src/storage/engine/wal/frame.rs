@@ -10,7 +10,7 @@ const PAGE_BYTES: usize = 4096;
 /// The batches of a log by their numbers.
 pub(in crate::storage) type Frames = BTreeMap<u64, Vec<Write<'static>>>;
 
-/// What comes before the writes of a frame.
+/// The header of a frame, before its writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Header {
     id: u64,
@@ -50,7 +50,7 @@ impl Header {
     }
 }
 
-/// Makes a frame of whole pages.
+/// Encodes a batch as a frame of whole pages.
 pub(in crate::storage) fn encode(id: u64, number: u64, batch: &[Write<'_>], frame: &mut Vec<u8>) {
     frame.clear();
     frame.reserve(HEADER_BYTES + batch.iter().map(writes::encoded_len).sum::<usize>() + PAGE_BYTES);
@@ -70,7 +70,7 @@ pub(in crate::storage) fn holds_frames(bytes: &[u8]) -> bool {
     pages.any(|page| Header::decode(page).is_some())
 }
 
-/// All frames of a log in a file that can be read, wherever they begin: what is torn or damaged lies between them.
+/// All readable frames of a log in a file, wherever they begin; torn or damaged bytes between them are skipped.
 pub(in crate::storage) struct FramesIn<'a> {
     rest: &'a [u8],
     id: u64,
@@ -103,7 +103,7 @@ impl Iterator for FramesIn<'_> {
     }
 }
 
-/// The writes of a frame; none if they are not what the header says.
+/// The writes of a frame; none if they do not match the header.
 fn body(header: Header, frame: &[u8]) -> Option<Vec<Write<'static>>> {
     let bytes = usize::try_from(header.body_bytes).ok()?;
     let mut body = frame[HEADER_BYTES..].get(..bytes)?;
@@ -123,7 +123,7 @@ fn body(header: Header, frame: &[u8]) -> Option<Vec<Write<'static>>> {
 mod tests {
     use super::*;
 
-    /// What schema 2 writes; it must be read for ever.
+    /// Written by schema 2; later releases must read it.
     #[test]
     fn a_stored_frame_is_read_for_ever() {
         let put = Write { key: b"k"[..].into(), value: Some(b"vw"[..].into()) };

@@ -1,10 +1,10 @@
-//! The write-ahead log: batches as numbered frames in two files that are written in turn.
+//! The write-ahead log: batches as numbered frames in two files that take turns.
 //!
-//! A frame begins on a page of its own, so that no write touches what was acknowledged before. A file whose turn comes
-//! again is written over in place: the disk then has no metadata to write, and one fdatasync is one flush of the drive.
+//! A frame begins on a page of its own, so that no write touches acknowledged bytes. A file is overwritten in place when
+//! its turn comes again: the file system then has no metadata to write, and one fdatasync is one flush of the drive.
 //!
-//! One frame is durable before the next is written. So a frame that cannot be read is either the last one, which nobody
-//! was told of, or damaged: it is the latter if any later one can be read.
+//! Each frame is durable before the next is written. An unreadable frame is therefore either the last one, which was
+//! never acknowledged, or damaged; it is damaged if a later frame can be read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -20,25 +20,25 @@ use crate::storage::error::Error;
 
 /// A file grows by this much at once, so that most frames leave its length as it is.
 const GROW_BYTES: u64 = 1 << 20;
-/// How much memory is kept for frames to be made in.
+/// Memory kept for encoding frames.
 const FRAME_BYTES_KEPT: usize = 8 << 20;
 
 /// The two files of a log.
 pub(in crate::storage) const NAMES: [&str; 2] = ["wal.0", "wal.1"];
 
-/// Two files, and the place in them where the next frame goes.
+/// The two files of a log, with the position of the next frame.
 #[derive(Debug)]
 pub(in crate::storage) struct Wal {
     files: [LogFile; 2],
-    /// Which of both has its turn.
+    /// The file that frames are written to.
     turn: usize,
-    /// How long it is when its turn ends.
+    /// The length at which its turn ends.
     turn_bytes: u64,
-    /// Distinguishes this log's frames from anybody's bytes.
+    /// Distinguishes the frames of this log from those of others.
     id: u64,
     /// The number of the next frame.
     next: u64,
-    /// The frame that is being made; kept for its memory.
+    /// The frame being encoded; kept for its memory.
     frame: Vec<u8>,
 }
 
@@ -54,7 +54,7 @@ struct LogFile {
 }
 
 impl Wal {
-    /// Makes the files of a new log; returns its id too.
+    /// Creates the files of a new log; returns the log with its id.
     ///
     /// # Errors
     ///
@@ -115,12 +115,12 @@ impl Wal {
         Ok(Self { files, turn: 0, turn_bytes, id, next: 1, frame: Vec::new() })
     }
 
-    /// Begins anew after frame `last`: no frame so far is needed any longer.
+    /// Starts over after frame `last`: earlier frames are no longer needed.
     pub(in crate::storage) fn begin_after(&mut self, last: u64) {
         self.next = last + 1;
     }
 
-    /// Whether the other file's turn has come; no frame up to the returned one may be needed any longer then.
+    /// Says when the other file's turn has come: frames up to the returned one must no longer be needed before it starts.
     pub(in crate::storage) fn due(&self) -> Option<u64> {
         (self.files[self.turn].end >= self.turn_bytes).then(|| self.files[1 - self.turn].last)
     }
@@ -167,7 +167,7 @@ pub(in crate::storage) fn disk_bytes(directory: &Path) -> Result<u64, Error> {
     })
 }
 
-/// What is wrong with the log in a directory.
+/// The error for a damaged log in a directory.
 pub(in crate::storage) fn damaged(directory: &Path, why: String) -> Error {
     Error::Corrupt { place: format!("the write-ahead log in {}", directory.display()), why }
 }

@@ -1,8 +1,8 @@
-//! A backend that writes ahead: a batch is durable in the log at once and reaches the database behind it later.
+//! A write-ahead-logged backend: a batch is durable in the log at once and reaches the database behind it later.
 //!
-//! The database syncs each of its batches in several steps that wait for one another; the log needs one. Batches that
-//! wait are read from memory, and go into the database together, the newest write of each key alone. What had not got
-//! there at a crash is written to it before anybody reads.
+//! The database syncs each of its batches in several dependent steps; the log needs one. Waiting batches are read from
+//! memory and go into the database together, only the newest write of each key. After a crash the log is replayed before
+//! anything is read.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::checkpointer::{APPLIED, Applier, applied_row, read_applied};
+use super::checkpointer::{APPLIED, Checkpointer, applied_row, read_applied};
 use super::frame::Frames;
 use super::log::{self, Wal};
-use super::swap::{Copying, Seat};
+use super::swap::{Copying, Swappable};
 use crate::storage::engine::backend::{Backend, Direction, Span, Visit, Write};
 use crate::storage::engine::disk::forget_cached;
 use crate::storage::engine::overlay;
@@ -23,9 +23,9 @@ use crate::storage::error::Error;
 /// How a database follows its log.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::storage) struct Pace {
-    /// How long batches wait for company.
+    /// The pause before a round of the checkpointer.
     pub(in crate::storage) rest: Duration,
-    /// How long one of the log's files is when the other's turn comes.
+    /// The length at which one of the log's files gives way to the other.
     pub(in crate::storage) turn_bytes: u64,
 }
 
@@ -36,20 +36,20 @@ impl Default for Pace {
 }
 
 /// A database with its log.
-pub(in crate::storage) struct Ahead<B: Backend> {
-    applier: Arc<Applier<B>>,
+pub(in crate::storage) struct Logged<B: Backend> {
+    checkpointer: Arc<Checkpointer<B>>,
     thread: Option<JoinHandle<()>>,
     wal: Mutex<Wal>,
-    /// Held by the compaction that is under way.
+    /// Held by a running compaction.
     compacting: Mutex<()>,
     directory: PathBuf,
 }
 
-impl Ahead<Sled> {
+impl Logged<Sled> {
     /// Opens the database in `directory` with its log, making empty ones where there are none.
     ///
-    /// Both are read from the disk, not from the system's memory of what an earlier process could not get there. sled
-    /// comes first: its own lock keeps out whoever else would touch the log.
+    /// Both are read from the disk, not from pages of the page cache that an earlier process failed to write back. sled is
+    /// opened first: its lock keeps other processes away from the log too.
     pub(in crate::storage) fn open(directory: &Path, cache_mib: u64) -> Result<Self, Error> {
         forget_cached(&Sled::file(directory))?;
         let sled = Sled::open(directory, cache_mib)?;
@@ -60,8 +60,8 @@ impl Ahead<Sled> {
     }
 }
 
-impl<B: Backend> Ahead<B> {
-    /// Opens the log of a database in `directory`, and gives the database what it lacks.
+impl<B: Backend> Logged<B> {
+    /// Opens the log of a database in `directory` and replays the batches that the database lacks.
     pub(in crate::storage) fn with(base: B, directory: &Path, pace: Pace) -> Result<Self, Error> {
         let (wal, id, applied, frames) = match read_applied(&base)? {
             Some((id, applied)) => {
@@ -76,14 +76,15 @@ impl<B: Backend> Ahead<B> {
         };
         refuse_gap(directory, applied, &frames)?;
         let directory = directory.to_owned();
-        let applier = Arc::new(Applier::new(base, directory.clone(), id, applied, pace.rest));
-        let runs = applier.clone();
-        let thread = crate::tasks::thread("applier", move || runs.run())
-            .map_err(|error| Error::io("start the applier of", &directory, error))?;
+        let checkpointer =
+            Arc::new(Checkpointer::new(base, directory.clone(), id, applied, pace.rest));
+        let runs = checkpointer.clone();
+        let thread = crate::tasks::thread("checkpointer", move || runs.run())
+            .map_err(|error| Error::io("start the checkpointer of", &directory, error))?;
         let (wal, compacting) = (Mutex::new(wal), Mutex::default());
-        let ahead = Self { applier, thread: Some(thread), wal, compacting, directory };
-        ahead.catch_up(applied, frames)?;
-        Ok(ahead)
+        let logged = Self { checkpointer, thread: Some(thread), wal, compacting, directory };
+        logged.catch_up(applied, frames)?;
+        Ok(logged)
     }
 
     /// Where the database and its log are.
@@ -91,31 +92,34 @@ impl<B: Backend> Ahead<B> {
         &self.directory
     }
 
-    /// The place of the database.
-    pub(in crate::storage) fn seat(&self) -> &Seat<B> {
-        &self.applier.base
+    /// The database behind the log.
+    pub(in crate::storage) fn database(&self) -> &Swappable<B> {
+        &self.checkpointer.base
     }
 
-    /// What the compaction that is under way holds.
+    /// The lock that a running compaction holds.
     pub(in crate::storage) fn compacting(&self) -> &Mutex<()> {
         &self.compacting
     }
 
-    /// The copy that is being made; the database stays as it is while this is held.
+    /// The copy that compaction fills; the database does not change while the guard is held.
     pub(in crate::storage) fn copying(&self) -> MutexGuard<'_, Copying<B>> {
-        self.applier.copying()
+        self.checkpointer.copying()
     }
 
-    /// Gives the database what only the log has, and begins the log anew.
+    /// Replays the batches that only the log has, then starts the log over.
     fn catch_up(&self, applied: u64, frames: Frames) -> Result<(), Error> {
         let newest = frames.last_key_value().map_or(applied, |(newest, _)| *newest);
         if newest > applied {
-            tracing::info!(batches = newest - applied, "the database takes what only the log has");
+            tracing::info!(
+                batches = newest - applied,
+                "replaying batches from the write-ahead log"
+            );
         }
         for (number, batch) in frames {
-            self.applier.take_in(number, &batch);
+            self.checkpointer.add(number, &batch);
         }
-        self.applier.wait_for(newest)?;
+        self.checkpointer.wait_for(newest)?;
         self.wal().begin_after(newest);
         Ok(())
     }
@@ -125,57 +129,60 @@ impl<B: Backend> Ahead<B> {
     }
 }
 
-impl<B: Backend> Backend for Ahead<B> {
+impl<B: Backend> Backend for Logged<B> {
     fn commit(&self, writes: &[Write<'_>]) -> Result<(), Error> {
         let mut wal = self.wal();
-        self.applier.health()?;
+        self.checkpointer.health()?;
         if let Some(needed) = wal.due() {
-            self.applier.wait_for(needed)?;
+            self.checkpointer.wait_for(needed)?;
             wal.take_turns();
         }
-        // Whether a batch whose append fails is there after a crash, nobody knows: none may follow it.
-        let number = wal.append(writes).inspect_err(|error| self.applier.fail(error.clone()))?;
-        self.applier.take_in(number, writes);
+        // A batch whose append failed may or may not survive a crash, so no other may follow it.
+        let number =
+            wal.append(writes).inspect_err(|error| self.checkpointer.fail(error.clone()))?;
+        self.checkpointer.add(number, writes);
         Ok(())
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        // Before the database: what is applied meanwhile is then seen here, or there.
-        match self.applier.get(key) {
+        // Before the database: a write that moves there meanwhile is then found in one of both.
+        match self.checkpointer.get(key) {
             Some(value) => Ok(value.map(|value| value.to_vec())),
-            None => self.seat().get()?.get(key),
+            None => self.database().get()?.get(key),
         }
     }
 
     fn scan(&self, span: &Span, direction: Direction, visit: &mut Visit<'_>) -> Result<(), Error> {
-        let waiting = self.applier.read_waiting(|waiting| waiting.within(span, direction));
-        let base = self.seat().get()?;
+        let waiting = self.checkpointer.read_waiting(|waiting| waiting.within(span, direction));
+        let base = self.database().get()?;
         overlay::scan(&waiting, &*base, span, direction, &mut |key, value| {
             if key == APPLIED { ControlFlow::Continue(()) } else { visit(key, value) }
         })
     }
 
     fn disk_bytes(&self) -> Result<u64, Error> {
-        Ok(self.seat().get()?.disk_bytes()? + log::disk_bytes(&self.directory)?)
+        Ok(self.database().get()?.disk_bytes()? + log::disk_bytes(&self.directory)?)
     }
 
     fn health(&self) -> Result<(), Error> {
-        self.applier.health()
+        self.checkpointer.health()
     }
 }
 
-impl<B: Backend> Drop for Ahead<B> {
+impl<B: Backend> Drop for Logged<B> {
     fn drop(&mut self) {
-        self.applier.close();
+        self.checkpointer.close();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the applier panicked; the log has what the database lacks");
+            tracing::error!(
+                "the checkpointer panicked; the next start replays its batches from the log"
+            );
         }
     }
 }
 
-/// Refuses a log of which a batch is missing that the database lacks.
+/// Refuses a log that misses a batch which the database does not have either.
 fn refuse_gap(directory: &Path, applied: u64, frames: &Frames) -> Result<(), Error> {
     let newest = frames.last_key_value().map_or(applied, |(newest, _)| *newest);
     let missing = (applied + 1..newest).find(|number| !frames.contains_key(number));

@@ -1,30 +1,30 @@
-//! The place of a database that is exchanged for another one while it is read.
+//! A database that can be swapped for another one while it is in use.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::storage::error::Error;
 
-/// A database, or why there is none any more.
-pub(in crate::storage) struct Seat<B>(RwLock<Result<Arc<B>, Error>>);
+/// A database, or the reason why it is gone.
+pub(in crate::storage) struct Swappable<B>(RwLock<Result<Arc<B>, Error>>);
 
 /// A copy that is being made, or why it cannot be.
 pub(in crate::storage) type Copying<B> = Option<Result<B, Error>>;
 
-impl<B> Seat<B> {
+impl<B> Swappable<B> {
     pub(in crate::storage) fn new(base: B) -> Self {
         Self(RwLock::new(Ok(Arc::new(base))))
     }
 
-    /// The database of now; it is not exchanged while somebody holds it.
+    /// The current database; it is not swapped while the handle is held.
     pub(in crate::storage) fn get(&self) -> Result<Arc<B>, Error> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts what `make` makes of the database in its place if nobody reads it just now, else returns false; who comes
-    /// meanwhile waits. When `make` fails, nobody reads any more.
+    /// Replaces the database by what `make` returns for it, or returns false when a reader holds it; readers that arrive
+    /// meanwhile wait. When `make` fails, later reads fail with its error.
     ///
-    /// Nobody is kept waiting for those who read: they may read again while they read.
-    pub(in crate::storage) fn try_exchange(
+    /// It never waits for readers: a reader may open a second read within its first, which would deadlock.
+    pub(in crate::storage) fn try_swap(
         &self,
         make: impl FnOnce(B) -> Result<B, Error>,
     ) -> Result<bool, Error> {
@@ -50,15 +50,15 @@ mod tests {
 
     #[test]
     fn it_is_exchanged_between_readers_and_never_under_one() {
-        let seat = Seat::new(1);
+        let seat = Swappable::new(1);
         let read = seat.get().unwrap();
-        assert!(!seat.try_exchange(|old| Ok(old + 1)).unwrap());
+        assert!(!seat.try_swap(|old| Ok(old + 1)).unwrap());
         assert_eq!((*read, *seat.get().unwrap()), (1, 1));
         drop(read);
-        assert!(seat.try_exchange(|old| Ok(old + 1)).unwrap());
+        assert!(seat.try_swap(|old| Ok(old + 1)).unwrap());
         assert_eq!(*seat.get().unwrap(), 2);
-        assert!(seat.try_exchange(|_| Err(Error::GivenUp)).is_err());
-        assert!(matches!(seat.get(), Err(Error::GivenUp)));
-        assert!(matches!(seat.try_exchange(Ok), Err(Error::GivenUp)) && seat.get().is_err());
+        assert!(seat.try_swap(|_| Err(Error::Cancelled)).is_err());
+        assert!(matches!(seat.get(), Err(Error::Cancelled)));
+        assert!(matches!(seat.try_swap(Ok), Err(Error::Cancelled)) && seat.get().is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The log ahead of the database: what only the log has is read, survives, and is never lost without a word.
+//! The write-ahead log: batches that only the log has are read, survive, and are never lost silently.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::storage::Error;
 use crate::storage::engine::backend::{Backend, Direction, Span, Write};
 use crate::storage::engine::memory::Memory;
 use crate::storage::engine::sled::Sled;
-use crate::storage::engine::wal::logged::{Ahead, Pace};
+use crate::storage::engine::wal::logged::{Logged, Pace};
 
 /// The database gets nothing before the log is closed or its other file's turn has come.
 pub(super) const NEVER: Pace = Pace { rest: Duration::from_secs(3600), turn_bytes: 8 << 20 };
@@ -48,42 +48,42 @@ fn batch(number: u32, bytes: usize) -> Vec<Write<'static>> {
 }
 
 /// A database that has taken `applied` batches, and a log that has some more; with the rows after each of those.
-fn behind(directory: &Path, applied: u32, logged: u32, bytes: usize) -> Vec<Rows> {
+fn behind(directory: &Path, applied: u32, more: u32, bytes: usize) -> Vec<Rows> {
     fs::create_dir_all(directory).unwrap();
     let running = tempfile::tempdir().unwrap();
     let open =
-        || Ahead::with(Sled::open(running.path(), 16).unwrap(), running.path(), NEVER).unwrap();
-    let ahead = open();
+        || Logged::with(Sled::open(running.path(), 16).unwrap(), running.path(), NEVER).unwrap();
+    let logged = open();
     for number in 0..applied {
-        ahead.commit(&batch(number, bytes)).unwrap();
+        logged.commit(&batch(number, bytes)).unwrap();
     }
-    drop(ahead);
-    let ahead = open();
-    let mut states = vec![rows(&ahead)];
-    for number in applied..applied + logged {
-        ahead.commit(&batch(number, bytes)).unwrap();
-        states.push(rows(&ahead));
+    drop(logged);
+    let logged = open();
+    let mut states = vec![rows(&logged)];
+    for number in applied..applied + more {
+        logged.commit(&batch(number, bytes)).unwrap();
+        states.push(rows(&logged));
     }
     copy_all(running.path(), directory);
     states
 }
 
 fn reopened(directory: &Path) -> Result<Rows, Error> {
-    Ok(rows(&Ahead::open(directory, 16)?))
+    Ok(rows(&Logged::open(directory, 16)?))
 }
 
 #[test]
 fn what_only_the_log_has_survives_a_kill_however_often() {
     let directory = tempfile::tempdir().unwrap();
     let copy = |name: &str| directory.path().join(name);
-    for (applied, logged, bytes) in [(0, 1, 10), (5, 40, 5_000), (20, 0, 10), (3, 900, 8_000)] {
-        let states = behind(&copy("first"), applied, logged, bytes);
+    for (applied, more, bytes) in [(0, 1, 10), (5, 40, 5_000), (20, 0, 10), (3, 900, 8_000)] {
+        let states = behind(&copy("first"), applied, more, bytes);
         // Killed again each time before anything is closed.
         for _ in 0..2 {
-            let ahead = Ahead::open(&copy("first"), 16).unwrap();
-            assert!(rows(&ahead) == *states.last().unwrap(), "{applied} {logged} {bytes}");
+            let logged = Logged::open(&copy("first"), 16).unwrap();
+            assert!(rows(&logged) == *states.last().unwrap(), "{applied} {more} {bytes}");
             copy_all(&copy("first"), &copy("second"));
-            drop(ahead);
+            drop(logged);
             fs::remove_dir_all(copy("first")).unwrap();
             fs::rename(copy("second"), copy("first")).unwrap();
         }
@@ -94,11 +94,11 @@ fn what_only_the_log_has_survives_a_kill_however_often() {
 #[test]
 fn a_long_run_takes_little_space_and_the_database_gets_all() {
     let directory = tempfile::tempdir().unwrap();
-    let ahead = Ahead::with(Memory::default(), directory.path(), NEVER).unwrap();
+    let logged = Logged::with(Memory::default(), directory.path(), NEVER).unwrap();
     let mut expected = Rows::new();
     for number in 0..100 {
         let batch = batch(number, 700_000);
-        ahead.commit(&batch).unwrap();
+        logged.commit(&batch).unwrap();
         for Write { key, value } in batch {
             match value {
                 Some(value) => expected.insert(key.into_owned(), value.into_owned()),
@@ -106,8 +106,8 @@ fn a_long_run_takes_little_space_and_the_database_gets_all() {
             };
         }
     }
-    assert!(rows(&ahead) == expected);
-    let bytes = ahead.disk_bytes().unwrap();
+    assert!(rows(&logged) == expected);
+    let bytes = logged.disk_bytes().unwrap();
     assert!(bytes < 24 << 20, "{bytes} bytes of log");
 }
 
@@ -196,12 +196,12 @@ fn a_database_that_lost_its_tail_is_healed_by_the_log_or_refused() {
     };
     // The database of now, and then its log over the database of the beginning.
     let healed = early();
-    let ahead = Ahead::open(&healed, 16).unwrap();
+    let logged = Logged::open(&healed, 16).unwrap();
     for number in 0..30 {
-        ahead.commit(&batch(number, 1_000)).unwrap();
+        logged.commit(&batch(number, 1_000)).unwrap();
     }
-    let expected = rows(&ahead);
-    drop(ahead);
+    let expected = rows(&logged);
+    drop(logged);
     let log = fs::read(healed.join("wal.0")).unwrap();
     let healed = early();
     fs::write(healed.join("wal.0"), &log).unwrap();
@@ -219,31 +219,31 @@ fn a_database_that_fails_behind_the_log_ends_the_store_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let base = || Sled::open(directory.path(), 16).unwrap();
     let faulty = Faulty::after(3, Errno::NOSPC, base());
-    let ahead = Ahead::with(faulty, directory.path(), AT_ONCE).unwrap();
+    let logged = Logged::with(faulty, directory.path(), AT_ONCE).unwrap();
     let mut acknowledged = 0;
     let error = loop {
-        match ahead.commit(&batch(acknowledged, 100)) {
+        match logged.commit(&batch(acknowledged, 100)) {
             Ok(()) => acknowledged += 1,
             Err(error) => break error,
         }
         assert!(acknowledged < 1_000_000, "the fault never came");
     };
     assert!(error.to_string().contains("no space left"), "{error}");
-    assert!(ahead.health().is_err());
-    let there = rows(&ahead);
+    assert!(logged.health().is_err());
+    let there = rows(&logged);
     assert_eq!(there[&b"newest"[..]][..4], (acknowledged - 1).to_be_bytes());
-    drop(ahead);
+    drop(logged);
     assert!(reopened(directory.path()).unwrap() == there);
 }
 
 #[test]
 fn pages_of_a_log_are_written_once_and_frames_never_share_one() {
     let directory = tempfile::tempdir().unwrap();
-    let ahead = Ahead::with(Memory::default(), directory.path(), NEVER).unwrap();
+    let logged = Logged::with(Memory::default(), directory.path(), NEVER).unwrap();
     let log = fs::File::open(directory.path().join("wal.0")).unwrap();
     let mut before = Vec::new();
     for number in 0..20 {
-        ahead.commit(&batch(number, 3_000)).unwrap();
+        logged.commit(&batch(number, 3_000)).unwrap();
         let mut begin = vec![0; before.len()];
         log.read_exact_at(&mut begin, 0).unwrap();
         assert!(begin == before, "batch {number} touched what was acknowledged");
