@@ -11,6 +11,8 @@ pub mod api;
 
 pub mod events;
 
+pub mod usecases;
+
 pub mod channels;
 pub mod forwards;
 pub mod invoices;

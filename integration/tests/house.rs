@@ -85,6 +85,7 @@ const STOREYS: [&[&str]; 24] = [
     &["collectors"],
     &["api"],
     &["events"],
+    &["usecases"],
     &["peers", "channels", "invoices", "payments", "forwards"],
     &["parts"],
     &["idempotency"],

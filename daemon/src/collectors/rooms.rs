@@ -5,13 +5,10 @@ use std::time::{Duration, SystemTime};
 use lightning::ln::channel_state::ChannelDetails;
 
 use super::Rooms;
-use crate::api::v1::{closing, view::channel as channel_view};
-use crate::channels::balance;
 use crate::metrics::Figure;
 use crate::storage::{self, MirrorStatus};
-
-/// All states of a channel, so that a state without channels is told as 0.
-const STATES: [&str; 4] = ["pending_open", "pending_confirmation", "ready", "shutting_down"];
+use crate::usecases::balances::balances;
+use crate::usecases::channel_state::ChannelState;
 
 impl Rooms {
     pub(super) fn figures(&self) -> Vec<Figure> {
@@ -19,7 +16,7 @@ impl Rooms {
         let mut figures = self.of_the_node();
         figures.extend(self.node.checkpoint_times.figures());
         figures.extend(self.of_the_chain());
-        figures.extend(self.of_the_money(&channels));
+        figures.extend(self.of_the_money());
         figures.extend(of_the_channels(&channels));
         figures.extend(htlcs(&channels));
         let stored = [self.of_the_payments(), self.of_the_forwards(), self.of_the_store()];
@@ -77,43 +74,34 @@ impl Rooms {
         ]
     }
 
-    fn of_the_money(&self, channels: &[ChannelDetails]) -> Vec<Figure> {
-        let onchain = self.node.wallet.balance();
-        let agreed = |id| self.channels.closed_in_agreement(&id);
-        let closing = closing::closing_balances(&self.node, channels, agreed);
-        // A channel that is not funded yet has no money of ours: it is still in the wallet.
-        let funded = channels.iter().filter(|channel| channel.funding_txo.is_some());
-        let (mut local_msat, mut remote_msat) = (0, 0);
-        for split in funded.map(balance::split) {
-            local_msat += split.local_msat;
-            remote_msat += split.remote_msat;
-        }
-        let usable = || channels.iter().filter(|channel| channel.is_usable);
+    fn of_the_money(&self) -> Vec<Figure> {
+        let balances = balances(&self.node, &self.channels);
         vec![
             Figure::gauge("fulmen_onchain_confirmed_sat", "What the wallet holds in blocks.")
-                .is(onchain.confirmed_sat),
+                .is(balances.onchain.confirmed_sat),
             Figure::gauge(
                 "fulmen_onchain_unconfirmed_sat",
                 "What the wallet has seen that is not yet in a block.",
             )
-            .is(onchain.unconfirmed_sat),
+            .is(balances.onchain.unconfirmed_sat),
             Figure::gauge(
                 "fulmen_onchain_reserved_sat",
                 "What of both is kept for bumping the transactions of channels.",
             )
-            .is(onchain.reserved_sat),
-            Figure::gauge("fulmen_channels_local_msat", "What is ours in channels.").is(local_msat),
+            .is(balances.onchain.reserved_sat),
+            Figure::gauge("fulmen_channels_local_msat", "What is ours in channels.")
+                .is(balances.channels_local_msat),
             Figure::gauge("fulmen_channels_remote_msat", "What is the peers' in channels.")
-                .is(remote_msat),
+                .is(balances.channels_remote_msat),
             Figure::gauge("fulmen_channels_outbound_capacity_msat", "What can be sent now.")
-                .is(usable().map(|channel| channel.outbound_capacity_msat).sum()),
+                .is(balances.outbound_capacity_msat),
             Figure::gauge("fulmen_channels_inbound_capacity_msat", "What can be received now.")
-                .is(usable().map(|channel| channel.inbound_capacity_msat).sum()),
+                .is(balances.inbound_capacity_msat),
             Figure::gauge(
                 "fulmen_closing_sat",
                 "What comes back to the wallet from closed channels, whatever others do.",
             )
-            .is(closing.sure_sat),
+            .is(balances.closing.sure_sat),
         ]
     }
 
@@ -181,9 +169,10 @@ impl Rooms {
 
 fn of_the_channels(channels: &[ChannelDetails]) -> Vec<Figure> {
     let mut by_state = Figure::gauge("fulmen_channels", "Open and pending channels, by state.");
-    for state in STATES {
-        let in_state = channels.iter().filter(|channel| channel_view::state(channel) == state);
-        by_state = by_state.of(&[("state", state)], number(in_state.count()));
+    // A state without channels has a sample too: 0.
+    for state in ChannelState::ALL {
+        let in_state = channels.iter().filter(|channel| ChannelState::of(channel) == state);
+        by_state = by_state.of(&[("state", state.name())], number(in_state.count()));
     }
     let usable = channels.iter().filter(|channel| channel.is_usable).count();
     let help = "Channels that are ready and whose peer is connected.";

@@ -6,18 +6,17 @@ use fulmen_proto::v1;
 use lightning::ln::channel_state::ChannelDetails;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
-use super::view::channel as view;
-use super::{convert::fields as convert, peers};
-use crate::api::status::{internal, malformed, refuse, unknown};
+use super::convert::{self, fields};
+use super::{refusal, view};
+use crate::api::status::{internal, malformed};
 use crate::api::stream::{Answers, Steps, stream};
 use crate::channels::{
-    Amount, Channels, Close, CloseFollower, CloseUpdate, Error, Found, Open, OpenFollower, Policy,
-    PolicyChange, Stage, Which,
+    Channels, Close, CloseFollower, CloseUpdate, Found, OpenFollower, PolicyChange, Stage, Which,
 };
 use crate::peers::Peers;
-use crate::wallet;
+use crate::usecases::open;
 
 /// How long a close that is not to be waited for is still followed, so that most callers learn that
 /// the peer has agreed, and which transaction closes the channel.
@@ -44,17 +43,10 @@ impl v1::channels_server::Channels for ChannelsService {
         request: Request<v1::OpenChannelRequest>,
     ) -> Result<Response<Self::OpenStream>, Status> {
         let request = request.into_inner();
-        let address = peers::optional_address(&request.address)?.map(str::to_owned);
-        let open = read_open(request)?;
-        let repeated = match &open.idempotency_key {
-            Some(key) => self.channels.knows_key(key).map_err(refusal)?,
-            None => false,
-        };
-        if !repeated {
-            self.channels.check_request(&open).map_err(refusal)?;
-            self.peers.connect(open.node_id, address.as_deref()).await.map_err(peers::refusal)?;
-        }
-        let follower = self.channels.open(open).await.map_err(refusal)?;
+        let address = fields::peer_address(&request.address)?.map(str::to_owned);
+        let open = convert::channel::open(request)?;
+        let opening = open::open(&self.channels, &self.peers, open, address.as_deref()).await;
+        let follower = opening.map_err(refusal::open)?;
         let steps = OpenSteps { follower, told: None };
         Ok(Response::new(stream(steps, self.stopping.clone())))
     }
@@ -67,17 +59,17 @@ impl v1::channels_server::Channels for ChannelsService {
         let script = match request.address.as_str() {
             "" => None,
             text => {
-                let address = convert::address("address", text, self.channels.network())?;
+                let address = fields::address("address", text, self.channels.network())?;
                 Some(address.script_pubkey())
             }
         };
         let close = Close {
-            channel: convert::channel_ref("channel", request.channel)?,
+            channel: fields::channel_ref("channel", request.channel)?,
             force: request.force,
-            feerate: convert::feerate("feerate_msat_per_vb", request.feerate_msat_per_vb)?,
+            feerate: fields::feerate("feerate_msat_per_vb", request.feerate_msat_per_vb)?,
             script,
         };
-        let follower = self.channels.close(close).await.map_err(refusal)?;
+        let follower = self.channels.close(close).await.map_err(refusal::channels)?;
         let until = (!request.wait_confirmed).then(|| Instant::now() + CLOSE_PATIENCE);
         let steps = CloseSteps { follower, until, ended: false };
         Ok(Response::new(stream(steps, self.stopping.clone())))
@@ -87,12 +79,13 @@ impl v1::channels_server::Channels for ChannelsService {
         &self,
         request: Request<v1::ListChannelsRequest>,
     ) -> Result<Response<v1::ListChannelsResponse>, Status> {
-        let with = convert::optional_node_id("node_id", &request.into_inner().node_id)?;
+        let with = fields::optional_node_id("node_id", &request.into_inner().node_id)?;
         let channels = self.channels.list(with.as_ref());
         let connected = self.channels.connected_peers();
         let view = |details: &ChannelDetails| {
-            let closing = self.channels.closing_tx(&details.channel_id).map_err(refusal)?;
-            Ok::<_, Status>(view::open(details, &connected, closing))
+            let closing =
+                self.channels.closing_tx(&details.channel_id).map_err(refusal::channels)?;
+            Ok::<_, Status>(view::channel::open(details, &connected, closing))
         };
         let channels = channels.iter().map(view).collect::<Result<_, _>>()?;
         Ok(Response::new(v1::ListChannelsResponse { channels }))
@@ -103,13 +96,20 @@ impl v1::channels_server::Channels for ChannelsService {
         request: Request<v1::GetChannelRequest>,
     ) -> Result<Response<v1::GetChannelResponse>, Status> {
         use v1::get_channel_response::Channel;
-        let reference = convert::channel_ref("channel", request.into_inner().channel)?;
-        let channel = match self.channels.get(&reference).map_err(refusal)? {
+        let reference = fields::channel_ref("channel", request.into_inner().channel)?;
+        let channel = match self.channels.get(&reference).map_err(refusal::channels)? {
             Found::Open(details) => {
-                let closing = self.channels.closing_tx(&details.channel_id).map_err(refusal)?;
-                Channel::Open(view::open(&details, &self.channels.connected_peers(), closing))
+                let closing =
+                    self.channels.closing_tx(&details.channel_id).map_err(refusal::channels)?;
+                Channel::Open(view::channel::open(
+                    &details,
+                    &self.channels.connected_peers(),
+                    closing,
+                ))
             }
-            Found::Closed(closed, closing) => Channel::Closed(view::closed(*closed, closing)),
+            Found::Closed(closed, closing) => {
+                Channel::Closed(view::channel::closed(*closed, closing))
+            }
         };
         Ok(Response::new(v1::GetChannelResponse { channel: Some(channel) }))
     }
@@ -118,9 +118,9 @@ impl v1::channels_server::Channels for ChannelsService {
         &self,
         request: Request<v1::ListClosedChannelsRequest>,
     ) -> Result<Response<v1::ListClosedChannelsResponse>, Status> {
-        let page = convert::page(request.into_inner().page)?;
-        let page = self.channels.closed_page(&page.token, page.limit).map_err(refusal)?;
-        let view = |(_, (closed, closing))| view::closed(closed, closing);
+        let page = fields::page(request.into_inner().page)?;
+        let page = self.channels.closed_page(&page.token, page.limit).map_err(refusal::channels)?;
+        let view = |(_, (closed, closing))| view::channel::closed(closed, closing);
         Ok(Response::new(v1::ListClosedChannelsResponse {
             channels: page.items.into_iter().map(view).collect(),
             next_page_token: page.next_token,
@@ -135,7 +135,7 @@ impl v1::channels_server::Channels for ChannelsService {
         let request = request.into_inner();
         let which = match request.which {
             Some(Wire::Channel(channel)) => {
-                Which::One(convert::channel_ref("channel", Some(channel))?)
+                Which::One(fields::channel_ref("channel", Some(channel))?)
             }
             Some(Wire::All(true)) => Which::All,
             Some(Wire::All(false)) | None => {
@@ -147,69 +147,9 @@ impl v1::channels_server::Channels for ChannelsService {
             proportional_millionths: request.proportional_millionths,
             cltv_expiry_delta: request.cltv_expiry_delta,
         };
-        let channels_changed = self.channels.set_policy(which, change).map_err(refusal)?;
+        let channels_changed =
+            self.channels.set_policy(which, change).map_err(refusal::channels)?;
         Ok(Response::new(v1::SetPolicyResponse { channels_changed }))
-    }
-}
-
-fn read_open(request: v1::OpenChannelRequest) -> Result<Open, Status> {
-    use v1::open_channel_request::Amount as Wire;
-    let amount = match request.amount {
-        Some(Wire::CapacitySat(sat)) => Amount::Exactly(convert::amount_sat("capacity_sat", sat)?),
-        Some(Wire::All(true)) => Amount::All,
-        Some(Wire::All(false)) | None => {
-            return Err(malformed("amount", "a capacity or all is needed"));
-        }
-    };
-    let push_msat = convert::optional_amount_msat("push_msat", request.push_msat)?;
-    Ok(Open {
-        node_id: convert::node_id("node_id", &request.node_id)?,
-        amount,
-        push_msat: push_msat.unwrap_or(0),
-        announce: request.announce,
-        feerate: convert::feerate("feerate_msat_per_vb", request.feerate_msat_per_vb)?,
-        policy: request.policy.map(|policy| Policy {
-            base_fee_msat: policy.base_fee_msat,
-            proportional_millionths: policy.proportional_millionths,
-            cltv_expiry_delta: policy.cltv_expiry_delta,
-        }),
-        idempotency_key: convert::idempotency_key(request.idempotency_key)?,
-    })
-}
-
-/// Puts the room's error on the wire.
-fn refusal(error: Error) -> Status {
-    let words = error.to_string();
-    let precondition = |reason| refuse(Code::FailedPrecondition, reason, words.clone());
-    match error {
-        Error::Argument(argument, why) => malformed(argument, why),
-        Error::KeyReused { .. } => {
-            refuse(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED", words.clone())
-        }
-        Error::Unknown => unknown("CHANNEL_UNKNOWN", words.clone()),
-        Error::AlreadyClosed { .. } => precondition("CHANNEL_CLOSED"),
-        Error::NotConnected(_) => precondition("PEER_NOT_CONNECTED"),
-        Error::NotReady(not) => precondition(not.word()),
-        Error::TooManyPending { .. } => {
-            refuse(Code::ResourceExhausted, "TOO_MANY_PENDING_CHANNELS", words.clone())
-        }
-        Error::AddressFixed => precondition("CLOSE_ADDRESS_FIXED"),
-        Error::Wallet(error) => wallet_refusal(error),
-        Error::Busy => refuse(Code::Unavailable, "CHANNEL_BUSY", words.clone()),
-        Error::Ldk(_) => precondition("CHANNEL_REFUSED"),
-        Error::Store(error) => internal(&error),
-    }
-}
-
-fn wallet_refusal(error: wallet::Error) -> Status {
-    let words = error.to_string();
-    match error {
-        wallet::Error::InsufficientFunds { .. } => {
-            refuse(Code::FailedPrecondition, "INSUFFICIENT_FUNDS", words)
-        }
-        wallet::Error::Dust { .. } => malformed("capacity_sat", words),
-        wallet::Error::Starting => refuse(Code::Unavailable, "STARTING", words),
-        other => internal(&other),
     }
 }
 
@@ -237,7 +177,7 @@ impl Steps for OpenSteps {
             return Ok(Some(v1::OpenChannelUpdate {
                 state: state.into(),
                 channel_id: record.channel_id.map(|id| id.0.to_vec()).unwrap_or_default(),
-                funding: record.funding.as_ref().map(convert::outpoint),
+                funding: record.funding.as_ref().map(view::ids::outpoint),
                 short_channel_id: record.short_channel_id.unwrap_or(0),
                 failure: record.ending.unwrap_or_default(),
                 capacity_sat: record.capacity_sat,
@@ -287,7 +227,7 @@ fn close_update(channel_id: Vec<u8>, update: CloseUpdate) -> v1::CloseChannelUpd
     v1::CloseChannelUpdate {
         state: state.into(),
         channel_id,
-        closing_txid: txid.as_ref().map(convert::txid_bytes).unwrap_or_default(),
+        closing_txid: txid.as_ref().map(view::ids::txid_bytes).unwrap_or_default(),
         reason,
     }
 }

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::convert::fields::{outpoint, txid_bytes};
-use super::forwards::forward;
+use super::view::forward::forward;
+use super::view::ids::{outpoint, txid_bytes};
 use crate::api::status::{internal, malformed};
 use crate::api::stream::{Answers, Steps, stream};
 use crate::forwards::Forwards;

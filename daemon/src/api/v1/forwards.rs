@@ -3,10 +3,9 @@
 use fulmen_proto::v1;
 use tonic::{Request, Response, Status};
 
-use super::convert::fields as convert;
-use crate::api::status::{internal, malformed};
-use crate::forwards::{ForwardRecord, Forwards};
-use crate::storage;
+use super::convert::fields;
+use super::{refusal, view};
+use crate::forwards::Forwards;
 
 /// Serves `fulmen.v1.Forwards`.
 #[derive(Clone)]
@@ -21,10 +20,14 @@ impl v1::forwards_server::Forwards for ForwardsService {
         &self,
         request: Request<v1::ListForwardsRequest>,
     ) -> Result<Response<v1::ListForwardsResponse>, Status> {
-        let page = convert::page(request.into_inner().page)?;
-        let page = self.forwards.page(&page.token, page.limit).map_err(refusal)?;
+        let page = fields::page(request.into_inner().page)?;
+        let page = self.forwards.page(&page.token, page.limit).map_err(refusal::stored_page)?;
         Ok(Response::new(v1::ListForwardsResponse {
-            forwards: page.items.into_iter().map(|(_, record)| forward(record)).collect(),
+            forwards: page
+                .items
+                .into_iter()
+                .map(|(_, record)| view::forward::forward(record))
+                .collect(),
             next_page_token: page.next_token,
         }))
     }
@@ -33,8 +36,8 @@ impl v1::forwards_server::Forwards for ForwardsService {
         &self,
         _: Request<v1::SummarizeForwardsRequest>,
     ) -> Result<Response<v1::SummarizeForwardsResponse>, Status> {
-        let totals = self.forwards.totals().map_err(refusal)?;
-        let channels = self.forwards.totals_by_channel().map_err(refusal)?;
+        let totals = self.forwards.totals().map_err(refusal::stored_page)?;
+        let channels = self.forwards.totals_by_channel().map_err(refusal::stored_page)?;
         Ok(Response::new(v1::SummarizeForwardsResponse {
             count: totals.count,
             inbound_msat: totals.inbound_msat,
@@ -53,35 +56,5 @@ impl v1::forwards_server::Forwards for ForwardsService {
                 })
                 .collect(),
         }))
-    }
-}
-
-fn refusal(error: storage::Error) -> Status {
-    match error {
-        storage::Error::BadToken => malformed("page_token", error),
-        error => internal(&error),
-    }
-}
-
-/// A settled forward on the wire.
-pub(super) fn forward(record: ForwardRecord) -> v1::Forward {
-    let ForwardRecord { settled_at, settled, .. } = record;
-    let bytes = |id: Option<[u8; 32]>| id.map(Vec::from).unwrap_or_default();
-    v1::Forward {
-        settled_at,
-        inbound_channel_id: bytes(settled.inbound_channel_id),
-        outbound_channel_id: bytes(settled.outbound_channel_id),
-        inbound_node_id: settled
-            .inbound_node_id
-            .map(|id| id.serialize().to_vec())
-            .unwrap_or_default(),
-        outbound_node_id: settled
-            .outbound_node_id
-            .map(|id| id.serialize().to_vec())
-            .unwrap_or_default(),
-        inbound_msat: settled.inbound_msat(),
-        outbound_msat: settled.outbound_msat.unwrap_or(0),
-        fee_msat: settled.fee_msat.unwrap_or(0),
-        claimed_onchain: settled.claimed_onchain,
     }
 }

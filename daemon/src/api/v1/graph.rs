@@ -7,8 +7,8 @@ use lightning::routing::gossip::{ChannelInfo, ChannelUpdateInfo, NodeId, NodeInf
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::payments::{limits, refusal};
-use super::{convert::fields as convert, liquidity, view::route as routes};
+use super::convert::{self, fields};
+use super::{liquidity, refusal, view};
 use crate::api::status::{malformed, unknown};
 use crate::api::stream::{Answers, stream};
 use crate::node::Node;
@@ -52,7 +52,7 @@ impl v1::graph_server::Graph for GraphService {
         &self,
         request: Request<v1::GetGraphNodeRequest>,
     ) -> Result<Response<v1::GetGraphNodeResponse>, Status> {
-        let key = convert::node_id("node_id", &request.into_inner().node_id)?;
+        let key = fields::node_id("node_id", &request.into_inner().node_id)?;
         let node_id = NodeId::from_pubkey(&key);
         let graph = self.node.graph.read_only();
         let info = graph
@@ -87,16 +87,19 @@ impl v1::graph_server::Graph for GraphService {
         request: Request<v1::FindRouteRequest>,
     ) -> Result<Response<v1::FindRouteResponse>, Status> {
         let request = request.into_inner();
-        let (argument, payee) = routes::payee(request.to)?;
+        let (argument, payee) = convert::route::payee(request.to)?;
         let inquiry = Inquiry {
             payee,
-            amount_msat: convert::optional_amount_msat("amount_msat", request.amount_msat)?,
-            payer: convert::optional_node_id("source", &request.source)?,
-            limits: limits(request.limits),
-            constraints: routes::constraints(request.constraints)?,
+            amount_msat: fields::optional_amount_msat("amount_msat", request.amount_msat)?,
+            payer: fields::optional_node_id("source", &request.source)?,
+            limits: convert::payment::limits(request.limits),
+            constraints: convert::route::constraints(request.constraints)?,
         };
-        let plan = self.payments.find_route(inquiry).map_err(|error| refusal(argument, error))?;
-        Ok(Response::new(v1::FindRouteResponse { route: Some(routes::route(&plan)) }))
+        let plan = self
+            .payments
+            .find_route(inquiry)
+            .map_err(|error| refusal::payments(argument, error))?;
+        Ok(Response::new(v1::FindRouteResponse { route: Some(view::route::route(&plan)) }))
     }
 
     async fn export_beliefs(
@@ -126,21 +129,22 @@ impl v1::graph_server::Graph for GraphService {
         request: Request<v1::EstimateFeeRequest>,
     ) -> Result<Response<v1::EstimateFeeResponse>, Status> {
         let request = request.into_inner();
-        let (argument, payee) = routes::payee(request.to)?;
-        let limits = limits(request.limits);
-        let any_fee = Some(convert::MAX_MONEY_SAT * 1_000);
+        let (argument, payee) = convert::route::payee(request.to)?;
+        let limits = convert::payment::limits(request.limits);
+        let any_fee = Some(fields::MAX_MONEY_SAT * 1_000);
         let inquiry = Inquiry {
             payee,
-            amount_msat: convert::optional_amount_msat("amount_msat", request.amount_msat)?,
+            amount_msat: fields::optional_amount_msat("amount_msat", request.amount_msat)?,
             payer: None,
             limits: AskedLimits { max_fee_msat: limits.max_fee_msat.or(any_fee), ..limits },
-            constraints: routes::constraints(request.constraints)?,
+            constraints: convert::route::constraints(request.constraints)?,
         };
-        let found = self.payments.estimate(inquiry).map_err(|error| refusal(argument, error))?;
+        let found =
+            self.payments.estimate(inquiry).map_err(|error| refusal::payments(argument, error))?;
         Ok(Response::new(v1::EstimateFeeResponse {
-            cheapest: Some(routes::estimate(&found.cheapest)),
-            usual: Some(routes::estimate(&found.usual)),
-            surest: Some(routes::estimate(&found.surest)),
+            cheapest: Some(view::route::estimate(&found.cheapest)),
+            usual: Some(view::route::estimate(&found.usual)),
+            surest: Some(view::route::estimate(&found.surest)),
         }))
     }
 }

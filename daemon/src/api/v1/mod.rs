@@ -1,7 +1,6 @@
 //! Package `fulmen.v1`: one file a service; a method converts, calls a room, and converts back.
 
 pub mod channels;
-pub mod closing;
 mod convert;
 pub mod events;
 pub mod forwards;
@@ -11,9 +10,9 @@ mod liquidity;
 pub mod node;
 pub mod payments;
 pub mod peers;
-mod rebalance;
+mod refusal;
 pub mod store;
-pub mod view;
+mod view;
 pub mod wallet;
 
 use tonic::service::{Routes, RoutesBuilder};

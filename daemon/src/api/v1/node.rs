@@ -13,15 +13,16 @@ use lightning::util::message_signing::recover_pk;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use super::closing::closing_balances;
+use super::view;
 use crate::admission::Admission;
 use crate::api::status::{internal_because, malformed};
 use crate::chain::Tip;
-use crate::channels::{Channels, balance};
+use crate::channels::Channels;
 use crate::feerates::Feerates;
 use crate::node::Node;
 use crate::storage::{MirrorStatus, Store};
 use crate::tasks::Tasks;
+use crate::usecases::balances::balances;
 
 /// The longest text that is signed.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -93,29 +94,8 @@ impl v1::node_server::Node for NodeService {
         &self,
         _: Request<v1::GetBalancesRequest>,
     ) -> Result<Response<v1::GetBalancesResponse>, Status> {
-        let onchain = self.node.wallet.balance();
-        let channels = self.channels.list(None);
-        let agreed = |id| self.channels.closed_in_agreement(&id);
-        let closing = closing_balances(&self.node, &channels, agreed);
-        let mut response = v1::GetBalancesResponse {
-            onchain_confirmed_sat: onchain.confirmed_sat,
-            onchain_unconfirmed_sat: onchain.unconfirmed_sat,
-            onchain_reserved_sat: onchain.reserved_sat,
-            closing_sat: closing.sure_sat,
-            closing: closing.balances,
-            ..Default::default()
-        };
-        // A channel that is not funded yet has no money of ours: it is still in the wallet.
-        for channel in channels.iter().filter(|channel| channel.funding_txo.is_some()) {
-            let split = balance::split(channel);
-            response.channels_local_msat += split.local_msat;
-            response.channels_remote_msat += split.remote_msat;
-            if channel.is_usable {
-                response.outbound_capacity_msat += channel.outbound_capacity_msat;
-                response.inbound_capacity_msat += channel.inbound_capacity_msat;
-            }
-        }
-        Ok(Response::new(response))
+        let balances = balances(&self.node, &self.channels);
+        Ok(Response::new(view::balances::balances(&balances)))
     }
 
     async fn get_feerates(

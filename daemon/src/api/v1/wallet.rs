@@ -2,13 +2,13 @@
 
 use bitcoin::FeeRate;
 use fulmen_proto::v1;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
-use super::convert::fields as convert;
-use crate::api::status::{internal, malformed, refuse};
+use super::convert::fields;
+use super::{refusal, view};
+use crate::api::status::malformed;
 use crate::feerates::Feerates;
-use crate::storage;
-use crate::wallet::{Error, SendRequest, Unspent, Value, Wallet, WalletTransaction};
+use crate::wallet::{SendRequest, Unspent, Value, Wallet, WalletTransaction};
 
 /// Within how many blocks a send shall confirm when the caller names no feerate.
 const TARGET_BLOCKS: u16 = 6;
@@ -28,7 +28,7 @@ impl v1::wallet_server::Wallet for WalletService {
         &self,
         _: Request<v1::NewAddressRequest>,
     ) -> Result<Response<v1::NewAddressResponse>, Status> {
-        let address = self.wallet.new_address().await.map_err(refusal)?.to_string();
+        let address = self.wallet.new_address().await.map_err(refusal::wallet)?.to_string();
         Ok(Response::new(v1::NewAddressResponse { address }))
     }
 
@@ -52,15 +52,15 @@ impl v1::wallet_server::Wallet for WalletService {
     ) -> Result<Response<v1::WalletSendResponse>, Status> {
         let request = request.into_inner();
         let sent = self.wallet.send(SendRequest {
-            address: convert::address("address", &request.address, self.wallet.network())?,
+            address: fields::address("address", &request.address, self.wallet.network())?,
             value: value(request.amount)?,
             feerate: self.feerate(request.feerate_msat_per_vb)?,
-            idempotency_key: convert::idempotency_key(request.idempotency_key)?,
-            label: convert::label(request.label)?,
+            idempotency_key: fields::idempotency_key(request.idempotency_key)?,
+            label: fields::label(request.label)?,
         });
-        let sent = sent.await.map_err(refusal)?;
+        let sent = sent.await.map_err(refusal::wallet)?;
         Ok(Response::new(v1::WalletSendResponse {
-            txid: convert::txid_bytes(&sent.txid),
+            txid: view::ids::txid_bytes(&sent.txid),
             amount_sat: sent.amount_sat,
             fee_sat: sent.fee_sat,
             vsize: sent.vsize,
@@ -71,8 +71,8 @@ impl v1::wallet_server::Wallet for WalletService {
         &self,
         request: Request<v1::ListTransactionsRequest>,
     ) -> Result<Response<v1::ListTransactionsResponse>, Status> {
-        let page = convert::page(request.into_inner().page)?;
-        let page = self.wallet.transactions(&page.token, page.limit).map_err(refusal)?;
+        let page = fields::page(request.into_inner().page)?;
+        let page = self.wallet.transactions(&page.token, page.limit).map_err(refusal::wallet)?;
         Ok(Response::new(v1::ListTransactionsResponse {
             transactions: page.transactions.into_iter().map(transaction).collect(),
             next_page_token: page.next_token,
@@ -92,7 +92,7 @@ impl WalletService {
     /// The caller's feerate if it can be relayed, or the estimate.
     fn feerate(&self, msat_per_vb: u64) -> Result<FeeRate, Status> {
         let argument = "feerate_msat_per_vb";
-        match convert::feerate(argument, msat_per_vb)? {
+        match fields::feerate(argument, msat_per_vb)? {
             None => Ok(self.feerates.feerate_for_wallet(TARGET_BLOCKS)),
             Some(asked) => above_minimum(asked, self.feerates.snapshot().mempool_minimum)
                 .map_err(|words| malformed(argument, words)),
@@ -118,39 +118,16 @@ fn above_minimum(asked: FeeRate, minimum: FeeRate) -> Result<FeeRate, String> {
 fn value(amount: Option<v1::wallet_send_request::Amount>) -> Result<Value, Status> {
     use v1::wallet_send_request::Amount;
     match amount {
-        Some(Amount::AmountSat(sat)) => convert::amount_sat("amount_sat", sat).map(Value::Exactly),
+        Some(Amount::AmountSat(sat)) => fields::amount_sat("amount_sat", sat).map(Value::Exactly),
         Some(Amount::All(true)) => Ok(Value::All),
         Some(Amount::All(false)) => Err(malformed("all", "is false, and no amount is given")),
         None => Err(malformed("amount_sat", "is needed, or all")),
     }
 }
 
-/// Puts the room's error on the wire.
-pub(super) fn refusal(error: Error) -> Status {
-    let words = error.to_string();
-    match error {
-        Error::InsufficientFunds { .. } => {
-            refuse(Code::FailedPrecondition, "INSUFFICIENT_FUNDS", words)
-        }
-        Error::Dust { .. } => malformed("amount_sat", words),
-        Error::KeyReused(_) => refuse(
-            Code::InvalidArgument,
-            "IDEMPOTENCY_KEY_REUSED",
-            format!("idempotency_key: {words}"),
-        ),
-        Error::Starting => refuse(Code::Unavailable, "STARTING", words),
-        Error::Store(storage::Error::BadToken) => malformed("page_token", words),
-        Error::OtherSeed(_)
-        | Error::Damaged(_)
-        | Error::Build(_)
-        | Error::Sign(_)
-        | Error::Store(_) => internal(&error),
-    }
-}
-
 fn transaction(tx: WalletTransaction) -> v1::WalletTransaction {
     v1::WalletTransaction {
-        txid: convert::txid_bytes(&tx.txid),
+        txid: view::ids::txid_bytes(&tx.txid),
         net_sat: tx.net_sat,
         fee_sat: tx.fee_sat.unwrap_or(0),
         vsize: tx.vsize,
@@ -163,7 +140,7 @@ fn transaction(tx: WalletTransaction) -> v1::WalletTransaction {
 
 fn utxo(coin: Unspent) -> v1::Utxo {
     v1::Utxo {
-        outpoint: Some(convert::outpoint(&coin.outpoint)),
+        outpoint: Some(view::ids::outpoint(&coin.outpoint)),
         amount_sat: coin.amount_sat,
         address: coin.address.to_string(),
         confirmations: coin.confirmations,
@@ -193,23 +170,5 @@ mod tests {
             above_minimum(rate(250), rate(1_000)),
             Err("is below what bitcoind's mempool takes now, 4.000 sat/vB".to_owned())
         );
-    }
-
-    #[test]
-    fn refusals_tell_what_a_program_can_act_on() {
-        let refused = refusal(Error::InsufficientFunds {
-            needed_sat: 5,
-            spendable_sat: 3,
-            reserved_sat: 25_000,
-        });
-        assert_eq!(refused.code(), Code::FailedPrecondition);
-        assert!(refused.message().contains("5 sat are needed"));
-        let dust = refusal(Error::Dust { amount_sat: 1, minimum_sat: 330 });
-        assert_eq!(dust.code(), Code::InvalidArgument);
-        assert!(dust.message().starts_with("amount_sat: 1 sat is dust"));
-        let token = refusal(Error::Store(storage::Error::BadToken));
-        assert!(token.message().starts_with("page_token: "));
-        assert_eq!(refusal(Error::Starting).code(), Code::Unavailable);
-        assert_eq!(refusal(Error::Sign("?".to_owned())).code(), Code::Internal);
     }
 }

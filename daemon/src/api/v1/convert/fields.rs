@@ -1,4 +1,4 @@
-//! What several services read from the wire or write to it: ids, amounts, feerates, pages.
+//! Fields that several services read: ids, amounts, feerates, pages.
 
 use std::str::FromStr as _;
 
@@ -14,7 +14,7 @@ use tonic::Status;
 use crate::api::status::malformed;
 use crate::channels::ChannelRef;
 
-/// All money there can be.
+/// All bitcoin that can exist.
 pub const MAX_MONEY_SAT: u64 = 21_000_000 * 100_000_000;
 /// The longest idempotency key, in bytes.
 pub const MAX_KEY_BYTES: usize = 64;
@@ -24,10 +24,10 @@ pub const MAX_LABEL_BYTES: usize = 256;
 pub const MAX_PAGE_SIZE: u32 = 1_000;
 /// The page of a caller who does not ask for a size.
 pub const DEFAULT_PAGE_SIZE: u32 = 100;
-/// Beyond this a feerate is a slip of the keyboard: 10,000 sat/vB.
+/// A higher feerate is a slip of the keyboard: 10,000 sat/vB.
 pub const MAX_FEERATE_MSAT_PER_VB: u64 = 10_000_000;
 
-/// What page of a list is wanted.
+/// A page of a list, as asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page {
     /// At most this many entries, at least 1.
@@ -88,17 +88,7 @@ pub fn txid(argument: &'static str, bytes: &[u8]) -> Result<Txid, Status> {
     bytes32(argument, bytes).map(Txid::from_byte_array)
 }
 
-/// Writes a transaction id in the order of the wire.
-pub fn txid_bytes(txid: &Txid) -> Vec<u8> {
-    txid.to_byte_array().to_vec()
-}
-
-/// Writes an output's name.
-pub fn outpoint(outpoint: &OutPoint) -> v1::OutPoint {
-    v1::OutPoint { txid: txid_bytes(&outpoint.txid), vout: outpoint.vout }
-}
-
-/// Reads by what a channel is named.
+/// Reads a reference to a channel.
 pub fn channel_ref(
     argument: &'static str,
     reference: Option<v1::ChannelRef>,
@@ -159,6 +149,15 @@ pub fn address(argument: &'static str, text: &str, network: Network) -> Result<A
     address
         .require_network(network)
         .map_err(|_| malformed(argument, format!("is not an address of {network}")))
+}
+
+/// Reads an address of a peer (host:port) of bounded length; empty is none.
+pub fn peer_address(text: &str) -> Result<Option<&str>, Status> {
+    match text.len() {
+        0 => Ok(None),
+        1..=300 => Ok(Some(text)),
+        _ => Err(malformed("address", "is too long for host:port")),
+    }
 }
 
 /// Reads a key under which a repeated call is the same call; empty is none.

@@ -1,3 +1,6 @@
-//! From the wire: what requests say, read and bounded.
+//! From the wire: requests, read and bounded.
 
+pub mod channel;
 pub mod fields;
+pub mod payment;
+pub mod route;

@@ -1,16 +1,17 @@
-//! Channels as they look on the wire.
+//! Channels on the wire.
 
 use std::collections::HashSet;
 
 use bitcoin::secp256k1::PublicKey;
 use fulmen_proto::v1;
 use lightning::ln::channel_state::{
-    ChannelDetails, ChannelShutdownState, InboundHTLCStateDetails, OutboundHTLCStateDetails,
+    ChannelDetails, InboundHTLCStateDetails, OutboundHTLCStateDetails,
 };
 use lightning::types::features::ChannelTypeFeatures;
 
-use super::super::convert::fields as convert;
+use super::ids;
 use crate::channels::{ClosedChannel, ClosingTx, balance};
+use crate::usecases::channel_state::ChannelState;
 
 /// Writes an open or pending channel.
 pub fn open(
@@ -26,7 +27,7 @@ pub fn open(
         outbound_scid_alias: details.outbound_scid_alias.unwrap_or(0),
         inbound_scid_alias: details.inbound_scid_alias.unwrap_or(0),
         node_id: counterparty.node_id.serialize().to_vec(),
-        funding: details.funding_txo.map(|txo| convert::outpoint(&txo.into_bitcoin_outpoint())),
+        funding: details.funding_txo.map(|txo| ids::outpoint(&txo.into_bitcoin_outpoint())),
         capacity_sat: details.channel_value_satoshis,
         local_msat: split.local_msat,
         remote_msat: split.remote_msat,
@@ -37,7 +38,7 @@ pub fn open(
         remote_reserve_sat: counterparty.unspendable_punishment_reserve,
         outbound: details.is_outbound,
         announced: details.is_announced,
-        state: state(details).to_owned(),
+        state: ChannelState::of(details).name().to_owned(),
         usable: details.is_usable,
         confirmations: details.confirmations.unwrap_or(0),
         confirmations_required: details.confirmations_required.unwrap_or(0),
@@ -66,7 +67,7 @@ pub fn closed(closed: ClosedChannel, closing: Option<ClosingTx>) -> v1::ClosedCh
         channel_id: closed.channel_id.0.to_vec(),
         short_channel_id: closed.short_channel_id.unwrap_or(0),
         node_id: closed.node_id.map(|id| id.serialize().to_vec()).unwrap_or_default(),
-        funding: closed.funding.as_ref().map(convert::outpoint),
+        funding: closed.funding.as_ref().map(ids::outpoint),
         capacity_sat: closed.capacity_sat,
         local_msat: closed.local_msat,
         closed_at: closed.closed_at,
@@ -79,26 +80,7 @@ pub fn closed(closed: ClosedChannel, closing: Option<ClosingTx>) -> v1::ClosedCh
 }
 
 fn closing_txid(closing: Option<ClosingTx>) -> Vec<u8> {
-    closing.map(|closing| convert::txid_bytes(&closing.txid)).unwrap_or_default()
-}
-
-/// The state of an open or pending channel, in the words of the API.
-pub fn state(details: &ChannelDetails) -> &'static str {
-    match details.channel_shutdown_state {
-        Some(
-            ChannelShutdownState::ShutdownInitiated
-            | ChannelShutdownState::ResolvingHTLCs
-            | ChannelShutdownState::NegotiatingClosingFee
-            | ChannelShutdownState::ShutdownComplete,
-        ) => "shutting_down",
-        None | Some(ChannelShutdownState::NotShuttingDown) => {
-            match (details.is_channel_ready, details.funding_txo) {
-                (true, _) => "ready",
-                (false, Some(_)) => "pending_confirmation",
-                (false, None) => "pending_open",
-            }
-        }
-    }
+    closing.map(|closing| ids::txid_bytes(&closing.txid)).unwrap_or_default()
 }
 
 fn channel_type(features: &ChannelTypeFeatures) -> String {

@@ -1,5 +1,11 @@
-//! Onto the wire: what the rooms know, as messages of the API.
+//! Onto the wire: records of the rooms as messages of the API.
 
+pub mod balances;
 pub mod channel;
+pub mod decoded;
+pub mod forward;
+pub mod ids;
+pub mod invoice;
+pub mod payment;
 pub mod probe;
 pub mod route;

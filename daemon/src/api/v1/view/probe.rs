@@ -1,26 +1,17 @@
-//! `Payments.Probe`: the news of a probe on the wire.
+//! The steps of a probe on the wire.
 
 use fulmen_proto::v1;
 use fulmen_proto::v1::probe_update::State;
-use tonic::Status;
 
-use super::route as routes;
-use crate::api::stream::Steps;
-use crate::payments::{Probe, ProbeUpdate};
+use super::route;
+use crate::payments::ProbeUpdate;
 
-impl Steps for Probe {
-    type Item = v1::ProbeUpdate;
-
-    async fn next(&mut self) -> Result<Option<v1::ProbeUpdate>, Status> {
-        Ok(Probe::next(self).await.map(update))
-    }
-}
-
-fn update(probed: ProbeUpdate) -> v1::ProbeUpdate {
+/// Writes a step of a probe.
+pub fn update(probed: ProbeUpdate) -> v1::ProbeUpdate {
     let mut update = v1::ProbeUpdate::default();
     let state = match probed {
         ProbeUpdate::Sent(plan) => {
-            update.route = Some(routes::route(&plan));
+            update.route = Some(route::route(&plan));
             State::Sent
         }
         ProbeUpdate::PartReached(part) => {
@@ -56,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn news_are_told_with_what_belongs_to_them() {
+    fn a_step_carries_its_details() {
         let stuck =
             update(ProbeUpdate::PartStuck { part: 2, hop: Some(3), short_channel_id: Some(7) });
         assert_eq!(stuck.state(), State::PartStuck);

@@ -1,40 +1,12 @@
-//! Routes and constraints between the wire and the rooms.
+//! Routes, their cost, and constraints on the wire.
 
 use fulmen_proto::v1;
 use fulmen_routing::{Part, Plan};
-use tonic::{Code, Status};
 
-use super::super::convert::fields as convert;
-use super::super::payments::bolt11;
-use crate::api::status::{malformed, refuse, unknown};
-use crate::node::planner::{Cause, Constraints, NoWay};
-use crate::payments::Payee;
+use crate::node::planner::Constraints;
 
-/// Reads whom a route is to lead to, with the argument that names it.
-pub fn payee(to: Option<v1::RouteTarget>) -> Result<(&'static str, Payee), Status> {
-    use v1::route_target::By;
-    match to.and_then(|to| to.by) {
-        None => Err(malformed("to", "a node or an invoice is needed")),
-        Some(By::NodeId(node)) => Ok(("node_id", Payee::Node(convert::node_id("node_id", &node)?))),
-        Some(By::Bolt11(text)) => Ok(("bolt11", Payee::Invoice(bolt11("bolt11", text)?))),
-    }
-}
-
-/// Reads which ways a payment may go; whether they make sense is the room's question.
-pub fn constraints(wire: Option<v1::RouteConstraints>) -> Result<Constraints, Status> {
-    let wire = wire.unwrap_or_default();
-    let avoid_nodes = wire.avoid_nodes.iter().map(|node| convert::node_id("avoid_nodes", node));
-    Ok(Constraints {
-        out_through: wire.out_through,
-        in_through: wire.in_through,
-        last_hop: convert::optional_node_id("last_hop", &wire.last_hop)?,
-        avoid_nodes: avoid_nodes.collect::<Result<_, _>>()?,
-        avoid_channels: wire.avoid_channels,
-    })
-}
-
-/// Writes which ways a payment may go.
-pub fn wire(constraints: Constraints) -> v1::RouteConstraints {
+/// Writes which routes a payment may take.
+pub fn constraints(constraints: Constraints) -> v1::RouteConstraints {
     v1::RouteConstraints {
         out_through: constraints.out_through,
         in_through: constraints.in_through,
@@ -89,26 +61,8 @@ fn time_lock(plan: &Plan) -> u32 {
 }
 
 fn millionths(chance: f32) -> u32 {
-    // A share of one as a number of millionths: it fits, and what is no number is no chance.
+    // At most 1,000,000; NaN becomes 0.
     (f64::from(chance).clamp(0.0, 1.0) * 1_000_000.0).round() as u32
-}
-
-/// The status of a request that no route fulfils.
-pub fn no_way(why: &NoWay) -> Status {
-    match why.cause {
-        Cause::Contradiction => refuse(Code::InvalidArgument, why.cause.word(), &why.words),
-        Cause::UnknownPayee => unknown(why.cause.word(), &why.words),
-        Cause::NoOwnChannel
-        | Cause::OwnBalance
-        | Cause::PayeeInbound
-        | Cause::NoPath
-        | Cause::FeeLimit
-        | Cause::CltvLimit
-        | Cause::Parts
-        | Cause::Liquidity
-        | Cause::Unexplained => refuse(Code::FailedPrecondition, why.cause.word(), &why.words),
-        Cause::Effort => refuse(Code::ResourceExhausted, why.cause.word(), &why.words),
-    }
 }
 
 #[cfg(test)]
@@ -132,22 +86,5 @@ mod tests {
         assert_eq!(fees, [20, 10, 0]);
         assert_eq!((sent.time_lock_blocks, sent.success_millionths), (120, 500_000));
         assert_eq!(millionths(f32::NAN), 0);
-    }
-
-    #[test]
-    fn constraints_come_and_go_unchanged() {
-        let node = "02eec7245d6b7d2ccb30380bfbe2a3648cd7a942653f5aa340edcea1f283686619";
-        let node: bitcoin::secp256k1::PublicKey = node.parse().expect("it is a point");
-        let sent = v1::RouteConstraints {
-            out_through: vec![1],
-            in_through: vec![2, 3],
-            last_hop: node.serialize().to_vec(),
-            avoid_nodes: vec![node.serialize().to_vec()],
-            avoid_channels: vec![4],
-        };
-        assert_eq!(wire(constraints(Some(sent.clone())).expect("they can be read")), sent);
-        let bad = v1::RouteConstraints { avoid_nodes: vec![vec![2; 32]], ..sent };
-        let status = constraints(Some(bad)).expect_err("a node id has 33 bytes");
-        assert!(status.message().starts_with("avoid_nodes: "), "{}", status.message());
     }
 }

@@ -1,9 +1,8 @@
-//! Money of closed channels on its way back to the wallet, counted once.
+//! Balances of closed channels on their way back to the wallet, each counted once.
 
 use std::collections::HashSet;
 
 use bitcoin::Txid;
-use fulmen_proto::v1;
 use lightning::chain::channelmonitor::{Balance, BalanceSource};
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::types::ChannelId;
@@ -12,17 +11,49 @@ use lightning::util::sweep::{OutputSpendStatus, TrackedSpendableOutput};
 
 use crate::node::Node;
 
-/// What comes back.
-#[derive(Debug, Default)]
+/// All balances of closed channels.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Closing {
-    /// What will be ours whatever others do, in satoshis and before the fees of sweeping.
+    /// What becomes ours whatever others do, in satoshis and before the fees of sweeping.
     pub sure_sat: u64,
-    /// Each part of it, and what may become ours.
-    pub balances: Vec<v1::ClosingBalance>,
+    /// Each balance, also those that only may become ours.
+    pub balances: Vec<ClosingBalance>,
 }
 
-/// Collects what monitors and sweeper tell of channels that are not `open`; `agreed` tells which of
-/// them were closed in agreement with the peer.
+/// One output of a closed channel that is not in the wallet yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosingBalance {
+    /// The channel; none for outputs swept by releases that did not record it.
+    pub channel_id: Option<ChannelId>,
+    /// Before the fees of sweeping.
+    pub amount_sat: u64,
+    /// What it waits for.
+    pub kind: ClosingKind,
+    /// The height at which it becomes spendable or is decided; 0 where that is not known.
+    pub claimable_height: u32,
+}
+
+/// What a balance of a closed channel waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosingKind {
+    /// Confirmations of the closing transaction or of ours that claims an HTLC.
+    AwaitingConfirmations,
+    /// The delay of our own commitment (BOLT 5).
+    Timelocked,
+    /// We have the preimage, and the peer may claim the HTLC after its timeout.
+    ContentiousHtlc,
+    /// An outgoing HTLC: ours after its timeout unless the peer shows the preimage.
+    MaybeTimeoutHtlc,
+    /// An incoming HTLC: ours if we learn the preimage before its timeout.
+    MaybePreimageHtlc,
+    /// The peer published a revoked commitment: all of it is ours.
+    CounterpartyRevoked,
+    /// The sweep to the wallet.
+    Sweeping,
+}
+
+/// Collects the balances of channels that are not `open` from LDK's monitors and the sweeper; `agreed` returns whether
+/// a channel was closed in agreement with the peer.
 pub fn closing_balances(
     node: &Node,
     open: &[ChannelDetails],
@@ -58,7 +89,7 @@ pub fn closing_balances(
             OutputSpendStatus::PendingFirstConfirmation { .. }
             | OutputSpendStatus::PendingThresholdConfirmations { .. } => 0,
         };
-        closing.add(tracked.channel_id, amount_sat, amount_sat, "sweeping", height);
+        closing.add(tracked.channel_id, amount_sat, amount_sat, ClosingKind::Sweeping, height);
     }
     closing
 }
@@ -69,43 +100,42 @@ impl Closing {
         channel_id: Option<ChannelId>,
         amount_sat: u64,
         sure_sat: u64,
-        kind: &str,
+        kind: ClosingKind,
         claimable_height: u32,
     ) {
         self.sure_sat += sure_sat;
-        self.balances.push(v1::ClosingBalance {
-            channel_id: channel_id.map(|id| id.0.to_vec()).unwrap_or_default(),
-            amount_sat,
-            kind: kind.to_owned(),
-            claimable_height,
-        });
+        self.balances.push(ClosingBalance { channel_id, amount_sat, kind, claimable_height });
     }
 }
 
-/// The kind of a balance and when it can be had; none for what the wallet counts already.
-fn describe(balance: &Balance) -> Option<(&'static str, u32)> {
+/// Returns what a balance waits for and its height; none for what the wallet counts already.
+fn describe(balance: &Balance) -> Option<(ClosingKind, u32)> {
     match balance {
-        Balance::ClaimableOnChannelClose { .. } => Some(("awaiting_confirmations", 0)),
+        Balance::ClaimableOnChannelClose { .. } => Some((ClosingKind::AwaitingConfirmations, 0)),
         Balance::ClaimableAwaitingConfirmations { confirmation_height, source, .. } => {
             match source {
                 // It pays the wallet, which counts it.
                 BalanceSource::CoopClose => None,
-                BalanceSource::HolderForceClosed => Some(("timelocked", *confirmation_height)),
+                BalanceSource::HolderForceClosed => {
+                    Some((ClosingKind::Timelocked, *confirmation_height))
+                }
                 BalanceSource::CounterpartyForceClosed | BalanceSource::Htlc => {
-                    Some(("awaiting_confirmations", *confirmation_height))
+                    Some((ClosingKind::AwaitingConfirmations, *confirmation_height))
                 }
             }
         }
         Balance::ContentiousClaimable { timeout_height, .. } => {
-            Some(("contentious_htlc", *timeout_height))
+            Some((ClosingKind::ContentiousHtlc, *timeout_height))
         }
         Balance::MaybeTimeoutClaimableHTLC { claimable_height, .. } => {
-            Some(("maybe_timeout_htlc", *claimable_height))
+            Some((ClosingKind::MaybeTimeoutHtlc, *claimable_height))
         }
         Balance::MaybePreimageClaimableHTLC { expiry_height, .. } => {
-            Some(("maybe_preimage_htlc", *expiry_height))
+            Some((ClosingKind::MaybePreimageHtlc, *expiry_height))
         }
-        Balance::CounterpartyRevokedOutputClaimable { .. } => Some(("counterparty_revoked", 0)),
+        Balance::CounterpartyRevokedOutputClaimable { .. } => {
+            Some((ClosingKind::CounterpartyRevoked, 0))
+        }
     }
 }
 
@@ -157,14 +187,17 @@ mod tests {
 
     #[test]
     fn a_balance_is_named_by_what_it_waits_for() {
-        assert_eq!(describe(&awaiting(BalanceSource::HolderForceClosed)), Some(("timelocked", 9)));
+        assert_eq!(
+            describe(&awaiting(BalanceSource::HolderForceClosed)),
+            Some((ClosingKind::Timelocked, 9))
+        );
         assert_eq!(
             describe(&awaiting(BalanceSource::CounterpartyForceClosed)),
-            Some(("awaiting_confirmations", 9))
+            Some((ClosingKind::AwaitingConfirmations, 9))
         );
         assert_eq!(describe(&awaiting(BalanceSource::CoopClose)), None, "the wallet has it");
         let revoked = Balance::CounterpartyRevokedOutputClaimable { amount_satoshis: 7 };
-        assert_eq!(describe(&revoked), Some(("counterparty_revoked", 0)));
+        assert_eq!(describe(&revoked), Some((ClosingKind::CounterpartyRevoked, 0)));
         assert_eq!(amount_sat(&revoked), 7);
     }
 }

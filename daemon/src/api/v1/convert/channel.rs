@@ -1,0 +1,34 @@
+//! Requests for channels.
+
+use fulmen_proto::v1;
+use tonic::Status;
+
+use super::fields;
+use crate::api::status::malformed;
+use crate::channels::{Amount, Open, Policy};
+
+/// Reads which channel is to be opened.
+pub fn open(request: v1::OpenChannelRequest) -> Result<Open, Status> {
+    use v1::open_channel_request::Amount as Wire;
+    let amount = match request.amount {
+        Some(Wire::CapacitySat(sat)) => Amount::Exactly(fields::amount_sat("capacity_sat", sat)?),
+        Some(Wire::All(true)) => Amount::All,
+        Some(Wire::All(false)) | None => {
+            return Err(malformed("amount", "a capacity or all is needed"));
+        }
+    };
+    let push_msat = fields::optional_amount_msat("push_msat", request.push_msat)?;
+    Ok(Open {
+        node_id: fields::node_id("node_id", &request.node_id)?,
+        amount,
+        push_msat: push_msat.unwrap_or(0),
+        announce: request.announce,
+        feerate: fields::feerate("feerate_msat_per_vb", request.feerate_msat_per_vb)?,
+        policy: request.policy.map(|policy| Policy {
+            base_fee_msat: policy.base_fee_msat,
+            proportional_millionths: policy.proportional_millionths,
+            cltv_expiry_delta: policy.cltv_expiry_delta,
+        }),
+        idempotency_key: fields::idempotency_key(request.idempotency_key)?,
+    })
+}

@@ -1,0 +1,77 @@
+//! The content of an invoice on the wire.
+
+use bitcoin::hashes::Hash as _;
+use fulmen_proto::v1;
+use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
+
+/// Writes what an invoice says.
+pub fn decoded(invoice: &Bolt11Invoice, now: u64) -> v1::DecodeInvoiceResponse {
+    let created_at = invoice.duration_since_epoch();
+    let expires_at = created_at.saturating_add(invoice.expiry_time()).as_secs();
+    let (description, description_hash) = match invoice.description() {
+        Bolt11InvoiceDescriptionRef::Direct(text) => (text.to_string(), Vec::new()),
+        Bolt11InvoiceDescriptionRef::Hash(hash) => (String::new(), hash.0.to_byte_array().to_vec()),
+    };
+    v1::DecodeInvoiceResponse {
+        payment_hash: invoice.payment_hash().to_byte_array().to_vec(),
+        payee: invoice.get_payee_pub_key().serialize().to_vec(),
+        amount_msat: invoice.amount_milli_satoshis().unwrap_or(0),
+        description,
+        description_hash,
+        created_at: created_at.as_secs(),
+        expires_at,
+        min_final_cltv_expiry_delta: u32::try_from(invoice.min_final_cltv_expiry_delta())
+            .unwrap_or(u32::MAX),
+        route_hints: u32::try_from(invoice.route_hints().len()).unwrap_or(u32::MAX),
+        network: invoice.network().to_string(),
+        expired: now > expires_at,
+        features: features(invoice),
+    }
+}
+
+/// The features that an invoice speaks of, by their BOLT 9 names; a required one ends in `(required)`.
+fn features(invoice: &Bolt11Invoice) -> Vec<String> {
+    let Some(features) = invoice.features() else { return Vec::new() };
+    [
+        (
+            "var_onion_optin",
+            features.supports_variable_length_onion(),
+            features.requires_variable_length_onion(),
+        ),
+        ("payment_secret", features.supports_payment_secret(), features.requires_payment_secret()),
+        ("basic_mpp", features.supports_basic_mpp(), features.requires_basic_mpp()),
+        (
+            "option_payment_metadata",
+            features.supports_payment_metadata(),
+            features.requires_payment_metadata(),
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, supported, _)| *supported)
+    .map(
+        |(name, _, required)| if required { format!("{name} (required)") } else { name.to_owned() },
+    )
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invoices;
+
+    #[test]
+    fn an_invoice_of_another_network_is_read_too() {
+        // BOLT 11, examples: "Please send $3 for a cup of coffee to the same peer, within one minute".
+        let text = "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqf\
+            qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85f\
+            kpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh";
+        let text = text.replace(char::is_whitespace, "");
+        let answer = decoded(&invoices::decode(&text).expect("an invoice"), u64::MAX);
+        assert_eq!((answer.amount_msat, answer.network.as_str()), (250_000_000, "bitcoin"));
+        assert_eq!(answer.description, "1 cup coffee");
+        assert_eq!(answer.expires_at - answer.created_at, 60);
+        assert!(answer.expired);
+        assert!(answer.features.contains(&"payment_secret (required)".to_owned()));
+        assert!(invoices::decode("lnbc1nonsense").is_err());
+    }
+}

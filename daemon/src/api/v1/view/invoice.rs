@@ -1,0 +1,47 @@
+//! Invoices on the wire.
+
+use fulmen_proto::v1;
+
+use crate::invoices::{InvoiceRecord, Kind, State};
+
+/// Writes an invoice or a received keysend.
+pub fn invoice(record: InvoiceRecord, now: u64) -> v1::Invoice {
+    use v1::invoice;
+    let preimage = record.receipt().map(Vec::from).unwrap_or_default();
+    v1::Invoice {
+        payment_hash: record.payment_hash.to_vec(),
+        state: match record.state(now) {
+            State::Open => invoice::State::Open,
+            State::Claiming => invoice::State::Claiming,
+            State::Settled => invoice::State::Settled,
+            State::Cancelled => invoice::State::Cancelled,
+            State::Expired => invoice::State::Expired,
+        }
+        .into(),
+        kind: kind(record.kind).into(),
+        bolt11: record.bolt11.unwrap_or_default(),
+        amount_msat: record.amount_msat.unwrap_or(0),
+        received_msat: record.received_msat,
+        description: record.description.unwrap_or_default(),
+        description_hash: record.description_hash.map(Vec::from).unwrap_or_default(),
+        created_at: record.created_at,
+        expires_at: record.expires_at,
+        settled_at: record.settled_at.unwrap_or(0),
+        preimage,
+        custom_records: record
+            .custom_records
+            .into_iter()
+            .map(|custom| v1::CustomRecord { r#type: custom.kind, value: custom.value })
+            .collect(),
+        parts: record.parts,
+    }
+}
+
+fn kind(kind: Kind) -> v1::invoice::Kind {
+    match kind {
+        Kind::Bolt11 => v1::invoice::Kind::Bolt11,
+        Kind::Keysend => v1::invoice::Kind::Keysend,
+        Kind::Rebalance => v1::invoice::Kind::Rebalance,
+        Kind::Bolt12 => v1::invoice::Kind::Unspecified,
+    }
+}

@@ -1,0 +1,75 @@
+//! Payments on the wire.
+
+use fulmen_proto::v1;
+
+use super::route;
+use crate::payments::{Hop, Kind, Part, PartEnd, PaymentRecord, State};
+
+/// Writes a payment with its parts.
+pub fn payment(record: PaymentRecord) -> v1::Payment {
+    use v1::payment;
+    let finished_at_ms = record.finished_at_ms;
+    v1::Payment {
+        payment_id: record.payment_id.to_vec(),
+        payment_hash: record.payment_hash.to_vec(),
+        state: state(record.state).into(),
+        kind: match record.kind {
+            Kind::Bolt11 => payment::Kind::Bolt11,
+            Kind::Keysend => payment::Kind::Keysend,
+            Kind::Rebalance => payment::Kind::Rebalance,
+            Kind::Unknown => payment::Kind::Unspecified,
+        }
+        .into(),
+        payee: record.payee.map(|payee| payee.serialize().to_vec()).unwrap_or_default(),
+        amount_msat: record.amount_msat,
+        fee_msat: record.fee_msat.unwrap_or(0),
+        preimage: record.preimage.map(Vec::from).unwrap_or_default(),
+        failure_reason: record.failure.map(|reason| reason.word().to_owned()).unwrap_or_default(),
+        created_at: record.created_at_ms / 1_000,
+        finished_at: finished_at_ms.unwrap_or(0) / 1_000,
+        bolt11: record.bolt11.unwrap_or_default(),
+        description: record.description.unwrap_or_default(),
+        label: record.label.unwrap_or_default(),
+        parts: record.parts.into_iter().map(part).collect(),
+        cancelling: record.cancelling,
+        duration_ms: finished_at_ms.map_or(0, |end| end.saturating_sub(record.created_at_ms)),
+        no_route_cause: record.no_way.as_ref().map_or("", |why| why.cause.word()).to_owned(),
+        no_route_words: record.no_way.map(|why| why.words).unwrap_or_default(),
+        constraints: record.constraints.map(route::constraints),
+    }
+}
+
+fn state(state: State) -> v1::payment::State {
+    match state {
+        State::Pending => v1::payment::State::Pending,
+        State::Succeeded => v1::payment::State::Succeeded,
+        State::Failed => v1::payment::State::Failed,
+    }
+}
+
+fn part(part: Part) -> v1::PaymentPart {
+    use v1::payment_part;
+    let (state, failed_short_channel_id, failure) = match part.end {
+        PartEnd::Succeeded => (payment_part::State::Succeeded, 0, String::new()),
+        PartEnd::Failed { short_channel_id, why } => {
+            (payment_part::State::Failed, short_channel_id.unwrap_or(0), why)
+        }
+    };
+    v1::PaymentPart {
+        state: state.into(),
+        amount_msat: part.amount_msat,
+        fee_msat: part.fee_msat,
+        hops: part.hops.into_iter().map(hop).collect(),
+        failed_short_channel_id,
+        failure,
+    }
+}
+
+fn hop(hop: Hop) -> v1::Hop {
+    v1::Hop {
+        node_id: hop.node_id.serialize().to_vec(),
+        short_channel_id: hop.short_channel_id,
+        fee_msat: hop.fee_msat,
+        cltv_expiry_delta: hop.cltv_expiry_delta,
+    }
+}
