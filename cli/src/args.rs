@@ -99,7 +99,7 @@ pub enum Command {
     /// Payments forwarded for others: list, summary
     #[command(subcommand)]
     Forward(forward::Group),
-    /// The network as gossip tells it: node, channel, summary, route, estimate, beliefs
+    /// The network as gossip tells it: node, channel, summary, route, estimate, liquidity
     #[command(subcommand)]
     Graph(graph::Group),
     /// The daemon's disk while it runs: check, stats, export, compact
@@ -174,8 +174,8 @@ mod tests {
             &["graph", "channel", "539x1x0"],
             &["graph", "route", &node, "5sat", "--from", &node, "--max-fee", "0sat"],
             &["graph", "estimate", "lnbcrt1abc"],
-            &["graph", "beliefs", "import", "-"],
-            &["graph", "beliefs", "reset", "1x1x1", "-y"],
+            &["graph", "liquidity", "import", "-"],
+            &["graph", "liquidity", "reset", "1x1x1", "-y"],
             &["probe", &node, "5sat", "--attempts", "3", "--avoid", "1x1x1"],
             &["pay", "lnbcrt1abc", "--out-through", "1x1x1", "--in-through", &node],
             &["keysend", &node, "5sat", "--avoid", "2x1x0", "--avoid", &node],

@@ -250,20 +250,20 @@ pub fn advice(reason: &str) -> Option<&'static str> {
         "NO_ROUTE" => "`fulmen graph route` tells what stands in the way",
 
         // How payments end.
-        "route_not_found" => {
+        "ROUTE_NOT_FOUND" => {
             "Is there enough to send (`fulmen channels`), is --max-fee high enough, and does gossip \
              know the payee (`fulmen graph node`)?"
         }
-        "retries_exhausted" => {
+        "RETRIES_EXHAUSTED" => {
             "Channels on the way lack the money now: try later, or with more --max-fee or --timeout"
         }
-        "recipient_rejected" => {
+        "RECIPIENT_REJECTED" => {
             "Ask the payee: the invoice may be paid, cancelled or expired there"
         }
-        "payment_expired" => "Ask the payee for a new invoice, or give more --timeout",
-        "not_sent_before_restart" => "Nothing was paid: pay again",
-        "too_many_in_flight" => "The channels carry as many payments as they can: try again soon",
-        "unknown_required_features" => "The payee needs something that this release cannot do",
+        "PAYMENT_EXPIRED" => "Ask the payee for a new invoice, or give more --timeout",
+        "NOT_SENT_BEFORE_RESTART" => "Nothing was paid: pay again",
+        "TOO_MANY_IN_FLIGHT" => "The channels carry as many payments as they can: try again soon",
+        "UNKNOWN_REQUIRED_FEATURES" => "The payee needs something that this release cannot do",
         _ => return None,
     })
 }

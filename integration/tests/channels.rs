@@ -5,6 +5,7 @@ use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{chain, channel, pay, wallet};
+use fulmen_proto::v1::closed_channel::Kind;
 use fulmen_proto::v1::get_channel_response::Channel as Found;
 use fulmen_proto::v1::open_channel_update::State as OpenState;
 use fulmen_proto::v1::set_policy_request::Which;
@@ -31,7 +32,7 @@ fn open_pay_both_ways_and_close() {
         chain::sweep_everything(network).await?;
         for node in &network.nodes {
             let closed = channel::closed(node, &opened.channel_id).await?;
-            ensure!(closed.kind == "cooperative" && !closed.reason.is_empty(), "{closed:?}");
+            ensure!(closed.kind() == Kind::Cooperative && !closed.reason.is_empty(), "{closed:?}");
             ensure!(!closed.closing_txid.is_empty());
             let request =
                 GetChannelRequest { channel: Some(channel::reference(&opened.channel_id)) };

@@ -10,6 +10,7 @@ use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{chain, channel, pay};
 use fulmen_proto::v1::close_channel_update::State as CloseState;
+use fulmen_proto::v1::closed_channel::Kind;
 use fulmen_proto::v1::{CancelInvoiceRequest, Invoice, payment};
 
 /// Far above dust at any feerate that the daemons use.
@@ -63,11 +64,11 @@ async fn idle(network: &mut Network, closer: usize) -> Result<()> {
     network.mine(1).await?;
     chain::sweep_everything(network).await?;
     let mine = channel::closed(&network.nodes[closer], &channel.channel_id).await?;
-    ensure!(mine.kind == "holder_force_closed", "{mine:?}");
+    ensure!(mine.kind() == Kind::HolderForceClosed, "{mine:?}");
     ensure!(mine.closing_txid == closing && mine.closing_height > 0, "{mine:?}");
     let theirs = channel::closed(&network.nodes[1 - closer], &channel.channel_id).await?;
     ensure!(
-        ["counterparty_force_closed", "commitment_confirmed"].contains(&theirs.kind.as_str()),
+        [Kind::CounterpartyForceClosed, Kind::CommitmentConfirmed].contains(&theirs.kind()),
         "{theirs:?}"
     );
     Ok(())

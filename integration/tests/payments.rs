@@ -187,7 +187,7 @@ fn a_payment_is_cancelled_while_it_is_held_up() {
         carol.process()?.resume()?;
         let payment = pay::finish(stream).await?;
         ensure!(payment.state() == payment::State::Failed, "{payment:?}");
-        ensure!(payment.failure_reason == "cancelled", "{}", payment.failure_reason);
+        ensure!(payment.failure_reason == "CANCELLED", "{}", payment.failure_reason);
         Ok(())
     });
 }

@@ -10,8 +10,8 @@ use fulmen_integration::steps::{bounded, channel, pay, refused};
 use fulmen_proto::v1::probe_update::State;
 use fulmen_proto::v1::route_target::By;
 use fulmen_proto::v1::{
-    Belief, ExportBeliefsRequest, ImportBeliefsRequest, LiquidityBounds, ListPaymentsRequest,
-    PayRequest, PaymentLimits, ProbeRequest, ProbeUpdate, ResetBeliefsRequest, RouteConstraints,
+    ChannelLiquidity, ExportLiquidityRequest, ImportLiquidityRequest, LiquidityBounds, ListPaymentsRequest,
+    PayRequest, PaymentLimits, ProbeRequest, ProbeUpdate, ResetLiquidityRequest, RouteConstraints,
     RouteTarget,
 };
 use tonic::Code;
@@ -98,7 +98,7 @@ fn a_probe_tells_where_the_money_is_missing_and_finds_the_way_around() {
 
 #[test]
 fn what_probes_taught_is_exported_merged_and_forgotten() {
-    scenario::run("beliefs", async |network| {
+    scenario::run("liquidity", async |network| {
         network.build(&Plan::balanced(Topology::Line(4))).await?;
         let [alice, bob, carol, dave] = &network.nodes[..] else { unreachable!("a line of four") };
         let bob_carol = channel::between(bob, carol).await?.short_channel_id;
@@ -112,10 +112,10 @@ fn what_probes_taught_is_exported_merged_and_forgotten() {
         ensure!(least.contains(&SOME_MSAT), "it carried that much: {one:?}");
 
         // Carol's own channel is no news to her; dave takes it over, and keeps it over a restart.
-        let import = |beliefs| ImportBeliefsRequest { beliefs };
-        let taken = carol.graph().import_beliefs(import(known.clone())).await?.into_inner();
+        let import = |channels| ImportLiquidityRequest { channels };
+        let taken = carol.graph().import_liquidity(import(known.clone())).await?.into_inner();
         ensure!((taken.taken, taken.ignored) == (0, 1), "{taken:?}");
-        let taken = dave.graph().import_beliefs(import(known.clone())).await?.into_inner();
+        let taken = dave.graph().import_liquidity(import(known.clone())).await?.into_inner();
         ensure!((taken.taken, taken.ignored) == (1, 0), "{taken:?}");
         ensure!(believed(dave).await? == known);
 
@@ -125,33 +125,33 @@ fn what_probes_taught_is_exported_merged_and_forgotten() {
             vec![bad]
         };
         for bad in [
-            vec![Belief { short_channel_id: 0, ..known[0] }],
+            vec![ChannelLiquidity { short_channel_id: 0, ..known[0] }],
             vec![known[0], known[0]],
             vec![known[0]; 20_001],
             turned(|bounds| bounds.most_learnt_at = u64::MAX),
             turned(|bounds| (bounds.least_msat, bounds.most_msat) = (2, Some(1))),
             turned(|bounds| bounds.most_msat = Some(u64::MAX)),
         ] {
-            let outcome = dave.graph().import_beliefs(import(bad)).await;
+            let outcome = dave.graph().import_liquidity(import(bad)).await;
             refused(outcome, Code::InvalidArgument, "")?;
         }
-        let zero = ResetBeliefsRequest { short_channel_ids: vec![0] };
-        refused(dave.graph().reset_beliefs(zero).await, Code::InvalidArgument, "short_channel")?;
+        let zero = ResetLiquidityRequest { short_channel_ids: vec![0] };
+        refused(dave.graph().reset_liquidity(zero).await, Code::InvalidArgument, "short_channel")?;
 
         let cli = alice.cli()?;
-        let exported = cli.ok(&["graph", "beliefs", "export"]).await?;
+        let exported = cli.ok(&["graph", "liquidity", "export"]).await?;
         ensure!(exported.lines().count() == 1, "{exported}");
-        let file = network.folder("exported")?.join("beliefs.json");
+        let file = network.folder("exported")?.join("liquidity.json");
         std::fs::write(&file, &exported)?;
-        let only_ours = ResetBeliefsRequest { short_channel_ids: vec![alice_bob] };
-        let reset = alice.graph().reset_beliefs(only_ours).await?.into_inner();
+        let only_ours = ResetLiquidityRequest { short_channel_ids: vec![alice_bob] };
+        let reset = alice.graph().reset_liquidity(only_ours).await?.into_inner();
         ensure!(reset.forgotten == 0);
-        ensure!(cli.ok(&["graph", "beliefs", "reset"]).await?.contains("1 channel"));
+        ensure!(cli.ok(&["graph", "liquidity", "reset"]).await?.contains("1 channel"));
         ensure!(believed(alice).await?.is_empty());
         let file = file.display().to_string();
-        ensure!(cli.ok(&["graph", "beliefs", "import", &file]).await?.contains("1 channel"));
+        ensure!(cli.ok(&["graph", "liquidity", "import", &file]).await?.contains("1 channel"));
         ensure!(believed(alice).await? == known);
-        cli.fails(2, &["graph", "beliefs", "import", "Cargo.toml"]).await?;
+        cli.fails(2, &["graph", "liquidity", "import", "Cargo.toml"]).await?;
 
         let dave = &mut network.nodes[3];
         dave.stop().await?;
@@ -199,13 +199,13 @@ async fn start_again(network: &mut Network, settings: &Settings) -> Result<()> {
     network.wait_usable().await
 }
 
-async fn believed(node: &Node) -> Result<Vec<Belief>> {
-    let mut stream = node.graph().export_beliefs(ExportBeliefsRequest {}).await?.into_inner();
-    let mut beliefs = Vec::new();
+async fn believed(node: &Node) -> Result<Vec<ChannelLiquidity>> {
+    let mut stream = node.graph().export_liquidity(ExportLiquidityRequest {}).await?.into_inner();
+    let mut channels = Vec::new();
     while let Some(piece) = stream.message().await? {
-        beliefs.extend(piece.beliefs);
+        channels.extend(piece.channels);
     }
-    Ok(beliefs)
+    Ok(channels)
 }
 
 #[test]

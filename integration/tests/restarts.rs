@@ -148,7 +148,7 @@ async fn killed_while_opening(network: &mut Network, victim: usize) -> Result<()
             for node in &network.nodes {
                 for channel in channel::all(node).await? {
                     if !channel.peer_connected {
-                        waiting.push(channel.state);
+                        waiting.push(channel.state().as_str_name());
                     }
                 }
             }
@@ -186,7 +186,7 @@ async fn settle_opens(network: &Network) -> Result<()> {
         let whole =
             ids(&mine) == ids(&theirs) && mine.iter().chain(&theirs).all(|channel| channel.usable);
         let states = |channels: &[fulmen_proto::v1::Channel]| -> Vec<String> {
-            channels.iter().map(|channel| channel.state.clone()).collect()
+            channels.iter().map(|channel| channel.state().as_str_name().to_owned()).collect()
         };
         Ok(if whole {
             Look::Done(())
@@ -291,7 +291,7 @@ async fn closing_txid(node: &Node, channel_id: &[u8]) -> Result<Vec<u8>> {
         let closed = channel::closed(node, channel_id).await?;
         Ok(match closed.closing_txid.is_empty() {
             false => Look::Done(closed.closing_txid),
-            true => Look::NotYet(closed.kind),
+            true => Look::NotYet(closed.kind().as_str_name().to_owned()),
         })
     })
     .await

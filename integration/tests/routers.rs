@@ -73,7 +73,7 @@ fn a_payment_whose_cheapest_paths_clash_needs_a_flow() {
         route_with(network, "ldk").await?;
         prices_are_known(network, &channels).await?;
         let failed = pay::fails(&network.nodes[alice], request.clone()).await?;
-        ensure!(failed.failure_reason == "route_not_found", "{failed:?}");
+        ensure!(failed.failure_reason == "ROUTE_NOT_FOUND", "{failed:?}");
         ensure!(failed.parts.is_empty(), "LDK finds no route to begin with: {failed:?}");
         ensure!(failed.no_route_cause == "NO_ROUTE", "{failed:?}");
 

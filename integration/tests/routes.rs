@@ -61,7 +61,7 @@ fn a_route_is_found_with_exact_fees_and_within_its_constraints() {
         let [first, last] = &part.hops[..] else { anyhow::bail!("two hops: {part:?}") };
         ensure!(first.fee_msat == fee_msat && first.amount_msat == SOME_MSAT + fee_msat);
         ensure!(last.fee_msat == 0 && last.amount_msat == SOME_MSAT && last.node_id == dave.id());
-        ensure!(first.time_lock_blocks == last.time_lock_blocks + POLICY.cltv_expiry_delta);
+        ensure!(first.total_cltv_delta == last.total_cltv_delta + POLICY.cltv_expiry_delta);
         ensure!(route.success_millionths > 0 && route.success_millionths <= 1_000_000);
 
         let none = RouteConstraints::default;
@@ -111,7 +111,7 @@ fn a_route_is_found_with_exact_fees_and_within_its_constraints() {
         ensure!(usual.fee_msat == fee_msat && usual.parts == 1, "{usual:?}");
         ensure!(cheapest.fee_msat <= usual.fee_msat);
         ensure!(surest.success_millionths >= usual.success_millionths);
-        ensure!(usual.time_lock_blocks == route.time_lock_blocks);
+        ensure!(usual.total_cltv_delta == route.total_cltv_delta);
 
         let cli = alice.cli()?;
         let (to_dave, to_bob) = (hex(&dave.id()), hex(&bob.id()));
@@ -235,7 +235,7 @@ fn a_payment_without_a_route_says_what_stopped_it_and_what_to_do() {
             let invoice = pay::invoice(carol, amount_msat).await?;
             let request = PayRequest { limits, constraints, ..pay::request(&invoice.bolt11) };
             let failed = pay::fails(alice, request).await?;
-            ensure!(failed.failure_reason == "route_not_found", "{failed:?}");
+            ensure!(failed.failure_reason == "ROUTE_NOT_FOUND", "{failed:?}");
             ensure!(failed.no_route_cause == cause, "{cause}: {failed:?}");
             ensure!(failed.no_route_words.contains(words), "{words}: {failed:?}");
         }

@@ -1,4 +1,5 @@
-//! Reaches a daemon: TLS pinned to its own certificate, the macaroon on every call.
+//! Connecting to a daemon: TLS that trusts its own certificate only, and the macaroon on every call.
+
 use std::time::Duration;
 
 use tonic::metadata::{Ascii, MetadataValue};
@@ -14,10 +15,9 @@ pub const MACAROON_KEY: &str = "macaroon";
 /// Clones share one HTTP/2 connection, which reconnects by itself after it was lost.
 pub type Connection = InterceptedService<Channel, Macaroon>;
 
-/// How long a connection attempt may take, handshake of TCP included.
+/// How long a connection attempt may take, handshakes included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a call under way asks whether the other side still lives: a stream of events may be
-/// silent for hours.
+/// Interval of HTTP/2 pings during a call, because a stream of events may be silent for hours.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Adds the macaroon to each request.
@@ -41,52 +41,39 @@ impl Interceptor for Macaroon {
     }
 }
 
-/// Why a daemon could not be dialled.
-#[derive(Debug)]
+/// Why there is no connection to a daemon.
+#[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// The address is not `host:port`.
+    #[error("address {address:?} is not host:port")]
     Address {
         /// What was given.
         address: String,
     },
     /// The certificate cannot be used.
+    #[error("the TLS certificate cannot be used")]
     Certificate {
-        /// What the TLS library says of it.
+        /// The TLS library's reason.
         source: tonic::transport::Error,
     },
-    /// Nobody answers there, or somebody with another certificate.
+    /// Nothing answers at the address, or a server with another certificate.
+    #[error("no connection to {address}")]
     Connect {
-        /// Where we tried.
+        /// The address that was tried.
         address: String,
-        /// What the transport says.
+        /// The transport's reason.
         source: tonic::transport::Error,
     },
-}
-
-impl std::fmt::Display for DialError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Address { address } => write!(f, "address {address:?} is not host:port"),
-            Self::Certificate { .. } => f.write_str("the TLS certificate cannot be used"),
-            Self::Connect { address, .. } => write!(f, "no connection to {address}"),
-        }
-    }
-}
-
-impl std::error::Error for DialError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Address { .. } => None,
-            Self::Certificate { source } | Self::Connect { source, .. } => Some(source),
-        }
-    }
 }
 
 /// Connects to the daemon at `address` (`host:port`).
 ///
-/// `tls_certificate_pem` is the daemon's own certificate: nobody else is trusted. The name inside is
-/// always `localhost`, whatever name or address the daemon is reached by; the certificate, not the
-/// name, says who it is. `macaroon` is the binary content of a macaroon file.
+/// `tls_certificate_pem` is the daemon's own certificate (`tls.cert` in its directory); no other is trusted. Its name is
+/// always `localhost`, at whatever address the daemon is reached: the certificate identifies the daemon, not the name.
+/// `macaroon` is the binary content of a macaroon file (`admin.macaroon`, `readonly.macaroon`, `invoice.macaroon`).
+///
+/// # Errors
+/// See [`DialError`]. Once connected, the connection is restored by itself when it is lost.
 pub async fn dial(
     address: &str,
     tls_certificate_pem: &[u8],

@@ -2,7 +2,7 @@
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{GetGraphChannelRequest, GetGraphNodeRequest, SummarizeGraphRequest};
 
-use super::beliefs;
+use super::liquidity;
 use super::route::{Estimate, Route};
 use crate::failure::Failure;
 use crate::ids::{NodeId, ShortChannelId};
@@ -24,7 +24,7 @@ pub enum Group {
     Estimate(Estimate),
     /// What payments have taught about other nodes' channels: export, import, reset
     #[command(subcommand)]
-    Beliefs(beliefs::Group),
+    Liquidity(liquidity::Group),
 }
 
 impl Group {
@@ -35,7 +35,7 @@ impl Group {
             Self::Summary(command) => command.run(session).await,
             Self::Route(command) => command.run(session).await,
             Self::Estimate(command) => command.run(session).await,
-            Self::Beliefs(group) => group.run(session).await,
+            Self::Liquidity(group) => group.run(session).await,
         }
     }
 }

@@ -1,5 +1,4 @@
 //! One file per group of commands: read the arguments, ask the daemon, hand the answer to the screen.
-pub mod beliefs;
 pub mod channel;
 pub mod completions;
 pub mod constraints;
@@ -10,6 +9,7 @@ mod fulmend;
 pub mod graph;
 pub mod invoice;
 pub mod limits;
+pub mod liquidity;
 pub mod node;
 pub mod paging;
 pub mod payment;
@@ -47,7 +47,7 @@ mod tests {
                 concat!(
                     include_str!("graph.rs"),
                     include_str!("route.rs"),
-                    include_str!("beliefs.rs")
+                    include_str!("liquidity.rs")
                 ),
             ),
             ("Events", include_str!("events.rs")),

@@ -1,4 +1,5 @@
 //! Channels for people: what is on which side, in which state, at which price.
+use fulmen_proto::v1::channel::State;
 use fulmen_proto::v1::get_channel_response::Channel as OpenOrClosed;
 use fulmen_proto::v1::{
     Channel, ClosedChannel, ForwardPolicy, GetChannelResponse, ListChannelsResponse,
@@ -59,15 +60,17 @@ fn state_in_words(channel: &Channel) -> (String, Tone) {
     if !channel.closing_txid.is_empty() {
         return ("closing, the transaction is broadcast".to_owned(), Tone::Waiting);
     }
-    match channel.state.as_str() {
-        "ready" if channel.usable => ("ready".to_owned(), Tone::Good),
-        "ready" if channel.peer_connected => ("not usable".to_owned(), Tone::Waiting),
-        "ready" => ("offline".to_owned(), Tone::Bad),
-        "pending_confirmation" => {
+    match channel.state() {
+        State::Ready if channel.usable => ("ready".to_owned(), Tone::Good),
+        State::Ready if channel.peer_connected => ("not usable".to_owned(), Tone::Waiting),
+        State::Ready => ("offline".to_owned(), Tone::Bad),
+        State::PendingConfirmation => {
             let (have, need) = (channel.confirmations, channel.confirmations_required);
             (format!("confirming {have}/{need}"), Tone::Waiting)
         }
-        other => (other.replace('_', " "), Tone::Waiting),
+        other @ (State::PendingOpen | State::ShuttingDown | State::Unspecified) => {
+            (human::word(other.as_str_name()), Tone::Waiting)
+        }
     }
 }
 
@@ -101,7 +104,7 @@ fn open(channel: &Channel, look: Look) -> String {
         .add("we charge", policy(channel.policy.as_ref()))
         .add("peer charges", policy(channel.counterparty_policy.as_ref()))
         .add("confirmations", human::grouped(channel.confirmations.into()))
-        .add("force close", format!("locks our money {} blocks", channel.force_close_spend_delay))
+        .add("force close", format!("locks our money {} blocks", channel.force_close_spend_delay_blocks))
         .add_if_any("closing tx", human::txid(&channel.closing_txid))
         .add_if_any("alias, ours", human::scid(channel.outbound_scid_alias))
         .add_if_any("alias, peer's", human::scid(channel.inbound_scid_alias))
@@ -135,7 +138,7 @@ fn htlcs(channel: &Channel, look: Look) -> String {
             text(if htlc.inbound { "in" } else { "out" }),
             text(human::msat_bare(htlc.amount_msat)),
             text(human::grouped(htlc.cltv_expiry.into())),
-            text(htlc.state.replace('_', " ")),
+            text(human::word(htlc.state().as_str_name())),
             id(&htlc.payment_hash),
         ]
     });
@@ -161,7 +164,7 @@ fn one_closed(channel: &ClosedChannel, look: Look) -> String {
         .add("channel id", human::hex(&channel.channel_id))
         .add("funding", human::outpoint(channel.funding.as_ref()))
         .add("peer", human::hex(&channel.node_id))
-        .add("state", format!("closed: {}", channel.kind.replace('_', " ")))
+        .add("state", format!("closed: {}", human::word(channel.kind().as_str_name())))
         .add("because", human::one_line(&channel.reason))
         .add("closed (UTC)", human::time(channel.closed_at))
         .add("closing tx", closing_tx(channel))
@@ -241,6 +244,7 @@ pub fn one_policy(response: &GetChannelResponse, look: Look) -> String {
 
 #[cfg(test)]
 mod tests {
+    use fulmen_proto::v1::closed_channel::Kind;
     use fulmen_proto::v1::{Htlc, OutPoint};
 
     use super::*;
@@ -255,7 +259,7 @@ mod tests {
             local_msat: 750_000_500,
             remote_msat: 249_999_500,
             announced: true,
-            state: "ready".to_owned(),
+            state: State::Ready.into(),
             usable: true,
             peer_connected: true,
             policy: Some(ForwardPolicy {
@@ -290,10 +294,10 @@ mod tests {
             (with(|_| ()), "ready", Tone::Good),
             (with(|c| c.usable = false), "not usable", Tone::Waiting),
             (with(|c| (c.usable, c.peer_connected) = (false, false)), "offline", Tone::Bad),
-            (with(|c| c.state = "shutting_down".into()), "shutting down", Tone::Waiting),
+            (with(|c| c.state = State::ShuttingDown.into()), "shutting down", Tone::Waiting),
             (
                 with(|c| {
-                    c.state = "pending_confirmation".into();
+                    c.state = State::PendingConfirmation.into();
                     (c.confirmations, c.confirmations_required) = (1, 3);
                 }),
                 "confirming 1/3",
@@ -319,7 +323,7 @@ mod tests {
     #[test]
     fn a_closed_channel_says_why() {
         let channel = ClosedChannel {
-            kind: "counterparty_force_closed".to_owned(),
+            kind: Kind::CounterpartyForceClosed.into(),
             reason: "the peer said: bye".to_owned(),
             ..Default::default()
         };

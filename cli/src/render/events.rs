@@ -56,7 +56,7 @@ fn sentence(what: &What) -> (String, Tone) {
                 0 => String::new(),
                 scid => format!(" to {}", human::scid(scid)),
             };
-            (format!("forward{to} failed: {}", it.reason.replace('_', " ")), Tone::Waiting)
+            (format!("forward{to} failed: {}", human::word(&it.reason)), Tone::Waiting)
         }
         What::ChannelOpening(it) => {
             let who = if it.outbound { "opening a channel to" } else { "channel being opened by" };
@@ -68,7 +68,7 @@ fn sentence(what: &What) -> (String, Tone) {
             (format!("channel {channel} with {node} is ready"), Tone::Good)
         }
         What::ChannelClosed(it) => {
-            let (channel, kind) = (id(&it.channel_id), it.kind.replace('_', " "));
+            let (channel, kind) = (id(&it.channel_id), human::word(it.kind().as_str_name()));
             (format!("channel {channel} is closed ({kind}): {}", it.reason), Tone::Waiting)
         }
         What::OutputSwept(it) => {
@@ -111,7 +111,7 @@ mod tests {
             ..Default::default()
         };
         let lost =
-            PaymentFinished { failure_reason: "route_not_found".into(), ..Default::default() };
+            PaymentFinished { failure_reason: "ROUTE_NOT_FOUND".into(), ..Default::default() };
         let closed = ChannelClosed { reason: "bye\nbye".into(), ..Default::default() };
         let received = WalletReceived { amount_sat: 5, txid: vec![0, 0xab] };
         let table = [

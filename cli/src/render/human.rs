@@ -118,6 +118,11 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
+/// A word of the API for people: `COUNTERPARTY_FORCE_CLOSED` is `counterparty force closed`.
+pub fn word(word: &str) -> String {
+    word.to_ascii_lowercase().replace('_', " ")
+}
+
 /// `42 s`, `3 min`, `5 h`, `12 days`.
 pub fn span(secs: u64) -> String {
     match secs {

@@ -1,6 +1,6 @@
 //! Invoices for people.
 use fulmen_proto::v1::invoice::{Kind, State};
-use fulmen_proto::v1::{DecodeInvoiceResponse, Invoice};
+use fulmen_proto::v1::{DecodeInvoiceResponse, Feature, Invoice};
 
 use super::human;
 use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
@@ -146,8 +146,19 @@ pub fn decoded(invoice: &DecodeInvoiceResponse, now: u64, look: Look) -> String 
         .add("payment hash", human::hex(&invoice.payment_hash))
         .add("route hints", human::grouped(invoice.route_hints.into()))
         .add("final delta", format!("{} blocks", invoice.min_final_cltv_expiry_delta))
-        .add_if_any("features", invoice.features.join(", "))
+        .add_if_any("features", features(&invoice.features))
         .lines()
+}
+
+/// `payment_secret (required), basic_mpp, 100`.
+fn features(features: &[Feature]) -> String {
+    let words = features.iter().map(|feature| {
+        let number = feature.bit.to_string();
+        let name = if feature.name.is_empty() { &number } else { &feature.name };
+        let required = if feature.required { " (required)" } else { "" };
+        format!("{name}{required}")
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

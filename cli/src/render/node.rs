@@ -87,7 +87,7 @@ pub fn balances(balances: &GetBalancesResponse, look: Look) -> String {
         [
             id(&closing.channel_id),
             text(human::grouped(closing.amount_sat)),
-            text(closing.kind.replace('_', " ")),
+            text(human::word(closing.kind().as_str_name())),
             text(height),
         ]
     });
@@ -127,6 +127,7 @@ pub fn verified(verified: &VerifyMessageResponse, look: Look) -> String {
 
 #[cfg(test)]
 mod tests {
+    use fulmen_proto::v1::closing_balance::Kind;
     use fulmen_proto::v1::{ClosingBalance, Feerate};
 
     use super::*;
@@ -171,7 +172,7 @@ mod tests {
             closing: vec![ClosingBalance {
                 channel_id: vec![7; 32],
                 amount_sat: 90,
-                kind: "awaiting_confirmations".to_owned(),
+                kind: Kind::AwaitingConfirmations.into(),
                 claimable_height: 0,
             }],
             ..Default::default()

@@ -106,16 +106,16 @@ pub fn why_failed(payment: &Payment) -> String {
 pub fn failure_in_words(reason: &str) -> String {
     match reason {
         "" => "no reason is known".to_owned(),
-        "route_not_found" => "no route was found".to_owned(),
-        "retries_exhausted" => "all attempts failed".to_owned(),
-        "recipient_rejected" => "the recipient refused it".to_owned(),
-        "payment_expired" => "the invoice or the time for it expired".to_owned(),
-        "cancelled" => "it was cancelled".to_owned(),
-        "not_sent_before_restart" => "the daemon stopped before it was sent".to_owned(),
-        "too_many_in_flight" => "too many payments are in flight".to_owned(),
-        "onion_too_large" => "the route or its records are too long for an onion".to_owned(),
-        "unknown_required_features" => "it needs features that we do not know".to_owned(),
-        other => human::one_line(&other.replace('_', " ")),
+        "ROUTE_NOT_FOUND" => "no route was found".to_owned(),
+        "RETRIES_EXHAUSTED" => "all attempts failed".to_owned(),
+        "RECIPIENT_REJECTED" => "the recipient refused it".to_owned(),
+        "PAYMENT_EXPIRED" => "the invoice or the time for it expired".to_owned(),
+        "CANCELLED" => "it was cancelled".to_owned(),
+        "NOT_SENT_BEFORE_RESTART" => "the daemon stopped before it was sent".to_owned(),
+        "TOO_MANY_IN_FLIGHT" => "too many payments are in flight".to_owned(),
+        "ONION_TOO_LARGE" => "the route or its records are too long for an onion".to_owned(),
+        "UNKNOWN_REQUIRED_FEATURES" => "it needs features that we do not know".to_owned(),
+        other => human::one_line(&human::word(other)),
     }
 }
 
@@ -317,8 +317,8 @@ mod tests {
     #[test]
     fn failures_are_told_in_words() {
         let table = [
-            ("route_not_found", "no route was found"),
-            ("something_new", "something new"),
+            ("ROUTE_NOT_FOUND", "no route was found"),
+            ("SOMETHING_NEW", "something new"),
             ("", "no reason is known"),
         ];
         for (reason, words) in table {
@@ -326,12 +326,12 @@ mod tests {
         }
         let failed = Payment {
             state: State::Failed.into(),
-            failure_reason: "recipient_rejected".to_owned(),
+            failure_reason: "RECIPIENT_REJECTED".to_owned(),
             ..sample()
         };
         assert!(show(&failed, Look::default()).contains("failed: the recipient refused it"));
         let stuck = Payment {
-            failure_reason: "route_not_found".to_owned(),
+            failure_reason: "ROUTE_NOT_FOUND".to_owned(),
             no_route_words: "the limit is 1 sat".to_owned(),
             ..failed.clone()
         };

@@ -13,7 +13,7 @@ pub fn route(route: &Route, look: Look) -> String {
         .add("fee", human::msat(route.fee_msat))
         .add("parts", human::grouped(parts))
         .add("arrives at once", chance(route.success_millionths))
-        .add("locked for", blocks(route.time_lock_blocks))
+        .add("locked for", blocks(route.total_cltv_delta))
         .lines();
     for (number, one) in (1..).zip(&route.parts) {
         shown.push('\n');
@@ -44,7 +44,7 @@ fn part(number: usize, part: &RoutePart, look: Look) -> String {
             id(&hop.node_id),
             text(human::msat_bare(hop.amount_msat)),
             text(human::msat_bare(hop.fee_msat)),
-            text(hop.time_lock_blocks.to_string()),
+            text(hop.total_cltv_delta.to_string()),
         ]
     });
     title + &table(look, columns, rows.collect())
@@ -65,7 +65,7 @@ pub fn estimate(found: &EstimateFeeResponse, look: Look) -> String {
             text(name),
             text(human::msat_bare(estimate.fee_msat)),
             text(chance(estimate.success_millionths)),
-            text(blocks(estimate.time_lock_blocks)),
+            text(blocks(estimate.total_cltv_delta)),
             text(estimate.parts.to_string()),
         ]
     };
@@ -129,20 +129,20 @@ mod tests {
             short_channel_id: scid,
             amount_msat,
             fee_msat,
-            time_lock_blocks: 40,
+            total_cltv_delta: 40,
         };
         let part = RoutePart {
             hops: vec![hop(539 << 40, 5_010, 10), hop(540 << 40, 5_000, 0)],
             amount_msat: 5_000,
             fee_msat: 10,
-            time_lock_blocks: 112,
+            total_cltv_delta: 112,
             success_millionths: 987_654,
         };
         let whole = Route {
             parts: vec![part],
             amount_msat: 5_000,
             fee_msat: 10,
-            time_lock_blocks: 112,
+            total_cltv_delta: 112,
             success_millionths: 987_654,
         };
         let shown = route(&whole, Look::default());

@@ -84,11 +84,11 @@ fn grown(facts: Facts, growth: &StoreGrowth) -> Facts {
     let sign = if growth.disk_bytes < 0 { "-" } else { "+" };
     let disk = growth.disk_bytes.unsigned_abs();
     facts
-        .add("open for", human::span(growth.secs))
-        .add("  commits", rate(growth.commits, growth.secs, human::grouped))
-        .add("  writes", rate(growth.writes, growth.secs, human::grouped))
-        .add("  written", rate(growth.written_bytes, growth.secs, human::size))
-        .add("  on disk", format!("{sign}{}", rate(disk, growth.secs, human::size)))
+        .add("open for", human::span(growth.open_secs))
+        .add("  commits", rate(growth.commits, growth.open_secs, human::grouped))
+        .add("  writes", rate(growth.writes, growth.open_secs, human::grouped))
+        .add("  written", rate(growth.written_bytes, growth.open_secs, human::size))
+        .add("  on disk", format!("{sign}{}", rate(disk, growth.open_secs, human::size)))
 }
 
 /// `1,234 (106,617,600 a day)`; without the day in the first minute, which says nothing about one.
@@ -123,7 +123,7 @@ mod tests {
             largest: vec![StoreValue { name: "monitors//ab_0".to_owned(), bytes: 70_000 }],
             disk_bytes: 16 << 20,
             since_start: Some(StoreGrowth {
-                secs: 43_200,
+                open_secs: 43_200,
                 commits: 10,
                 writes: 20,
                 written_bytes: 1 << 20,
@@ -148,7 +148,7 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
-        let fresh = StoreGrowth { secs: 5, commits: 7, ..Default::default() };
+        let fresh = StoreGrowth { open_secs: 5, commits: 7, ..Default::default() };
         let sample = StoreStatsResponse { since_start: Some(fresh), ..Default::default() };
         assert!(!stats(&sample, Look::default()).contains("a day"));
     }

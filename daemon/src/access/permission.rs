@@ -102,13 +102,13 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Graph/Summarize", read("graph")),
     ("/fulmen.v1.Graph/GetNode", read("graph")),
     ("/fulmen.v1.Graph/GetChannel", read("graph")),
-    // They tell what our channels can send, roughly.
+    // They reveal roughly what our channels can send.
     ("/fulmen.v1.Graph/FindRoute", read("payments")),
     ("/fulmen.v1.Graph/EstimateFee", read("payments")),
-    // They tell where payments went, and decide where payments go.
-    ("/fulmen.v1.Graph/ExportBeliefs", read("payments")),
-    ("/fulmen.v1.Graph/ImportBeliefs", write("payments")),
-    ("/fulmen.v1.Graph/ResetBeliefs", write("payments")),
+    // They reveal where payments went, and decide where payments go.
+    ("/fulmen.v1.Graph/ExportLiquidity", read("payments")),
+    ("/fulmen.v1.Graph/ImportLiquidity", write("payments")),
+    ("/fulmen.v1.Graph/ResetLiquidity", write("payments")),
     ("/fulmen.v1.Events/Subscribe", read("events")),
     ("/fulmen.v1.Store/Check", read("store")),
     ("/fulmen.v1.Store/Stats", read("store")),

@@ -2,7 +2,6 @@
 
 mod backoff;
 mod config;
-mod features;
 mod reconnect;
 mod record;
 
@@ -12,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bitcoin::secp256k1::PublicKey;
 use lightning::ln::msgs::SocketAddress;
 use lightning::routing::gossip::NodeId;
+use lightning::types::features::InitFeatures;
 
 pub use config::Config;
 
@@ -69,7 +69,7 @@ pub struct Peer {
     /// Whether it is reconnected.
     pub persistent: bool,
     /// What it can do, by BOLT 9 name.
-    pub features: Vec<String>,
+    pub features: InitFeatures,
     /// Why the last attempt to reach it failed.
     pub last_error: Option<String>,
 }
@@ -181,7 +181,7 @@ impl Peers {
             inbound: false,
             channels: 0,
             persistent: false,
-            features: Vec::new(),
+            features: InitFeatures::empty(),
             last_error: None,
         };
         for (node_id, record) in self.remembered()? {
@@ -200,7 +200,7 @@ impl Peers {
             let peer = peers.entry(node_id).or_insert_with(|| nobody(node_id));
             peer.connected = true;
             peer.inbound = details.is_inbound_connection;
-            peer.features = features::names(&details.init_features.to_string());
+            peer.features = details.init_features;
             if let Some(address) = details.socket_address {
                 peer.address = address.to_string();
             }

@@ -158,7 +158,8 @@ impl Network {
                     .iter()
                     .filter(|channel| !channel.usable)
                     .map(|channel| {
-                        format!("{} (connected: {})", channel.state, channel.peer_connected)
+                        let state = channel.state().as_str_name();
+                        format!("{state} (connected: {})", channel.peer_connected)
                     })
                     .collect();
                 Ok(if waiting.is_empty() {

@@ -1,5 +1,6 @@
 //! Waiting for what the chain decides: mines until money of closed channels is home.
 use anyhow::{Result, bail};
+use fulmen_proto::v1::channel::State;
 
 use super::wallet;
 use crate::daemon::channels;
@@ -25,7 +26,7 @@ pub async fn sweep_everything(network: &Network) -> Result<()> {
                     "{}: {} sat {} (height {})",
                     node.name(),
                     closing.amount_sat,
-                    closing.kind,
+                    closing.kind().as_str_name(),
                     closing.claimable_height
                 ));
                 let claimable = u64::from(closing.claimable_height);
@@ -34,7 +35,7 @@ pub async fn sweep_everything(network: &Network) -> Result<()> {
                 }
             }
             for open in channels::all(node).await? {
-                if open.state == "shutting_down" {
+                if open.state() == State::ShuttingDown {
                     waiting.push(format!("{}: a channel is shutting down", node.name()));
                 }
             }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::view;
 use super::view::forward::forward;
 use super::view::ids::{outpoint, txid_bytes};
 use crate::api::status::{internal, malformed};
@@ -143,7 +144,8 @@ fn what(
             .into(),
             amount_msat,
             fee_msat,
-            failure_reason,
+            // Stored in lower case.
+            failure_reason: failure_reason.to_ascii_uppercase(),
         }),
         Entry::InvoiceCreated { payment_hash, amount_msat } => {
             What::InvoiceCreated(v1::InvoiceCreated {
@@ -169,7 +171,7 @@ fn what(
             What::ForwardFailed(v1::ForwardFailed {
                 inbound_channel_id: inbound_channel_id.to_vec(),
                 outbound_short_channel_id: outbound_short_channel_id.unwrap_or(0),
-                reason,
+                reason: reason.to_ascii_uppercase(),
             })
         }
         Entry::ChannelOpening { channel_id, node_id, funding, capacity_sat, outbound } => {
@@ -189,7 +191,7 @@ fn what(
             What::ChannelClosed(v1::ChannelClosed {
                 channel_id: channel_id.to_vec(),
                 node_id: node_id.map(|id| id.serialize().to_vec()).unwrap_or_default(),
-                kind,
+                kind: view::channel::kind(&kind).into(),
                 reason,
             })
         }

@@ -17,9 +17,9 @@ use crate::payments::{AskedLimits, Inquiry, Payments};
 /// Serves `fulmen.v1.Graph`.
 #[derive(Clone)]
 pub struct GraphService {
-    /// Who knows the network, and what is believed of it.
+    /// LDK, with the network graph and the planner.
     pub node: Arc<Node>,
-    /// Who knows what a payment would do.
+    /// Plans routes.
     pub payments: Payments,
     /// Cancelled when calls are to end.
     pub stopping: CancellationToken,
@@ -27,7 +27,7 @@ pub struct GraphService {
 
 #[tonic::async_trait]
 impl v1::graph_server::Graph for GraphService {
-    type ExportBeliefsStream = Answers<v1::ExportBeliefsResponse>;
+    type ExportLiquidityStream = Answers<v1::ExportLiquidityResponse>;
 
     async fn summarize(
         &self,
@@ -102,25 +102,25 @@ impl v1::graph_server::Graph for GraphService {
         Ok(Response::new(v1::FindRouteResponse { route: Some(view::route::route(&plan)) }))
     }
 
-    async fn export_beliefs(
+    async fn export_liquidity(
         &self,
-        _: Request<v1::ExportBeliefsRequest>,
-    ) -> Result<Response<Self::ExportBeliefsStream>, Status> {
+        _: Request<v1::ExportLiquidityRequest>,
+    ) -> Result<Response<Self::ExportLiquidityStream>, Status> {
         let export = liquidity::Export::of(&self.node);
         Ok(Response::new(stream(export, self.stopping.clone())))
     }
 
-    async fn import_beliefs(
+    async fn import_liquidity(
         &self,
-        request: Request<v1::ImportBeliefsRequest>,
-    ) -> Result<Response<v1::ImportBeliefsResponse>, Status> {
+        request: Request<v1::ImportLiquidityRequest>,
+    ) -> Result<Response<v1::ImportLiquidityResponse>, Status> {
         liquidity::import(&self.node, request.into_inner()).await.map(Response::new)
     }
 
-    async fn reset_beliefs(
+    async fn reset_liquidity(
         &self,
-        request: Request<v1::ResetBeliefsRequest>,
-    ) -> Result<Response<v1::ResetBeliefsResponse>, Status> {
+        request: Request<v1::ResetLiquidityRequest>,
+    ) -> Result<Response<v1::ResetLiquidityResponse>, Status> {
         liquidity::reset(&self.node, request.into_inner()).await.map(Response::new)
     }
 

@@ -1,4 +1,4 @@
-//! What is believed of other nodes' channels, between the wire and the planner.
+//! The liquidity of other nodes' channels, between the wire and the planner.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -17,59 +17,59 @@ const ROWS_AT_ONCE: usize = 1_000;
 /// Rows that one call may import.
 const MAX_IMPORT: usize = 20_000;
 
-/// An export as it goes out.
+/// An export, sent in pieces.
 pub(super) struct Export(VecDeque<Belief>);
 
 impl Export {
-    /// Of all that is believed now.
+    /// Exports what is known now.
     pub(super) fn of(node: &Node) -> Self {
         Self(node.router.planner().believed().export().collect())
     }
 }
 
 impl Steps for Export {
-    type Item = v1::ExportBeliefsResponse;
+    type Item = v1::ExportLiquidityResponse;
 
-    async fn next(&mut self) -> Result<Option<v1::ExportBeliefsResponse>, Status> {
+    async fn next(&mut self) -> Result<Option<v1::ExportLiquidityResponse>, Status> {
         let rows = self.0.len().min(ROWS_AT_ONCE);
-        let beliefs: Vec<_> = self.0.drain(..rows).map(wire).collect();
-        Ok((!beliefs.is_empty()).then_some(v1::ExportBeliefsResponse { beliefs }))
+        let channels: Vec<_> = self.0.drain(..rows).map(wire).collect();
+        Ok((!channels.is_empty()).then_some(v1::ExportLiquidityResponse { channels }))
     }
 }
 
-/// Merges what others know into what we believe.
+/// Merges what others know into our own knowledge.
 pub(super) async fn import(
     node: &Node,
-    request: v1::ImportBeliefsRequest,
-) -> Result<v1::ImportBeliefsResponse, Status> {
-    let rows = request.beliefs.len();
+    request: v1::ImportLiquidityRequest,
+) -> Result<v1::ImportLiquidityResponse, Status> {
+    let rows = request.channels.len();
     if rows > MAX_IMPORT {
         let why = format!("{rows} are given, at most {MAX_IMPORT} are taken at once");
-        return Err(malformed("beliefs", why));
+        return Err(malformed("channels", why));
     }
-    let beliefs = request.beliefs.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let beliefs = request.channels.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let channels = node.channel_manager.list_channels();
     let ours: HashSet<u64> = channels.iter().filter_map(|it| it.short_channel_id).collect();
     let taken = node.router.planner().import(beliefs, &ours);
-    let taken = taken.map_err(|bad| malformed("beliefs", bad))?;
+    let taken = taken.map_err(|bad| malformed("channels", bad))?;
     node.keep_beliefs().await.map_err(|error| internal(&error))?;
-    Ok(v1::ImportBeliefsResponse { taken: number(taken), ignored: number(rows - taken) })
+    Ok(v1::ImportLiquidityResponse { taken: number(taken), ignored: number(rows - taken) })
 }
 
-/// Forgets.
+/// Forgets what was learnt about some channels, or about all.
 pub(super) async fn reset(
     node: &Node,
-    request: v1::ResetBeliefsRequest,
-) -> Result<v1::ResetBeliefsResponse, Status> {
+    request: v1::ResetLiquidityRequest,
+) -> Result<v1::ResetLiquidityResponse, Status> {
     if request.short_channel_ids.contains(&0) {
         return Err(malformed("short_channel_ids", "0 is no short channel id"));
     }
     let forgotten = node.router.planner().reset(&request.short_channel_ids);
     node.keep_beliefs().await.map_err(|error| internal(&error))?;
-    Ok(v1::ResetBeliefsResponse { forgotten: number(forgotten) })
+    Ok(v1::ResetLiquidityResponse { forgotten: number(forgotten) })
 }
 
-fn wire(belief: Belief) -> v1::Belief {
+fn wire(belief: Belief) -> v1::ChannelLiquidity {
     let [one_to_two, two_to_one] = belief.bounds.map(|bounds| {
         Some(v1::LiquidityBounds {
             least_msat: bounds.least_msat,
@@ -78,10 +78,10 @@ fn wire(belief: Belief) -> v1::Belief {
             most_learnt_at: bounds.most_at,
         })
     });
-    v1::Belief { short_channel_id: belief.scid, one_to_two, two_to_one }
+    v1::ChannelLiquidity { short_channel_id: belief.scid, one_to_two, two_to_one }
 }
 
-fn read(belief: v1::Belief) -> Result<Belief, Status> {
+fn read(belief: v1::ChannelLiquidity) -> Result<Belief, Status> {
     let bounds = |wire: Option<v1::LiquidityBounds>| {
         let wire = wire.unwrap_or_default();
         if wire.most_msat.is_some_and(|most| most > MAX_MONEY_SAT * 1_000) {
@@ -115,7 +115,7 @@ mod tests {
         let (mut pieces, mut back) = (0, VecDeque::new());
         while let Some(piece) = export.next().await.expect("it goes on") {
             pieces += 1;
-            back.extend(piece.beliefs.into_iter().map(|it| read(it).expect("they can be read")));
+            back.extend(piece.channels.into_iter().map(|it| read(it).expect("they can be read")));
         }
         assert_eq!((pieces, back), (3, rows));
     }

@@ -4,7 +4,7 @@ use fulmen_proto::v1;
 use tonic::{Request, Response, Status};
 
 use super::convert::fields;
-use super::refusal;
+use super::{refusal, view};
 use crate::peers::{Peer, Peers};
 
 /// Serves `fulmen.v1.Peers`.
@@ -54,7 +54,7 @@ fn peer(peer: Peer) -> v1::Peer {
         inbound: peer.inbound,
         channels: u32::try_from(peer.channels).unwrap_or(u32::MAX),
         persistent: peer.persistent,
-        features: peer.features,
+        features: view::features::features(peer.features.le_flags()),
         last_error: peer.last_error.unwrap_or_default(),
     }
 }

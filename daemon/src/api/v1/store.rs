@@ -217,7 +217,7 @@ fn stats(report: StatsReport) -> v1::StoreStatsResponse {
         commits: report.commits,
         schema: report.schema,
         since_start: report.since_start.map(|growth| v1::StoreGrowth {
-            secs: growth.secs,
+            open_secs: growth.secs,
             commits: growth.commits,
             writes: growth.writes,
             written_bytes: growth.bytes,

@@ -1,6 +1,7 @@
 //! Balances on the wire.
 
 use fulmen_proto::v1;
+use fulmen_proto::v1::closing_balance::Kind;
 
 use crate::usecases::balances::Balances;
 use crate::usecases::closing::{ClosingBalance, ClosingKind};
@@ -24,19 +25,19 @@ fn closing(balance: &ClosingBalance) -> v1::ClosingBalance {
     v1::ClosingBalance {
         channel_id: balance.channel_id.map(|id| id.0.to_vec()).unwrap_or_default(),
         amount_sat: balance.amount_sat,
-        kind: kind(balance.kind).to_owned(),
+        kind: kind(balance.kind).into(),
         claimable_height: balance.claimable_height,
     }
 }
 
-fn kind(kind: ClosingKind) -> &'static str {
+fn kind(kind: ClosingKind) -> Kind {
     match kind {
-        ClosingKind::AwaitingConfirmations => "awaiting_confirmations",
-        ClosingKind::Timelocked => "timelocked",
-        ClosingKind::ContentiousHtlc => "contentious_htlc",
-        ClosingKind::MaybeTimeoutHtlc => "maybe_timeout_htlc",
-        ClosingKind::MaybePreimageHtlc => "maybe_preimage_htlc",
-        ClosingKind::CounterpartyRevoked => "counterparty_revoked",
-        ClosingKind::Sweeping => "sweeping",
+        ClosingKind::AwaitingConfirmations => Kind::AwaitingConfirmations,
+        ClosingKind::Timelocked => Kind::Timelocked,
+        ClosingKind::ContentiousHtlc => Kind::ContentiousHtlc,
+        ClosingKind::MaybeTimeoutHtlc => Kind::MaybeTimeoutHtlc,
+        ClosingKind::MaybePreimageHtlc => Kind::MaybePreimageHtlc,
+        ClosingKind::CounterpartyRevoked => Kind::CounterpartyRevoked,
+        ClosingKind::Sweeping => Kind::Sweeping,
     }
 }

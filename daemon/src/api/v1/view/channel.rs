@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use bitcoin::secp256k1::PublicKey;
 use fulmen_proto::v1;
+use fulmen_proto::v1::htlc::State as Htlc;
 use lightning::ln::channel_state::{
     ChannelDetails, InboundHTLCStateDetails, OutboundHTLCStateDetails,
 };
@@ -38,11 +39,11 @@ pub fn open(
         remote_reserve_sat: counterparty.unspendable_punishment_reserve,
         outbound: details.is_outbound,
         announced: details.is_announced,
-        state: ChannelState::of(details).name().to_owned(),
+        state: state(ChannelState::of(details)).into(),
         usable: details.is_usable,
         confirmations: details.confirmations.unwrap_or(0),
         confirmations_required: details.confirmations_required.unwrap_or(0),
-        force_close_spend_delay: details.force_close_spend_delay.unwrap_or(0).into(),
+        force_close_spend_delay_blocks: details.force_close_spend_delay.unwrap_or(0).into(),
         policy: details.config.map(|config| v1::ForwardPolicy {
             base_fee_msat: config.forwarding_fee_base_msat,
             proportional_millionths: config.forwarding_fee_proportional_millionths,
@@ -71,11 +72,26 @@ pub fn closed(closed: ClosedChannel, closing: Option<ClosingTx>) -> v1::ClosedCh
         capacity_sat: closed.capacity_sat,
         local_msat: closed.local_msat,
         closed_at: closed.closed_at,
-        kind: closed.kind,
+        kind: kind(&closed.kind).into(),
         reason: closed.reason,
         closing_txid: closing_txid(closing),
         closing_height: closing.and_then(|closing| closing.height).unwrap_or(0),
         outbound: closed.outbound,
+    }
+}
+
+/// Writes how a channel closed; `stored` is the word in its record.
+pub fn kind(stored: &str) -> v1::closed_channel::Kind {
+    let name = stored.to_ascii_uppercase();
+    v1::closed_channel::Kind::from_str_name(&name).unwrap_or_default()
+}
+
+fn state(state: ChannelState) -> v1::channel::State {
+    match state {
+        ChannelState::PendingOpen => v1::channel::State::PendingOpen,
+        ChannelState::PendingConfirmation => v1::channel::State::PendingConfirmation,
+        ChannelState::Ready => v1::channel::State::Ready,
+        ChannelState::ShuttingDown => v1::channel::State::ShuttingDown,
     }
 }
 
@@ -103,7 +119,7 @@ fn htlcs(details: &ChannelDetails) -> Vec<v1::Htlc> {
         amount_msat: htlc.amount_msat,
         cltv_expiry: htlc.cltv_expiry,
         payment_hash: htlc.payment_hash.0.to_vec(),
-        state: htlc.state.as_ref().map(inbound_state).unwrap_or_default().to_owned(),
+        state: htlc.state.as_ref().map_or(Htlc::Unspecified, inbound_state).into(),
         dust: htlc.is_dust,
     });
     let outbound = details.pending_outbound_htlcs.iter().map(|htlc| v1::Htlc {
@@ -111,26 +127,55 @@ fn htlcs(details: &ChannelDetails) -> Vec<v1::Htlc> {
         amount_msat: htlc.amount_msat,
         cltv_expiry: htlc.cltv_expiry,
         payment_hash: htlc.payment_hash.0.to_vec(),
-        state: htlc.state.as_ref().map(outbound_state).unwrap_or_default().to_owned(),
+        state: htlc.state.as_ref().map_or(Htlc::Unspecified, outbound_state).into(),
         dust: htlc.is_dust,
     });
     inbound.chain(outbound).collect()
 }
 
-fn inbound_state(state: &InboundHTLCStateDetails) -> &'static str {
+fn inbound_state(state: &InboundHTLCStateDetails) -> Htlc {
     match state {
-        InboundHTLCStateDetails::AwaitingRemoteRevokeToAdd => "adding",
-        InboundHTLCStateDetails::Committed => "committed",
-        InboundHTLCStateDetails::AwaitingRemoteRevokeToRemoveFulfill => "fulfilling",
-        InboundHTLCStateDetails::AwaitingRemoteRevokeToRemoveFail => "failing",
+        InboundHTLCStateDetails::AwaitingRemoteRevokeToAdd => Htlc::Adding,
+        InboundHTLCStateDetails::Committed => Htlc::Committed,
+        InboundHTLCStateDetails::AwaitingRemoteRevokeToRemoveFulfill => Htlc::Fulfilling,
+        InboundHTLCStateDetails::AwaitingRemoteRevokeToRemoveFail => Htlc::Failing,
     }
 }
 
-fn outbound_state(state: &OutboundHTLCStateDetails) -> &'static str {
+fn outbound_state(state: &OutboundHTLCStateDetails) -> Htlc {
     match state {
-        OutboundHTLCStateDetails::AwaitingRemoteRevokeToAdd => "adding",
-        OutboundHTLCStateDetails::Committed => "committed",
-        OutboundHTLCStateDetails::AwaitingRemoteRevokeToRemoveSuccess => "fulfilling",
-        OutboundHTLCStateDetails::AwaitingRemoteRevokeToRemoveFailure => "failing",
+        OutboundHTLCStateDetails::AwaitingRemoteRevokeToAdd => Htlc::Adding,
+        OutboundHTLCStateDetails::Committed => Htlc::Committed,
+        OutboundHTLCStateDetails::AwaitingRemoteRevokeToRemoveSuccess => Htlc::Fulfilling,
+        OutboundHTLCStateDetails::AwaitingRemoteRevokeToRemoveFailure => Htlc::Failing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use v1::closed_channel::Kind;
+
+    use super::*;
+
+    #[test]
+    fn every_stored_word_has_its_kind() {
+        let stored = [
+            ("cooperative", Kind::Cooperative),
+            ("holder_force_closed", Kind::HolderForceClosed),
+            ("counterparty_force_closed", Kind::CounterpartyForceClosed),
+            ("commitment_confirmed", Kind::CommitmentConfirmed),
+            ("funding_timed_out", Kind::FundingTimedOut),
+            ("protocol_error", Kind::ProtocolError),
+            ("disconnected", Kind::Disconnected),
+            ("outdated_manager", Kind::OutdatedManager),
+            ("unfunded", Kind::Unfunded),
+            ("funding_batch", Kind::FundingBatch),
+            ("htlc_timed_out", Kind::HtlcTimedOut),
+            ("peer_feerate_too_low", Kind::PeerFeerateTooLow),
+            ("a word of a later release", Kind::Unspecified),
+        ];
+        for (word, expected) in stored {
+            assert_eq!(kind(word), expected, "{word}");
+        }
     }
 }

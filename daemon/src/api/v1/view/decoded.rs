@@ -4,6 +4,8 @@ use bitcoin::hashes::Hash as _;
 use fulmen_proto::v1;
 use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
 
+use super::features::features;
+
 /// Writes what an invoice says.
 pub fn decoded(invoice: &Bolt11Invoice, now: u64) -> v1::DecodeInvoiceResponse {
     let created_at = invoice.duration_since_epoch();
@@ -25,33 +27,8 @@ pub fn decoded(invoice: &Bolt11Invoice, now: u64) -> v1::DecodeInvoiceResponse {
         route_hints: u32::try_from(invoice.route_hints().len()).unwrap_or(u32::MAX),
         network: invoice.network().to_string(),
         expired: now > expires_at,
-        features: features(invoice),
+        features: invoice.features().map_or_else(Vec::new, |it| features(it.le_flags())),
     }
-}
-
-/// The features that an invoice speaks of, by their BOLT 9 names; a required one ends in `(required)`.
-fn features(invoice: &Bolt11Invoice) -> Vec<String> {
-    let Some(features) = invoice.features() else { return Vec::new() };
-    [
-        (
-            "var_onion_optin",
-            features.supports_variable_length_onion(),
-            features.requires_variable_length_onion(),
-        ),
-        ("payment_secret", features.supports_payment_secret(), features.requires_payment_secret()),
-        ("basic_mpp", features.supports_basic_mpp(), features.requires_basic_mpp()),
-        (
-            "option_payment_metadata",
-            features.supports_payment_metadata(),
-            features.requires_payment_metadata(),
-        ),
-    ]
-    .into_iter()
-    .filter(|(_, supported, _)| *supported)
-    .map(
-        |(name, _, required)| if required { format!("{name} (required)") } else { name.to_owned() },
-    )
-    .collect()
 }
 
 #[cfg(test)]
@@ -71,7 +48,8 @@ mod tests {
         assert_eq!(answer.description, "1 cup coffee");
         assert_eq!(answer.expires_at - answer.created_at, 60);
         assert!(answer.expired);
-        assert!(answer.features.contains(&"payment_secret (required)".to_owned()));
+        let secret = answer.features.iter().find(|feature| feature.name == "payment_secret");
+        assert!(secret.is_some_and(|secret| secret.required), "{:?}", answer.features);
         assert!(invoices::decode("lnbc1nonsense").is_err());
     }
 }

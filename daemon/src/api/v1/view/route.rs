@@ -22,7 +22,7 @@ pub fn route(plan: &Plan) -> v1::Route {
         parts: plan.parts.iter().map(part).collect(),
         amount_msat: plan.amount_msat,
         fee_msat: plan.fee_msat,
-        time_lock_blocks: time_lock(plan),
+        total_cltv_delta: time_lock(plan),
         success_millionths: millionths(plan.chance),
     }
 }
@@ -31,7 +31,7 @@ pub fn route(plan: &Plan) -> v1::Route {
 pub fn estimate(plan: &Plan) -> v1::FeeEstimate {
     v1::FeeEstimate {
         fee_msat: plan.fee_msat,
-        time_lock_blocks: time_lock(plan),
+        total_cltv_delta: time_lock(plan),
         success_millionths: millionths(plan.chance),
         parts: plan.parts.len().try_into().unwrap_or(u32::MAX),
     }
@@ -44,13 +44,13 @@ fn part(part: &Part) -> v1::RoutePart {
         short_channel_id: hop.scid,
         amount_msat: hop.amount_msat,
         fee_msat: next.map_or(0, |next| hop.amount_msat.saturating_sub(next.amount_msat)),
-        time_lock_blocks: hop.cltv,
+        total_cltv_delta: hop.cltv,
     });
     v1::RoutePart {
         hops: hops.collect(),
         amount_msat: part.amount_msat,
         fee_msat: part.fee_msat,
-        time_lock_blocks: part.hops.first().map_or(0, |hop| hop.cltv),
+        total_cltv_delta: part.hops.first().map_or(0, |hop| hop.cltv),
         success_millionths: millionths(part.chance),
     }
 }
@@ -84,7 +84,7 @@ mod tests {
         let sent = route(&plan);
         let fees: Vec<u64> = sent.parts[0].hops.iter().map(|hop| hop.fee_msat).collect();
         assert_eq!(fees, [20, 10, 0]);
-        assert_eq!((sent.time_lock_blocks, sent.success_millionths), (120, 500_000));
+        assert_eq!((sent.total_cltv_delta, sent.success_millionths), (120, 500_000));
         assert_eq!(millionths(f32::NAN), 0);
     }
 }

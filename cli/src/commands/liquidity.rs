@@ -1,10 +1,10 @@
-//! `fulmen graph beliefs …`: what payments have taught about other nodes' channels.
+//! `fulmen graph liquidity …`: what payments have learnt about other nodes' channels.
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{
-    Belief, ExportBeliefsRequest, ImportBeliefsRequest, LiquidityBounds, ResetBeliefsRequest,
+    ChannelLiquidity, ExportLiquidityRequest, ImportLiquidityRequest, LiquidityBounds, ResetLiquidityRequest,
 };
 use serde_json::Value;
 
@@ -16,14 +16,14 @@ use crate::session::Session;
 /// Rows that are sent in one call.
 const ROWS_AT_ONCE: usize = 10_000;
 
-/// Commands about what is believed.
+/// Commands about the liquidity of other nodes' channels.
 #[derive(Debug, Subcommand)]
 pub enum Group {
-    /// Print what is believed, one channel a line as JSON, for `import`
+    /// Print what is known, one channel a line as JSON, for `import`
     Export(Export),
-    /// Take over what another node knows, where it is younger than what this one knows
+    /// Merge what another node knows, where it is younger than what this one knows
     Import(Import),
-    /// Forget what was learnt, of some channels or of all
+    /// Forget what was learnt about some channels, or about all
     Reset(Reset),
 }
 
@@ -43,10 +43,10 @@ pub struct Export {}
 impl Export {
     async fn run(self, session: &Session) -> Result<(), Failure> {
         let mut stream =
-            session.graph().export_beliefs(ExportBeliefsRequest {}).await?.into_inner();
+            session.graph().export_liquidity(ExportLiquidityRequest {}).await?.into_inner();
         while let Some(piece) = stream.message().await? {
-            for belief in &piece.beliefs {
-                session.screen.text(&json::json(belief).to_string())?;
+            for channel in &piece.channels {
+                session.screen.text(&json::json(channel).to_string())?;
             }
         }
         Ok(())
@@ -55,17 +55,17 @@ impl Export {
 
 #[derive(Debug, Args)]
 pub struct Import {
-    /// What `export` printed; `-` for the standard input
+    /// The output of `export`; `-` for the standard input
     file: PathBuf,
 }
 
 impl Import {
     async fn run(self, session: &Session) -> Result<(), Failure> {
-        let beliefs = read(&self.file)?;
+        let channels = read(&self.file)?;
         let (mut taken, mut ignored) = (0_u64, 0_u64);
-        for rows in beliefs.chunks(ROWS_AT_ONCE) {
-            let request = ImportBeliefsRequest { beliefs: rows.to_vec() };
-            let done = session.graph().import_beliefs(request).await?.into_inner();
+        for rows in channels.chunks(ROWS_AT_ONCE) {
+            let request = ImportLiquidityRequest { channels: rows.to_vec() };
+            let done = session.graph().import_liquidity(request).await?.into_inner();
             taken += u64::from(done.taken);
             ignored += u64::from(done.ignored);
         }
@@ -75,7 +75,7 @@ impl Import {
         }
         let channels = human::count(taken, "channel", "channels");
         session.screen.text(&format!(
-            "Took over what is said of {channels}, ignored {} of ours or unknown",
+            "Merged what is known about {channels}, ignored {} of ours or unknown",
             human::grouped(ignored)
         ))
     }
@@ -97,8 +97,8 @@ impl Reset {
             session.screen.confirm("Forget what was learnt about other nodes' channels?")?;
         }
         let short_channel_ids = self.channels.into_iter().map(|ShortChannelId(it)| it).collect();
-        let request = ResetBeliefsRequest { short_channel_ids };
-        let done = session.graph().reset_beliefs(request).await?.into_inner();
+        let request = ResetLiquidityRequest { short_channel_ids };
+        let done = session.graph().reset_liquidity(request).await?.into_inner();
         session.screen.show(&done, |done, _| {
             let channels = human::count(u64::from(done.forgotten), "channel", "channels");
             format!("Forgot what was learnt about {channels}")
@@ -107,7 +107,7 @@ impl Reset {
 }
 
 /// Reads what `export` printed.
-fn read(file: &Path) -> Result<Vec<Belief>, Failure> {
+fn read(file: &Path) -> Result<Vec<ChannelLiquidity>, Failure> {
     let cannot =
         |error: std::io::Error| Failure::failed(format!("cannot read {}: {error}", file.display()));
     let lines: Vec<String> = if file.as_os_str() == "-" {
@@ -119,7 +119,7 @@ fn read(file: &Path) -> Result<Vec<Belief>, Failure> {
     let lines = (1..).zip(&lines).filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(number, line): (u32, _)| {
-            belief(line).ok_or_else(|| {
+            channel(line).ok_or_else(|| {
                 let place = format!("line {number} of {}", file.display());
                 Failure::new(Exit::Usage, format!("{place} is not what `export` prints"))
             })
@@ -127,10 +127,10 @@ fn read(file: &Path) -> Result<Vec<Belief>, Failure> {
         .collect()
 }
 
-fn belief(line: &str) -> Option<Belief> {
+fn channel(line: &str) -> Option<ChannelLiquidity> {
     let value: Value = serde_json::from_str(line).ok()?;
     let scid: ShortChannelId = value.get("short_channel_id")?.as_str()?.parse().ok()?;
-    Some(Belief {
+    Some(ChannelLiquidity {
         short_channel_id: scid.0,
         one_to_two: Some(bounds(value.get("one_to_two")?)?),
         two_to_one: Some(bounds(value.get("two_to_one")?)?),
@@ -155,21 +155,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_can_be_read_again() {
+    fn the_output_can_be_read_again() {
         let known = LiquidityBounds {
             least_msat: 1,
             least_learnt_at: 2,
             most_msat: Some(3),
             most_learnt_at: 4,
         };
-        let one = Belief {
+        let one = ChannelLiquidity {
             short_channel_id: 539 << 40 | 1 << 16,
             one_to_two: Some(known),
             two_to_one: Some(LiquidityBounds::default()),
         };
-        assert_eq!(belief(&json::json(&one).to_string()), Some(one));
+        assert_eq!(channel(&json::json(&one).to_string()), Some(one));
         for bad in ["", "{}", "[]", "{\"short_channel_id\": 5}"] {
-            assert_eq!(belief(bad), None, "{bad}");
+            assert_eq!(channel(bad), None, "{bad}");
         }
     }
 }
