@@ -1,11 +1,11 @@
-//! Secrets as files: whole or not there, durable, and readable by the owner only.
+//! Secrets as files: complete or absent, durable, and readable by their owner only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Writes a file of mode 0600 so that a crash leaves the old content or the new one, never a part.
+/// Writes a file of mode 0600; after a crash it has the old content or the new one, never a part.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     match fs::remove_file(&beside) {

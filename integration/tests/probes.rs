@@ -10,9 +10,9 @@ use fulmen_integration::steps::{bounded, channel, pay, refused};
 use fulmen_proto::v1::probe_update::State;
 use fulmen_proto::v1::route_target::By;
 use fulmen_proto::v1::{
-    ChannelLiquidity, ExportLiquidityRequest, ImportLiquidityRequest, LiquidityBounds, ListPaymentsRequest,
-    PayRequest, PaymentLimits, ProbeRequest, ProbeUpdate, ResetLiquidityRequest, RouteConstraints,
-    RouteTarget,
+    ChannelLiquidity, ExportLiquidityRequest, ImportLiquidityRequest, LiquidityBounds,
+    ListPaymentsRequest, PayRequest, PaymentLimits, ProbeRequest, ProbeUpdate,
+    ResetLiquidityRequest, RouteConstraints, RouteTarget,
 };
 use tonic::Code;
 

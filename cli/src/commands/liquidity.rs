@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{
-    ChannelLiquidity, ExportLiquidityRequest, ImportLiquidityRequest, LiquidityBounds, ResetLiquidityRequest,
+    ChannelLiquidity, ExportLiquidityRequest, ImportLiquidityRequest, LiquidityBounds,
+    ResetLiquidityRequest,
 };
 use serde_json::Value;
 

@@ -104,7 +104,10 @@ fn open(channel: &Channel, look: Look) -> String {
         .add("we charge", policy(channel.policy.as_ref()))
         .add("peer charges", policy(channel.counterparty_policy.as_ref()))
         .add("confirmations", human::grouped(channel.confirmations.into()))
-        .add("force close", format!("locks our money {} blocks", channel.force_close_spend_delay_blocks))
+        .add(
+            "force close",
+            format!("locks our money {} blocks", channel.force_close_spend_delay_blocks),
+        )
         .add_if_any("closing tx", human::txid(&channel.closing_txid))
         .add_if_any("alias, ours", human::scid(channel.outbound_scid_alias))
         .add_if_any("alias, peer's", human::scid(channel.inbound_scid_alias))

@@ -1,4 +1,4 @@
-//! The root key and the three macaroons that the daemon makes at its first start.
+//! The root key, and the three macaroons that are made at the first start.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::private_file;
 pub const KEY_FILE: &str = "macaroon.key";
 /// The location written into macaroons.
 pub const LOCATION: &str = "fulmen";
-/// How the identifier of a macaroon of the first root key begins.
+/// The prefix of the identifiers of macaroons of the first root key.
 pub const IDENTIFIER_PREFIX: &str = "fulmen:0:";
 
 /// File and caveat of each macaroon made at the first start.
@@ -24,7 +24,7 @@ const FIRST: [(&str, Option<&str>); 3] = [
 
 /// Loads the root key, or makes it together with the first macaroons.
 ///
-/// Macaroons that an operator has taken away on purpose are not made again, unless all are gone.
+/// A macaroon that the operator removed is not made again, unless all are gone.
 pub fn load_or_create(data_dir: &Path) -> io::Result<RootKey> {
     let path = data_dir.join(KEY_FILE);
     let known = private_file::read(&path)?;

@@ -4,41 +4,41 @@
 //! - `before = 1790000000`: until this Unix time;
 //! - `ip = 10.0.0.0/8,::1`: from one of these addresses or networks.
 //!
-//! Several caveats must all hold. A caveat that is not understood is never met.
+//! All caveats of a macaroon must hold. An unknown caveat never holds.
 
 use std::net::IpAddr;
 
 use super::permission::Permission;
 
-/// The facts of a call that caveats speak of.
+/// The facts of a call that caveats can restrict.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// What the method asks for.
+    /// The permission that the method needs.
     pub permission: Permission,
     /// Unix time in seconds.
     pub now: u64,
-    /// Where the call comes from, if that is known.
+    /// The caller's address, if it is known.
     pub from: Option<IpAddr>,
 }
 
 /// Why a macaroon does not allow a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Its time is over.
+    /// It has expired.
     #[error("the macaroon expired at unix time {0}")]
     Expired(u64),
-    /// It is bound to other permissions.
+    /// It is restricted to other permissions.
     #[error("the macaroon does not allow {0}")]
     Permission(String),
-    /// It is bound to other addresses.
+    /// It is restricted to other addresses.
     #[error("the macaroon is not for calls from this address")]
     Address,
-    /// It has a condition that this daemon cannot judge.
+    /// It has a caveat that this release does not know.
     #[error("the macaroon has a caveat that this daemon does not know: {0}")]
     Unknown(String),
 }
 
-/// Decides whether a call meets one caveat.
+/// Checks whether a call meets one caveat.
 pub fn check(caveat: &[u8], call: &Call) -> Result<(), Refusal> {
     let text = std::str::from_utf8(caveat).map_err(|_| unknown("bytes that are no text"))?;
     let (name, value) = text.split_once('=').ok_or_else(|| unknown(text))?;

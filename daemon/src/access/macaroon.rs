@@ -1,8 +1,10 @@
 //! Macaroons in the v2 binary format of libmacaroons, with first-party caveats only.
 //!
-//! The signature of a macaroon is a chain: HMAC-SHA256 of the identifier under the root key, then of
-//! each caveat under the signature before it. Whoever holds a macaroon can therefore add caveats but
-//! not take any away.
+//! The signature of a macaroon is a chain: HMAC-SHA256 of the identifier under the root key, then of each caveat under
+//! the signature before it. So the bearer of a macaroon can add caveats but not remove any.
+//!
+//! Our own codec rather than the crate `macaroon`: that one has had no release for years, brings libsodium's bindings and
+//! third-party caveats, which this daemon refuses, and has no bound on what it reads; libmacaroons' vectors test ours.
 
 use bitcoin::hashes::cmp::fixed_time_eq;
 use bitcoin::hashes::{Hash as _, HashEngine as _, Hmac, HmacEngine, sha256};
@@ -20,7 +22,7 @@ const IDENTIFIER: u8 = 2;
 const VERIFIER: u8 = 4;
 const SIGNATURE: u8 = 6;
 
-/// The secret that signs macaroons, as derived from what is on disk.
+/// The key that signs macaroons, derived from the secret on disk.
 #[derive(Clone)]
 pub struct RootKey([u8; 32]);
 
@@ -34,9 +36,9 @@ impl RootKey {
 /// A token that says what its bearer may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Macaroon {
-    /// A hint about where it is of use; not signed.
+    /// A hint where it is used; not signed.
     pub location: Option<Vec<u8>>,
-    /// Which key signed it, and which of that key's macaroons it is.
+    /// Names the key that signed it and the macaroon.
     pub identifier: Vec<u8>,
     /// Conditions, all of which must hold.
     pub caveats: Vec<Vec<u8>>,
@@ -52,7 +54,7 @@ pub enum ParseError {
     /// It ends within a field or goes on after its end.
     #[error("is cut off or damaged")]
     Damaged,
-    /// It needs a discharge by somebody else, which this daemon does not take.
+    /// It needs a discharge macaroon by a third party, which this daemon does not support.
     #[error("has a third-party caveat")]
     ThirdParty,
 }
@@ -76,7 +78,7 @@ impl Macaroon {
         self
     }
 
-    /// Tells whether this key signed identifier and caveats; takes the same time for any signature.
+    /// Returns whether this key signed identifier and caveats; takes the same time for any signature.
     pub fn is_signed_by(&self, key: &RootKey) -> bool {
         let expected = self
             .caveats
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_third_party_caveat_is_told_apart() {
+    fn a_third_party_caveat_is_refused_as_such() {
         let bytes = [2, 2, 1, b'i', 0, 1, 1, b'l', 2, 1, b'c', 4, 1, b'v', 0, 0, 6, 0];
         assert_eq!(Macaroon::decode(&bytes), Err(ParseError::ThirdParty));
     }

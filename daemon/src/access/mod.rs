@@ -1,4 +1,4 @@
-//! Who may do what: macaroons, their caveats, and the permission that each method asks for.
+//! Who may do what: macaroons, their caveats, and the permission of each method. It knows no interface.
 
 pub mod bake;
 pub mod caveat;

@@ -1,9 +1,9 @@
-//! The permission that each gRPC method asks for: one table, and what is not in it is refused.
+//! The permission that each method needs: one table; a method that is not in it is refused.
 
-/// What a caller wants to do to something.
+/// What a caller wants to do with an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// See it.
+    /// Read it.
     Read,
     /// Change it.
     Write,
@@ -22,9 +22,9 @@ impl Action {
 /// A permission as caveats name it: `entity:action`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Permission {
-    /// What is seen or changed: `payments`, `wallet`, ...
+    /// `payments`, `wallet`, ...
     pub entity: &'static str,
-    /// Whether it is seen or changed.
+    /// Whether it is read or changed.
     pub action: Action,
 }
 
@@ -37,13 +37,13 @@ impl std::fmt::Display for Permission {
 /// Who may call a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Anyone who can connect: it tells nothing about the node.
+    /// Anyone who can connect: it reveals nothing about the node.
     Public,
     /// The bearer of a macaroon with this permission.
     Needs(Permission),
 }
 
-/// Looks up who may call a method; none means that the method is not served.
+/// Returns who may call a method; none if the method is not served.
 pub fn of_method(path: &str) -> Option<Access> {
     METHODS.iter().find(|(method, _)| *method == path).map(|(_, access)| *access)
 }
@@ -56,13 +56,13 @@ const fn write(entity: &'static str) -> Access {
     Access::Needs(Permission { entity, action: Action::Write })
 }
 
-/// Every entity that a permission can be about.
+/// Every entity of a permission.
 pub const ENTITIES: &[&str] = &[
     "info", "node", "message", "wallet", "peers", "channels", "invoices", "payments", "forwards",
     "graph", "events", "store",
 ];
 
-/// The table.
+/// Each method with who may call it.
 pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Node/GetInfo", read("info")),
     ("/fulmen.v1.Node/GetFeerates", read("info")),

@@ -1,9 +1,8 @@
-//! The door in front of all services: every call passes it, or is refused before it is read.
+//! The tower layer in front of all services: checks the macaroon of a call before its body is read.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bitcoin::hex::FromHex as _;
 use tonic::body::Body;
@@ -16,20 +15,22 @@ use crate::access::bake::IDENTIFIER_PREFIX;
 use crate::access::caveat::{self, Call, Refusal};
 use crate::access::macaroon::{MAX_BYTES, Macaroon, RootKey};
 use crate::access::permission::{self, Access};
+use crate::clock::Clock;
 
-/// The metadata key of a macaroon in hex, as lnd has it.
+/// The metadata key of a macaroon in hex, the same as lnd's.
 pub const METADATA_KEY: &str = "macaroon";
 
-/// Puts the door in front of a service.
+/// Puts the check in front of a service.
 #[derive(Clone)]
 pub struct AuthLayer {
     key: Arc<RootKey>,
+    clock: Clock,
 }
 
 impl AuthLayer {
-    /// Returns the door that opens for macaroons of this key.
-    pub fn new(key: RootKey) -> Self {
-        Self { key: Arc::new(key) }
+    /// Accepts macaroons that `key` signed; `clock` decides whether they have expired.
+    pub fn new(key: RootKey, clock: Clock) -> Self {
+        Self { key: Arc::new(key), clock }
     }
 }
 
@@ -37,14 +38,15 @@ impl<S> tower_layer::Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth { key: self.key.clone(), inner }
+        Auth { key: self.key.clone(), clock: self.clock.clone(), inner }
     }
 }
 
-/// A service behind the door.
+/// A service behind the check.
 #[derive(Clone)]
 pub struct Auth<S> {
     key: Arc<RootKey>,
+    clock: Clock,
     inner: S,
 }
 
@@ -63,14 +65,15 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        match admit(&self.key, request.uri().path(), request.headers(), peer(&request), now()) {
+        let now = self.clock.unix_secs();
+        match admit(&self.key, request.uri().path(), request.headers(), peer(&request), now) {
             Ok(()) => Box::pin(self.inner.call(request)),
             Err(status) => {
                 tracing::debug!(
                     method = request.uri().path(),
                     code = ?status.code(),
                     why = status.message(),
-                    "a call was refused at the door"
+                    "refused a call"
                 );
                 Box::pin(std::future::ready(Ok(status.into_http())))
             }
@@ -78,7 +81,7 @@ where
     }
 }
 
-/// Decides whether a call may pass.
+/// Checks whether a call is allowed.
 fn admit(
     key: &RootKey,
     path: &str,
@@ -96,7 +99,7 @@ fn admit(
     {
         return Err(bad("the macaroon was not made by this daemon"));
     }
-    // Only the bearer of a good macaroon learns which methods there are.
+    // Only the bearer of a valid macaroon learns which methods exist.
     let Some(permission) = permission else {
         let message = format!("{path} is not a method of this daemon");
         return Err(refuse(Code::Unimplemented, "METHOD_NOT_SERVED", message));
@@ -139,10 +142,6 @@ fn peer<B>(request: &http::Request<B>) -> Option<IpAddr> {
     tls.or_else(|| extensions.get::<TcpConnectInfo>())?.remote_addr().map(|address| address.ip())
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_door_opens_only_for_a_macaroon_that_allows_the_method() {
+    fn only_a_macaroon_that_allows_the_method_is_accepted() {
         let key = RootKey::derive(b"secret");
         let admin = bake(&key, None).expect("random");
         let reader = bake(&key, Some("permission = *:read")).expect("random");

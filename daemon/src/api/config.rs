@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Address to listen on; port 0 for any free one (it is written to `grpc.address`).
     pub listen: SocketAddr,
-    /// Names and addresses, beside localhost, that the certificate is for.
+    /// Names and addresses, besides localhost, in the certificate.
     pub tls_hosts: Vec<String>,
-    /// Bytes of the largest request that is read.
+    /// The largest request, in bytes.
     pub max_request_bytes: usize,
-    /// Calls that one connection may have under way.
+    /// Calls that one connection may have in flight.
     pub max_concurrent_calls: u32,
 }
 

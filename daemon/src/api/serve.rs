@@ -1,9 +1,9 @@
-//! The gRPC port: bound eagerly, behind TLS and the door, until the daemon stops.
+//! The gRPC port: bound eagerly, served behind TLS and macaroons until the daemon stops.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fulmen_proto::v1;
 use tokio_util::sync::CancellationToken;
@@ -15,47 +15,48 @@ use super::auth::AuthLayer;
 use super::{Config, tls};
 use crate::access::bake;
 use crate::access::macaroon::RootKey;
+use crate::clock::Clock;
 use crate::private_file;
 use crate::tasks::Outcome;
 
-/// Tells clients on this machine where the daemon is.
+/// The file with the address, for clients on this machine.
 pub const ADDRESS_FILE: &str = "grpc.address";
 
-/// How often a silent connection is asked whether somebody is there, and how long it may take.
+/// Interval of HTTP/2 pings on a silent connection, and how long an answer may take.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long calls under way have to end when the daemon stops; the stage's own deadline is longer.
+/// How long calls may go on when the daemon stops; the stage's own deadline is longer.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Why gRPC cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Usually the port is in use.
+    /// The port cannot be bound; usually it is in use.
     #[error("could not listen for gRPC on {address}: {source} (grpc.listen)")]
     Bind {
-        /// Where.
+        /// The configured address.
         address: SocketAddr,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// No certificate.
+    /// There is no certificate.
     #[error("no certificate for gRPC")]
     Tls(#[from] tls::Error),
-    /// TLS does not take the certificate or the key.
+    /// TLS refuses the certificate or the key.
     #[error("the certificate for gRPC cannot be used")]
     Identity(#[source] tonic::transport::Error),
-    /// No macaroons.
+    /// There is no root key or no macaroon.
     #[error("no macaroons for gRPC")]
     Macaroons(#[source] io::Error),
-    /// The file that tells the address.
+    /// The file with the address cannot be written.
     #[error("cannot write {}", path.display())]
     AddressFile {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system does not provide reflection.
+    /// Reflection cannot be built.
     #[error("reflection cannot be built from the descriptors")]
     Reflection(#[source] tonic_reflection::server::Error),
 }
@@ -67,31 +68,31 @@ pub struct Bound {
     identity: Identity,
     key: RootKey,
     config: Config,
+    clock: Clock,
 }
 
-/// Binds the port and makes certificate and macaroons where they are missing, so that every mistake
-/// is known before anything starts. Connections wait until [`Bound::serve`].
+/// Binds the port and makes certificate and macaroons where they are missing, so that every mistake is known before
+/// anything starts. Connections wait until [`Bound::serve`].
 ///
 /// Must run inside the runtime.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn bind(config: &Config, data_dir: &Path) -> Result<Bound, Error> {
+pub fn bind(config: &Config, data_dir: &Path, clock: Clock) -> Result<Bound, Error> {
     let bind_error = |source| Error::Bind { address: config.listen, source };
     let incoming = TcpIncoming::bind(config.listen)
         .map_err(bind_error)?
-        // Small answers that a client waits for: without it each could cost a delayed ACK.
+        // Without it a small answer could wait for a delayed ACK.
         .with_nodelay(Some(true))
         .with_keepalive(Some(KEEPALIVE_INTERVAL));
     let address = incoming.local_addr().map_err(bind_error)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let files = tls::load_or_create(data_dir, &config.tls_hosts, now)?;
+    let files = tls::load_or_create(data_dir, &config.tls_hosts, clock.unix_secs())?;
     let identity = Identity::from_pem(files.cert_pem, files.key_pem);
     let key = bake::load_or_create(data_dir).map_err(Error::Macaroons)?;
     let path = data_dir.join(ADDRESS_FILE);
     private_file::write(&path, format!("{}\n", dialable(address)).as_bytes())
         .map_err(|source| Error::AddressFile { path, source })?;
-    Ok(Bound { incoming, address, identity, key, config: config.clone() })
+    Ok(Bound { incoming, address, identity, key, config: config.clone(), clock })
 }
 
 impl Bound {
@@ -100,7 +101,7 @@ impl Bound {
         self.address
     }
 
-    /// Serves until `stopping`; calls under way then have a moment to end.
+    /// Serves until `stopping`; calls under way may then go on for some seconds.
     ///
     /// # Errors
     /// When the certificate cannot be used or accepting connections fails for good.
@@ -116,7 +117,7 @@ impl Bound {
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(self.config.max_concurrent_calls)
-            .layer(AuthLayer::new(self.key))
+            .layer(AuthLayer::new(self.key, self.clock))
             .add_routes(routes.routes());
         health.set_service_status("", tonic_health::ServingStatus::Serving).await;
         tracing::info!(address = %self.address, "serving gRPC");
@@ -133,7 +134,7 @@ impl Bound {
         tokio::select! {
             served = serving => Ok(served?),
             () = too_long => {
-                tracing::info!("calls under way did not end in time and are cut off");
+                tracing::info!("cutting off calls that did not end in time");
                 Ok(())
             }
         }
@@ -146,7 +147,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// Where a client on this machine reaches a server that listens on `address`.
+/// Returns the address at which a client on this machine reaches a server that listens on `address`.
 fn dialable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -169,22 +170,25 @@ mod tests {
     #[tokio::test]
     async fn the_address_is_written_and_a_port_in_use_is_named() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let bound = bind(&on_any_port(), dir.path()).expect("a free port");
-        let told = std::fs::read_to_string(dir.path().join(ADDRESS_FILE)).expect("written");
-        assert_eq!(told.trim(), bound.address().to_string());
+        let bound = bind(&on_any_port(), dir.path(), Clock::system()).expect("a free port");
+        let written = std::fs::read_to_string(dir.path().join(ADDRESS_FILE)).expect("written");
+        assert_eq!(written.trim(), bound.address().to_string());
         let taken = Config { listen: bound.address(), ..on_any_port() };
-        let error = bind(&taken, dir.path()).err().expect("the port is in use").to_string();
+        let error = bind(&taken, dir.path(), Clock::system())
+            .err()
+            .expect("the port is in use")
+            .to_string();
         assert!(error.contains(&bound.address().to_string()), "{error}");
         assert!(error.contains("grpc.listen"), "{error}");
     }
 
     #[tokio::test]
-    async fn calls_come_in_over_tls_and_through_the_door_until_the_stop() {
+    async fn calls_need_tls_and_a_macaroon_until_the_stop() {
         use tonic_health::pb::HealthCheckRequest;
         use tonic_health::pb::health_client::HealthClient;
 
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let bound = bind(&on_any_port(), dir.path()).expect("a free port");
+        let bound = bind(&on_any_port(), dir.path(), Clock::system()).expect("a free port");
         let address = bound.address();
         let stopping = CancellationToken::new();
         let tasks = crate::tasks::Tasks::new();
@@ -225,7 +229,7 @@ mod tests {
         assert_eq!(refused.code(), tonic::Code::Unimplemented, "it was let in");
 
         stopping.cancel();
-        assert!(end.await.expect("told"), "it ends well although a client is connected");
+        assert!(end.await.expect("sent"), "it ends well although a client is connected");
     }
 
     #[test]

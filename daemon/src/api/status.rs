@@ -14,39 +14,39 @@ pub const DOMAIN: &str = "fulmen";
 
 /// Returns a status with `google.rpc.ErrorInfo` in its details.
 ///
-/// `reason` is what programs decide on: UPPER_SNAKE, never changed once released.
+/// Programs decide on `reason`: UPPER_SNAKE, stable across releases.
 pub fn refuse(code: Code, reason: &'static str, message: impl Into<String>) -> Status {
     with_info(code, reason, message.into(), HashMap::new())
 }
 
-/// An argument that cannot be understood or is absurd; the message begins with its name.
+/// The status of an argument that is malformed or absurd; the message begins with its name.
 pub fn malformed(argument: &'static str, message: impl std::fmt::Display) -> Status {
     let named = HashMap::from([("argument".to_owned(), argument.to_owned())]);
     let message = format!("{argument}: {message}");
     with_info(Code::InvalidArgument, "MALFORMED_ARGUMENT", message, named)
 }
 
-/// Something that was named and does not exist.
+/// The status of a name of something that does not exist.
 pub fn unknown(reason: &'static str, message: impl Into<String>) -> Status {
     refuse(Code::NotFound, reason, message)
 }
 
-/// The daemon is going down; the caller may try again when it is back.
+/// The status of a call that the daemon's stop cuts off.
 pub fn stopping() -> Status {
     refuse(Code::Unavailable, "STOPPING", "the daemon is stopping")
 }
 
-/// A broken invariant or a failing store: the caller gets an id, the log has the rest.
+/// The status of a broken invariant or a failing store: the caller gets an id, the log has the error under it.
 pub fn internal(error: &(dyn Error + 'static)) -> Status {
     internal_because(chain_of(error))
 }
 
-/// As [`internal`], where there is no error value but only a sentence.
+/// [`internal`] for a sentence instead of an error value.
 pub fn internal_because(what: impl std::fmt::Display) -> Status {
     let id = incident_id();
-    tracing::error!(incident = %id, error = %what, "a call failed inside the daemon");
+    tracing::error!(incident = %id, error = %what, "a call failed with an internal error");
     let named = HashMap::from([("incident".to_owned(), id.clone())]);
-    let message = format!("internal error {id}; the daemon's log tells more under this id");
+    let message = format!("internal error {id}; see this id in the daemon's log");
     with_info(Code::Internal, "INTERNAL", message, named)
 }
 
@@ -62,7 +62,7 @@ fn with_info(
 
 fn incident_id() -> String {
     let mut random = [0; 6];
-    // Without randomness the id is all zeros, which is still better than to hide the first error.
+    // Without randomness the id is all zeros; the first error matters more.
     let _ = getrandom::fill(&mut random);
     random.iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");

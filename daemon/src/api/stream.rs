@@ -1,4 +1,4 @@
-//! Server streams: one step after the other until the last one, an error, or the daemon's stop.
+//! Server streams: one answer after the other until the last one, an error, or the daemon's stop.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,19 +9,19 @@ use tonic::Status;
 
 use super::status;
 
-/// What a method with a streamed answer returns.
+/// The answers of a streaming method.
 pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Something that yields its answers one after the other.
+/// A source of answers.
 pub trait Steps: Send + 'static {
-    /// One answer.
+    /// An answer.
     type Item: Send + 'static;
 
     /// Returns the next answer; none after the last. Dropping the future must lose nothing.
     fn next(&mut self) -> impl Future<Output = Result<Option<Self::Item>, Status>> + Send;
 }
 
-/// Streams the answers; a stream that the daemon's stop cuts off ends with `UNAVAILABLE`.
+/// Streams the answers of `steps`; the daemon's stop ends the stream with `UNAVAILABLE`.
 pub fn stream<S: Steps>(steps: S, stopping: CancellationToken) -> Answers<S::Item> {
     Box::pin(unfold(Some(steps), move |steps| {
         let stopping = stopping.clone();

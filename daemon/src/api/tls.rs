@@ -1,4 +1,4 @@
-//! The certificate of the gRPC port: self-signed, made at the first start, kept for ten years.
+//! The certificate of the gRPC port: self-signed, made at the first start, valid for ten years.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const LIFETIME_SECS: u64 = 10 * 365 * DAY_SECS;
 const RENEW_BEFORE_SECS: u64 = 30 * DAY_SECS;
 /// Clocks of clients may be behind ours.
 const BACKDATED_SECS: u64 = DAY_SECS;
-/// PEM readers skip text before the first `-----BEGIN`; by this line we know our own certificates.
+/// Marks our own certificates, in a line before the first `-----BEGIN`, which PEM readers skip.
 const NOTE: &str = "fulmen-self-signed";
 
 /// Certificate and key, both as PEM.
@@ -32,40 +32,40 @@ pub struct Identity {
     pub key_pem: Vec<u8>,
 }
 
-/// Why there is no certificate to serve with.
+/// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
     #[error("cannot use {}", path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The key file does not hold a key.
     #[error("{} does not hold a private key", path.display())]
     Key {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         source: rcgen::Error,
     },
     /// A certificate cannot be made, probably for one of the configured hosts.
     #[error("cannot make a certificate for {hosts}")]
     Make {
-        /// The names and addresses it was for.
+        /// The names and addresses in it.
         hosts: String,
-        /// What is wrong.
+        /// The error.
         source: rcgen::Error,
     },
-    /// A certificate is there but its key is not.
-    #[error("{CERT_FILE} is there but {KEY_FILE} is not: restore it, or remove both")]
+    /// The key of an existing certificate is missing.
+    #[error("{CERT_FILE} exists but {KEY_FILE} does not: restore it, or remove both")]
     KeyMissing,
 }
 
-/// Loads the certificate, makes it, or renews it with the same key when it nears its end or when
-/// the hosts it is for have changed. A certificate that we did not make is never touched.
+/// Loads the certificate; makes it at the first start; renews it with the same key when it nears its end or when
+/// `hosts` have changed. An operator's own certificate is never touched. `now` is Unix time in seconds.
 pub fn load_or_create(data_dir: &Path, hosts: &[String], now: u64) -> Result<Identity, Error> {
     let (cert_path, key_path) = (data_dir.join(CERT_FILE), data_dir.join(KEY_FILE));
     let cert = read(&cert_path)?;
@@ -97,7 +97,7 @@ pub fn load_or_create(data_dir: &Path, hosts: &[String], now: u64) -> Result<Ide
     }
 }
 
-/// What the line before a certificate of ours says.
+/// The line before a certificate of ours.
 #[derive(Debug, PartialEq, Eq)]
 struct Note {
     valid_from: u64,

@@ -1,4 +1,4 @@
-//! What the daemon tells of its rooms to watching programs: gathered when they ask, by what the rooms tell anyway.
+//! The metrics of the rooms, collected for each scrape from the rooms' public methods.
 
 mod rooms;
 mod since_start;
@@ -21,38 +21,38 @@ use crate::payments::Payments;
 use crate::storage::Store;
 use crate::tasks::{Stage, Tasks};
 
-/// How often the journal is counted though nobody asks, so that whoever asks does not wait for a week of it.
+/// How often the journal is counted without a scrape, so that no scrape has to read a week of it.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
 
-/// The rooms that have something to tell.
+/// The rooms that are observed.
 pub struct Rooms {
     /// LDK.
     pub node: Arc<Node>,
     /// The last block that all listeners have seen.
     pub tip: watch::Receiver<Tip>,
-    /// Whether anything new may be taken on.
+    /// Whether the node takes on new obligations.
     pub admission: Admission,
     /// Channels.
     pub channels: Channels,
     /// Outgoing payments.
     pub payments: Payments,
-    /// What passed through.
+    /// Forwards.
     pub forwards: Forwards,
-    /// What happened.
+    /// The journal.
     pub journal: Journal,
-    /// Where all is kept.
+    /// The store.
     pub store: Store,
     /// Unix time of the start.
     pub started_at: u64,
 }
 
-/// Hands everything to the registry; what happens from now on is counted.
-pub fn tell(rooms: Rooms, registry: &Registry, tasks: &Tasks) {
+/// Registers the metrics and the health of all rooms; events are counted from now on.
+pub fn register(rooms: Rooms, registry: &Registry, tasks: &Tasks) {
     let admission = rooms.admission.clone();
     registry.report_health(move || admission.obstacles().iter().map(ToString::to_string).collect());
     let counted = Arc::new(Counted::from_now(rooms.journal.clone()));
     let counting = counted.clone();
-    tasks.spawn(Stage::Work, "count what happened", |stopping| async move {
+    tasks.spawn(Stage::Work, "count events for metrics", |stopping| async move {
         loop {
             counting.catch_up();
             tokio::select! {
@@ -61,10 +61,10 @@ pub fn tell(rooms: Rooms, registry: &Registry, tasks: &Tasks) {
             }
         }
     });
-    registry.tell(move || {
+    registry.register(move || {
         counted.catch_up();
-        let mut figures = rooms.figures();
-        figures.extend(counted.figures());
-        figures
+        let mut metrics = rooms.metrics();
+        metrics.extend(counted.metrics());
+        metrics
     });
 }

@@ -1,15 +1,15 @@
-//! What happened since the daemon started, counted from the journal.
+//! Counters of events since the daemon started, from the journal.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::journal::{Entry, InvoiceKind, Journal};
-use crate::metrics::Figure;
+use crate::metrics::Metric;
 
 /// Entries read at a time.
 const STEP_ENTRIES: usize = 1_000;
 
-/// The journal, counted up to a place.
+/// Counts the journal's entries.
 pub struct Counted {
     journal: Journal,
     state: Mutex<State>,
@@ -22,20 +22,20 @@ struct State {
 }
 
 impl Counted {
-    /// Counts what is written down from now on.
+    /// Counts entries from now on.
     pub fn from_now(journal: Journal) -> Self {
         let counted = journal.head();
         Self { journal, state: Mutex::new(State { counted, tally: Tally::default() }) }
     }
 
-    /// Counts what has become durable meanwhile.
+    /// Counts the entries that have become durable meanwhile.
     pub fn catch_up(&self) {
         let mut state = self.lock();
         loop {
             let entries = match self.journal.read(state.counted, STEP_ENTRIES) {
                 Ok(entries) => entries,
                 Err(error) => {
-                    tracing::warn!(%error, "could not read the journal to count what happened");
+                    tracing::warn!(%error, "could not read the journal to count events");
                     return;
                 }
             };
@@ -49,9 +49,9 @@ impl Counted {
         }
     }
 
-    /// What has been counted.
-    pub fn figures(&self) -> Vec<Figure> {
-        self.lock().tally.figures()
+    /// Returns the counters.
+    pub fn metrics(&self) -> Vec<Metric> {
+        self.lock().tally.metrics()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -65,14 +65,14 @@ struct Tally {
     payments_failed: u64,
     sent_msat: u64,
     fees_msat: u64,
-    /// How many invoices of each kind, and what came in by them.
+    /// Settled invoices of each kind, and what was received by them.
     settled: [(u64, u64); KINDS.len()],
-    /// By how channels closed.
+    /// Closed channels by kind.
     closed: BTreeMap<String, u64>,
     swept: u64,
 }
 
-/// How a channel closes when all is well.
+/// The kind of a close without trouble.
 const COOPERATIVE: &str = "cooperative";
 
 const KINDS: [(InvoiceKind, &str); 4] = [
@@ -102,7 +102,7 @@ impl Tally {
                 *self.closed.entry(kind.clone()).or_default() += 1;
             }
             Entry::OutputSwept { .. } => self.swept += 1,
-            // Forwards have totals of their own, and of the rest only what is now is told.
+            // Forwards have totals of their own; the others are covered by gauges.
             Entry::PaymentStarted { .. }
             | Entry::InvoiceCreated { .. }
             | Entry::ForwardSettled { .. }
@@ -116,25 +116,25 @@ impl Tally {
         }
     }
 
-    fn figures(&self) -> Vec<Figure> {
+    fn metrics(&self) -> Vec<Metric> {
         let mut payments =
-            Figure::counter("fulmen_payments_total", "Payments that ended since the start.");
+            Metric::counter("fulmen_payments_total", "Payments that ended since the start.");
         payments = payments
             .of(&[("outcome", "succeeded")], self.payments_succeeded)
             .of(&[("outcome", "failed")], self.payments_failed);
-        let mut settled = Figure::counter(
+        let mut settled = Metric::counter(
             "fulmen_invoices_settled_total",
             "Invoices and keysends that were paid since the start, by kind; `rebalance` is our own money.",
         );
         let mut received =
-            Figure::counter("fulmen_invoices_received_msat_total", "What was received by them.");
+            Metric::counter("fulmen_invoices_received_msat_total", "What was received by them.");
         for ((_, kind), (count, msat)) in KINDS.iter().zip(self.settled) {
             settled = settled.of(&[("kind", kind)], count);
             received = received.of(&[("kind", kind)], msat);
         }
-        let mut closed = Figure::counter(
+        let mut closed = Metric::counter(
             "fulmen_channels_closed_total",
-            "Channels that closed since the start, by how; anything but `cooperative` is worth a look.",
+            "Channels that closed since the start, by kind; investigate any other than `cooperative`.",
         )
         .of(&[("kind", COOPERATIVE)], self.closed.get(COOPERATIVE).copied().unwrap_or(0));
         for (kind, count) in self.closed.iter().filter(|(kind, _)| *kind != COOPERATIVE) {
@@ -142,20 +142,20 @@ impl Tally {
         }
         vec![
             payments,
-            Figure::counter(
+            Metric::counter(
                 "fulmen_payments_sent_msat_total",
-                "What payees got by the payments that succeeded since the start.",
+                "What payees received by payments that succeeded since the start.",
             )
             .is(self.sent_msat),
-            Figure::counter(
+            Metric::counter(
                 "fulmen_payments_fees_msat_total",
-                "What the payments that succeeded since the start cost.",
+                "Fees of payments that succeeded since the start.",
             )
             .is(self.fees_msat),
             settled,
             received,
             closed,
-            Figure::counter(
+            Metric::counter(
                 "fulmen_outputs_swept_total",
                 "Outputs of closed channels that came back to the wallet since the start.",
             )
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_happens_after_the_start_is_counted_once() {
+    async fn entries_after_the_start_are_counted_once() {
         let store = Store::temporary();
         let journal =
             Journal::open(&store, crate::clock::Clock::system()).expect("an empty journal");
@@ -218,8 +218,8 @@ mod tests {
         counted.catch_up();
         counted.catch_up();
         let registry = Registry::default();
-        registry.tell(move || counted.figures());
-        let told = registry.text_for_tests();
+        registry.register(move || counted.metrics());
+        let text = registry.text_for_tests();
         for line in [
             "fulmen_payments_total{outcome=\"succeeded\"} 2",
             "fulmen_payments_total{outcome=\"failed\"} 1",
@@ -231,7 +231,7 @@ mod tests {
             "fulmen_channels_closed_total{kind=\"cooperative\"} 0",
             "fulmen_channels_closed_total{kind=\"holder_force_closed\"} 1",
         ] {
-            assert!(told.lines().any(|told| told == line), "{line} is not in {told}");
+            assert!(text.lines().any(|other| other == line), "{line} is not in {text}");
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Served {
 /// Binds all ports: one that is taken is told before anything else has been done.
 pub(super) async fn bind(ground: &Ground, config: &Config) -> Result<Doors, Error> {
     let peers = ports::bind("peers", "node.listen", &config.node.listen).await?;
-    let grpc = serve::bind(&config.grpc, &ground.places.data)?;
+    let grpc = serve::bind(&config.grpc, &ground.places.data, ground.clock.clone())?;
     let registry = Registry::default();
     let scraped = ports::bind("metrics", "metrics.listen", &config.metrics.listen).await?;
     metrics::serve::serve(&config.metrics, &registry, &ground.tasks, scraped);
@@ -68,7 +68,7 @@ pub(super) fn open(
             store: ground.store.clone(),
             started_at: ground.started_at,
         };
-        collectors::tell(collected, &registry, &ground.tasks);
+        collectors::register(collected, &registry, &ground.tasks);
     }
     let (node_id, address) = (node.id(), grpc.address());
     let services = services(ground, chain, served, node, rooms, listening.clone());

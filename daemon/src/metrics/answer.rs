@@ -1,4 +1,4 @@
-//! What is answered to whom, without sockets.
+//! The answers to HTTP requests, without sockets.
 
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
@@ -8,56 +8,56 @@ use super::Registry;
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
-/// What was asked for.
+/// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Question {
-    Figures,
+    Metrics,
     Health,
-    /// There is such a page, but it is only read.
-    NotRead,
+    /// A page that is there, but not with GET.
+    OtherMethod,
     Unknown,
 }
 
 /// Answers a request.
 pub(super) fn answer(registry: &Registry, method: &Method, path: &str) -> Response<String> {
     match question(method, path) {
-        Question::Figures => match registry.text() {
+        Question::Metrics => match registry.text() {
             Ok(text) => page(StatusCode::OK, TEXT_FORMAT, text),
             Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         },
-        Question::Health => health(&registry.ailments()),
-        Question::NotRead => {
-            let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "this is only read: use GET");
+        Question::Health => health(&registry.problems()),
+        Question::OtherMethod => {
+            let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed");
             refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
             refusal
         }
         Question::Unknown => {
-            plain(StatusCode::NOT_FOUND, "there is no such page: ask for /metrics or /healthz")
+            plain(StatusCode::NOT_FOUND, "not found: the pages are /metrics and /healthz")
         }
     }
 }
 
-/// Answers a request that was meant for another machine.
-pub(super) fn not_for_others() -> Response<String> {
+/// Answers a request whose host is another machine.
+pub(super) fn other_host() -> Response<String> {
     plain(
         StatusCode::FORBIDDEN,
-        "ask for localhost or a loopback address: other names are answered with metrics.allow_remote",
+        "this host is not allowed: use localhost or a loopback address, or set metrics.allow_remote",
     )
 }
 
 fn question(method: &Method, path: &str) -> Question {
     let question = match path {
-        "/metrics" => Question::Figures,
+        "/metrics" => Question::Metrics,
         "/healthz" => Question::Health,
         _ => return Question::Unknown,
     };
-    if method == Method::GET { question } else { Question::NotRead }
+    if method == Method::GET { question } else { Question::OtherMethod }
 }
 
-fn health(ailments: &[String]) -> Response<String> {
-    match ailments {
+fn health(problems: &[String]) -> Response<String> {
+    match problems {
         [] => plain(StatusCode::OK, "ok"),
-        ailments => plain(StatusCode::SERVICE_UNAVAILABLE, &ailments.join("\n")),
+        problems => plain(StatusCode::SERVICE_UNAVAILABLE, &problems.join("\n")),
     }
 }
 
@@ -77,12 +77,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_pages_are_read_and_nothing_else() {
+    fn two_pages_can_be_read_and_nothing_else() {
         let cases = [
-            (Method::GET, "/metrics", Question::Figures),
+            (Method::GET, "/metrics", Question::Metrics),
             (Method::GET, "/healthz", Question::Health),
-            (Method::POST, "/metrics", Question::NotRead),
-            (Method::HEAD, "/healthz", Question::NotRead),
+            (Method::POST, "/metrics", Question::OtherMethod),
+            (Method::HEAD, "/healthz", Question::OtherMethod),
             (Method::GET, "/", Question::Unknown),
             (Method::GET, "/metrics/", Question::Unknown),
             (Method::DELETE, "/../metrics", Question::Unknown),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn health_is_ok_or_a_line_for_each_ailment() {
+    fn health_is_ok_or_a_line_for_each_problem() {
         let well = health(&[]);
         assert_eq!((well.status(), well.body().as_str()), (StatusCode::OK, "ok\n"));
         let ill = health(&["no tip".to_owned(), "no disk".to_owned()]);

@@ -1,4 +1,4 @@
-//! Where figures are served.
+//! Where metrics are served.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Addresses that answer `/metrics` (for Prometheus) and `/healthz` over HTTP; none by default.
     pub listen: Vec<SocketAddr>,
-    /// Whether other machines may ask, too. They are not asked for a password, and learn what the node has.
+    /// Whether other machines may scrape. There is no password, and the metrics show what the node owns.
     pub allow_remote: bool,
 }
 
@@ -18,13 +18,13 @@ impl Config {
     /// Returns what is wrong with this section, each with the option's name.
     pub fn problems(&self) -> Vec<String> {
         let remote = |address: &&SocketAddr| !address.ip().is_loopback() && !self.allow_remote;
-        let told = |address: &SocketAddr| {
+        let problem = |address: &SocketAddr| {
             format!(
-                "metrics.listen: other machines reach {address}, and would learn what the node has without a \
-                 password; set metrics.allow_remote if you want that"
+                "metrics.listen: other machines reach {address} and could read what the node owns without a \
+                 password; set metrics.allow_remote to allow that"
             )
         };
-        self.listen.iter().filter(remote).map(told).collect()
+        self.listen.iter().filter(remote).map(problem).collect()
     }
 }
 

@@ -1,7 +1,7 @@
-//! Whom a request is meant for, by its own words.
+//! The guard against DNS rebinding: only requests whose host is this machine are answered.
 //!
-//! A web page can have its own name lead to 127.0.0.1, and then read what is served there to the browser of somebody
-//! on this machine (DNS rebinding). Its requests still say that name.
+//! A web page can resolve its own name to 127.0.0.1, and then read what a local server answers to the browser. Its
+//! requests still carry the page's name as their host.
 
 use std::net::IpAddr;
 
@@ -10,11 +10,11 @@ use hyper::Uri;
 use hyper::header::HOST;
 use hyper::http::uri::Authority;
 
-/// Whether every name that a request gives its server is one of this machine alone; programs that give none are no
-/// browsers.
+/// Returns whether every host that a request names is a loopback address or `localhost`. A request without a host does
+/// not come from a browser.
 pub(super) fn is_this_machine(headers: &HeaderMap, uri: &Uri) -> bool {
-    let said = headers.get_all(HOST).iter().map(|value| value.to_str().unwrap_or_default());
-    said.chain(uri.authority().map(Authority::as_str)).all(is_loopback)
+    let hosts = headers.get_all(HOST).iter().map(|value| value.to_str().unwrap_or_default());
+    hosts.chain(uri.authority().map(Authority::as_str)).all(is_loopback)
 }
 
 fn is_loopback(name_and_port: &str) -> bool {

@@ -1,16 +1,16 @@
-//! What watching programs are told: figures for Prometheus, and whether all is well.
+//! Metrics for Prometheus at `/metrics`, and health at `/healthz`.
 //!
-//! Rooms above hand their figures to the [`Registry`], which asks for them when somebody looks and not before.
+//! Rooms above register sources with the [`Registry`], which calls them for each scrape and not in between.
 
 mod answer;
 mod config;
 mod durations;
-mod figure;
 mod host;
+mod metric;
 mod registry;
 pub mod serve;
 
 pub use config::Config;
 pub use durations::Durations;
-pub use figure::Figure;
+pub use metric::Metric;
 pub use registry::Registry;

@@ -1,16 +1,16 @@
-//! Who has something to tell, asked when somebody looks.
+//! The sources of metrics and health, asked when a scraper asks.
 
 use std::sync::{Arc, OnceLock, RwLock};
 
 use prometheus::TextEncoder;
 use prometheus::proto::MetricFamily;
 
-use super::Figure;
+use super::Metric;
 
 type Source = Arc<dyn Fn() -> Vec<MetricFamily> + Send + Sync>;
 type Health = Box<dyn Fn() -> Vec<String> + Send + Sync>;
 
-/// What watching programs may know; a handle.
+/// The sources of metrics and health; a handle.
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Inner>);
 
@@ -21,27 +21,27 @@ struct Inner {
 }
 
 impl Registry {
-    /// Tells what `figures` returns, each time somebody looks. Names of different sources differ.
-    pub fn tell(&self, figures: impl Fn() -> Vec<Figure> + Send + Sync + 'static) {
-        let source: Source = Arc::new(move || figures().into_iter().map(|it| it.0).collect());
+    /// Registers a source, which is called for each scrape. Names of different sources differ.
+    pub fn register(&self, metrics: impl Fn() -> Vec<Metric> + Send + Sync + 'static) {
+        let source: Source = Arc::new(move || metrics().into_iter().map(|it| it.0).collect());
         self.0.sources.write().expect("no panic while held").push(source);
     }
 
-    /// Tells how the daemon fares: `ailments` returns a line for each thing that is not well. Until this is called
-    /// the daemon is starting. Only the first call counts.
-    pub fn report_health(&self, ailments: impl Fn() -> Vec<String> + Send + Sync + 'static) {
-        let _ = self.0.health.set(Box::new(ailments));
+    /// Registers the source of health: `problems` returns a sentence for each problem. Until this is called the daemon is
+    /// starting. Only the first call counts.
+    pub fn report_health(&self, problems: impl Fn() -> Vec<String> + Send + Sync + 'static) {
+        let _ = self.0.health.set(Box::new(problems));
     }
 
-    /// A line for each thing that is not well.
-    pub(super) fn ailments(&self) -> Vec<String> {
+    /// Returns a sentence for each problem.
+    pub(super) fn problems(&self) -> Vec<String> {
         match self.0.health.get() {
-            Some(ailments) => ailments(),
+            Some(problems) => problems(),
             None => vec!["the daemon is starting: it is not at the chain's tip yet".to_owned()],
         }
     }
 
-    /// Everything in Prometheus's text format, in the order of names.
+    /// Returns everything in Prometheus's text format, in the order of names.
     pub(super) fn text(&self) -> Result<String, prometheus::Error> {
         // No lock is held while sources are asked: they call LDK.
         let sources = self.0.sources.read().expect("no panic while held").clone();
@@ -54,7 +54,7 @@ impl Registry {
     /// [`Registry::text`] for the tests of other rooms.
     #[cfg(test)]
     pub(crate) fn text_for_tests(&self) -> String {
-        self.text().expect("sound figures")
+        self.text().expect("sound metrics")
     }
 }
 
@@ -65,20 +65,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_told_in_prometheus_words() {
+    fn metrics_are_written_in_prometheus_format() {
         let registry = Registry::default();
-        registry.tell(|| {
+        registry.register(|| {
             vec![
-                Figure::counter("a_total", "Of a \\ and\nb.").is(3),
-                Figure::gauge("d_sat", "Money.").is(2_099_999_997_690_000),
-                Figure::gauge("c", "By kind.")
+                Metric::counter("a_total", "Of a \\ and\nb.").is(3),
+                Metric::gauge("d_sat", "Money.").is(2_099_999_997_690_000),
+                Metric::gauge("c", "By kind.")
                     .of(&[("kind", "a \"b\"")], 1)
                     .of(&[("kind", "c")], 0),
-                Figure::counter("none_total", "Nothing to tell."),
-                Figure::gauge("b_seconds", "Time.").lasts(Duration::from_millis(1_500)),
+                Metric::counter("none_total", "No samples."),
+                Metric::gauge("b_seconds", "Time.").lasts(Duration::from_millis(1_500)),
             ]
         });
-        let told = registry.text().expect("sound figures");
+        let told = registry.text().expect("sound metrics");
         assert_eq!(
             told,
             "# HELP a_total Of a \\\\ and\\nb.\n# TYPE a_total counter\na_total 3\n\
@@ -89,14 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_told_as_a_histogram_whose_classes_add_up() {
+    fn durations_are_a_histogram_whose_buckets_add_up() {
         let registry = Registry::default();
-        registry.tell(|| {
+        registry.register(|| {
             let classes = [(Duration::from_millis(1), 2), (Duration::from_millis(50), 3)];
-            vec![Figure::durations("x_seconds", "X.", &classes, 6, Duration::from_secs(2))]
+            vec![Metric::durations("x_seconds", "X.", &classes, 6, Duration::from_secs(2))]
         });
         assert_eq!(
-            registry.text().expect("sound figures"),
+            registry.text().expect("sound metrics"),
             "# HELP x_seconds X.\n# TYPE x_seconds histogram\n\
              x_seconds_bucket{le=\"0.001\"} 2\nx_seconds_bucket{le=\"0.05\"} 5\n\
              x_seconds_bucket{le=\"+Inf\"} 6\nx_seconds_sum 2\nx_seconds_count 6\n"
@@ -104,10 +104,10 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_has_not_said_how_it_fares_is_starting() {
+    fn a_daemon_without_a_source_of_health_is_starting() {
         let registry = Registry::default();
-        assert!(registry.ailments()[0].contains("starting"));
+        assert!(registry.problems()[0].contains("starting"));
         registry.report_health(Vec::new);
-        assert!(registry.ailments().is_empty());
+        assert!(registry.problems().is_empty());
     }
 }

@@ -1,4 +1,7 @@
 //! The HTTP port: one request a connection, bounded in size and time.
+//!
+//! It stays on hyper rather than axum, which is in the tree through tonic: axum's server bounds neither connections nor
+//! the time of a request, so this accept loop would stay, and its router would replace one `match` of two paths.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -17,39 +20,39 @@ use tokio_util::sync::CancellationToken;
 use super::{Config, Durations, Registry, answer, host};
 use crate::tasks::{Outcome, Stage, Tasks};
 
-/// Whoever has not asked and taken the answer by then is cut off; Prometheus itself waits for 10 s.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest request; it is hyper's smallest limit.
+/// The deadline of a connection, answer included; Prometheus itself waits for 10 s.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The longest request, in bytes; hyper's smallest limit.
 const REQUEST_BYTES: usize = 8_192;
-/// Connections served at a time; more wait for their turn.
+/// Connections served at a time; more wait.
 const AT_ONCE: usize = 16;
-/// How long to wait when the system has no more descriptors.
+/// The pause after a failed accept, as when the process has no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers until the API's stage ends.
+/// Serves until the API's stage ends.
 pub fn serve(config: &Config, registry: &Registry, tasks: &Tasks, listeners: Vec<TcpListener>) {
     if listeners.is_empty() {
         return;
     }
     let took = Durations::new(
         "fulmen_metrics_request_duration_seconds",
-        "How long requests of watching programs took, the gathering of figures included.",
+        "Durations of scrapes and health checks, the collection of metrics included.",
     );
-    let told = took.clone();
-    registry.tell(move || told.figures());
+    let collected = took.clone();
+    registry.register(move || collected.metrics());
     let allow_remote = config.allow_remote;
     for listener in listeners {
-        let desk = Desk { registry: registry.clone(), took: took.clone(), allow_remote };
+        let endpoint = Endpoint { registry: registry.clone(), took: took.clone(), allow_remote };
         let connections = tasks.clone();
         tasks.spawn(Stage::Api, "serve metrics", |stopping| {
-            accept(listener, desk, connections, stopping)
+            accept(listener, endpoint, connections, stopping)
         });
     }
 }
 
-/// Where one connection is served.
+/// What answers requests; each connection has a clone.
 #[derive(Clone)]
-struct Desk {
+struct Endpoint {
     registry: Registry,
     took: Durations,
     allow_remote: bool,
@@ -57,7 +60,7 @@ struct Desk {
 
 async fn accept(
     listener: TcpListener,
-    desk: Desk,
+    endpoint: Endpoint,
     tasks: Tasks,
     stopping: CancellationToken,
 ) -> Outcome {
@@ -76,10 +79,10 @@ async fn accept(
         };
         match accepted {
             (Ok((stream, _)), turn) => {
-                let (desk, stopping) = (desk.clone(), stopping.clone());
-                tasks.spawn_once(Stage::Api, "answer a watcher", async move {
+                let (endpoint, stopping) = (endpoint.clone(), stopping.clone());
+                tasks.spawn_once(Stage::Api, "answer a scraper", async move {
                     tokio::select! {
-                        () = desk.serve(stream) => (),
+                        () = endpoint.serve(stream) => (),
                         () = stopping.cancelled() => (),
                     }
                     drop(turn);
@@ -93,7 +96,7 @@ async fn accept(
     }
 }
 
-impl Desk {
+impl Endpoint {
     async fn serve(&self, stream: TcpStream) {
         let service = service_fn(|request: Request<Incoming>| {
             ready(Ok::<Response<String>, Infallible>(self.answer(&request)))
@@ -102,17 +105,17 @@ impl Desk {
             .keep_alive(false)
             .max_buf_size(REQUEST_BYTES)
             .serve_connection(TokioIo::new(stream), service);
-        match tokio::time::timeout(PATIENCE, served).await {
+        match tokio::time::timeout(DEADLINE, served).await {
             Ok(Ok(())) => (),
-            // Neither is anything that the operator of this node did.
-            Ok(Err(error)) => tracing::debug!(%error, "a request for metrics went wrong"),
-            Err(_) => tracing::debug!("a request for metrics took too long and was cut off"),
+            // Strangers cause both, not the operator: no line above debug.
+            Ok(Err(error)) => tracing::debug!(%error, "a request for metrics failed"),
+            Err(_) => tracing::debug!("a request for metrics exceeded its deadline"),
         }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<String> {
         if !self.allow_remote && !host::is_this_machine(request.headers(), request.uri()) {
-            return answer::not_for_others();
+            return answer::other_host();
         }
         let began = Instant::now();
         let answer = answer::answer(&self.registry, request.method(), request.uri().path());
@@ -146,13 +149,13 @@ mod tests {
         let mut stream = TcpStream::connect(address).await.expect("it listens");
         stream.write_all(bytes).await.expect("sent");
         let mut answer = Vec::new();
-        // A refusal may come as a reset, after what was said of it.
+        // A refusal may end in a reset after the answer.
         let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).into_owned()
     }
 
     #[tokio::test]
-    async fn requests_for_other_names_are_refused_unless_others_may_ask() {
+    async fn requests_for_other_hosts_are_refused_unless_allowed() {
         let registry = Registry::default();
         registry.report_health(Vec::new);
         let open = Config { allow_remote: true, ..Config::default() };
@@ -192,17 +195,17 @@ mod tests {
             let well = says(address, b"GET /healthz HTTP/1.1\r\n\r\n").await;
             assert!(well.starts_with("HTTP/1.1 200") && well.ends_with("\r\n\r\nok\n"), "{well}");
         }
-        let figures = says(address, b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
-        assert!(figures.contains("content-type: text/plain; version=0.0.4\r\n"), "{figures}");
-        assert!(figures.contains("fulmen_metrics_request_duration_seconds_count 6\n"), "{figures}");
-        assert!(tasks.shutdown(PATIENCE).await.is_empty());
+        let metrics = says(address, b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        assert!(metrics.contains("content-type: text/plain; version=0.0.4\r\n"), "{metrics}");
+        assert!(metrics.contains("fulmen_metrics_request_duration_seconds_count 6\n"), "{metrics}");
+        assert!(tasks.shutdown(DEADLINE).await.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_says_nothing_is_cut_off() {
+    async fn a_silent_connection_is_closed() {
         let (_tasks, address) = served(&Registry::default()).await;
         let began = tokio::time::Instant::now();
         assert_eq!(says(address, b"GET /metrics HTTP/1.1\r\n").await, "");
-        assert!(began.elapsed() >= PATIENCE - Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(began.elapsed() >= DEADLINE - Duration::from_secs(1), "{:?}", began.elapsed());
     }
 }

@@ -39,7 +39,11 @@ pub async fn by_id(node: &Node, channel_id: &[u8]) -> Result<Channel> {
 pub async fn usable(node: &Node, channel_id: &[u8]) -> Result<Channel> {
     poll::eventually(&format!("{} can use the channel", node.name()), async || {
         let channel = by_id(node, channel_id).await?;
-        Ok(if channel.usable { Look::Done(channel) } else { Look::NotYet(channel.state().as_str_name().to_owned()) })
+        Ok(if channel.usable {
+            Look::Done(channel)
+        } else {
+            Look::NotYet(channel.state().as_str_name().to_owned())
+        })
     })
     .await
 }

@@ -24,7 +24,10 @@ pub fn payment(record: PaymentRecord) -> v1::Payment {
         amount_msat: record.amount_msat,
         fee_msat: record.fee_msat.unwrap_or(0),
         preimage: record.preimage.map(Vec::from).unwrap_or_default(),
-        failure_reason: record.failure.map(|reason| reason.word().to_ascii_uppercase()).unwrap_or_default(),
+        failure_reason: record
+            .failure
+            .map(|reason| reason.word().to_ascii_uppercase())
+            .unwrap_or_default(),
         created_at: record.created_at_ms / 1_000,
         finished_at: finished_at_ms.unwrap_or(0) / 1_000,
         bolt11: record.bolt11.unwrap_or_default(),

@@ -1,27 +1,27 @@
-//! Figures as Prometheus takes them: a name, what it means, and samples of one kind and unit.
+//! A metric as Prometheus takes it: a name, a help text, and samples of one type and unit.
 
 use std::time::Duration;
 
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric};
+use prometheus::proto::{self, Bucket, Counter, Gauge, Histogram, LabelPair};
 use prometheus::proto::{MetricFamily, MetricType};
 
-/// All samples of one name. The name ends in its unit, and a counter's in `_total`.
+/// All samples of one name. The name ends in the unit, and a counter's name in `_total`.
 #[derive(Clone, Debug)]
-pub struct Figure(pub(super) MetricFamily);
+pub struct Metric(pub(super) MetricFamily);
 
-impl Figure {
-    /// Something that rises and falls.
+impl Metric {
+    /// A value that rises and falls.
     pub fn gauge(name: &str, help: &str) -> Self {
         Self::new(name, help, MetricType::GAUGE)
     }
 
-    /// Something that only rises, or begins anew when the daemon does.
+    /// A value that only rises; it may start at 0 with the daemon.
     pub fn counter(name: &str, help: &str) -> Self {
         Self::new(name, help, MetricType::COUNTER)
     }
 
-    /// How many of a thing took how long: `classes` are upper bounds, each with the count of those that took at most
-    /// that long and longer than the bound before; what took longer is only in `count`. `sum` is all their time.
+    /// A histogram of durations: `classes` are upper bounds, each with the count of durations up to it and above the
+    /// bound before; longer ones are in `count` only. `sum` is the sum of all.
     pub fn durations(
         name: &str,
         help: &str,
@@ -41,26 +41,26 @@ impl Figure {
         histogram.set_bucket(classes.iter().map(bucket).collect());
         histogram.set_sample_count(count);
         histogram.set_sample_sum(sum.as_secs_f64());
-        let mut metric = Metric::default();
-        metric.set_histogram(histogram);
-        let mut figure = Self::new(name, help, MetricType::HISTOGRAM);
-        figure.0.mut_metric().push(metric);
-        figure
+        let mut sample = proto::Metric::default();
+        sample.set_histogram(histogram);
+        let mut metric = Self::new(name, help, MetricType::HISTOGRAM);
+        metric.0.mut_metric().push(sample);
+        metric
     }
 
-    /// Its only sample.
+    /// Adds the only sample, without labels.
     #[must_use]
     pub fn is(self, value: u64) -> Self {
         self.of(&[], value)
     }
 
-    /// Its only sample, as a length of time in seconds.
+    /// Adds the only sample, a duration in seconds.
     #[must_use]
     pub fn lasts(self, time: Duration) -> Self {
         self.sample(&[], time.as_secs_f64())
     }
 
-    /// One of its samples, told from the others by labels.
+    /// Adds a sample with labels.
     #[must_use]
     pub fn of(self, labels: &[(&str, &str)], value: u64) -> Self {
         // Exact up to 2^53: nine million bitcoin in satoshis, ninety thousand in millisatoshis.
@@ -82,7 +82,7 @@ impl Figure {
             label.set_value((*value).to_owned());
             label
         };
-        let mut metric = Metric::from_label(labels.iter().map(label).collect());
+        let mut metric = proto::Metric::from_label(labels.iter().map(label).collect());
         if self.0.get_field_type() == MetricType::COUNTER {
             let mut counter = Counter::default();
             counter.set_value(value);
