@@ -292,6 +292,25 @@ fn the_readme_draws_the_rooms_that_there_are() {
     assert_eq!(storeys, there);
 }
 
+#[test]
+fn the_architecture_page_names_files_that_exist() {
+    let page = std::fs::read_to_string(root().join("daemon/README.md")).expect("daemon/README.md");
+    let crates = ["daemon/", "proto/", "cli/", "routing/", "integration/"];
+    let missing: Vec<_> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| !name.contains([' ', ':', '<']) && !name.starts_with(['/', '~', '#']))
+        .filter(|name| name.ends_with(".rs") || name.ends_with('/'))
+        .filter(|name| {
+            let is_whole = crates.iter().any(|part| name.starts_with(part));
+            let folder = if is_whole { root() } else { root().join("daemon/src") };
+            !folder.join(name).exists()
+        })
+        .collect();
+    assert!(missing.is_empty(), "daemon/README.md names what is not there: {missing:#?}");
+}
+
 struct Source {
     path: String,
     text: String,
