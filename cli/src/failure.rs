@@ -201,7 +201,10 @@ pub fn advice(reason: &str) -> Option<&'static str> {
         "INVOICE_UNPAYABLE" => "Ask the payee for another invoice",
         "INVOICE_NOT_FOUND" => "`fulmen invoices` lists the invoices",
         "INVOICE_NOT_OPEN" => "`fulmen invoice show` tells what became of it",
-        "PREIMAGE_TAKEN" => "Leave --preimage out for a random one",
+        "PAYMENT_HASH_TAKEN" => "Leave --preimage or --hash out for a random one",
+        "NOT_ACCEPTED_YET" => "`fulmen invoice watch` shows when it is accepted",
+        "NOT_A_HOLD_INVOICE" => "`fulmen invoices --state accepted` lists those that wait",
+        "DEADLINE_REACHED" => "The payment goes back to the payer: make another invoice",
 
         "CHANNEL_UNKNOWN" => {
             "`fulmen channels` lists the open ones, `fulmen channel closed` the others"

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::chain::Source;
 use crate::channels::{Channels, Closing, OpenRequest};
 use crate::forwards::{Forwards, Settled};
-use crate::invoices::Invoices;
+use crate::invoices::{Claimable, Invoices};
 use crate::node::Node;
 use crate::node::run::process::Outlet;
 use crate::node::run::{learn, sweep};
@@ -57,6 +57,9 @@ pub fn outlet(rooms: Rooms) -> Outlet {
         manager_stored: Box::new(move || stored.forwards.forgotten_by_ldk()),
         replay_ended: Box::new(move || {
             replayed.forwards.replay_ended();
+            if let Err(error) = replayed.invoices.resume_held() {
+                replayed.tasks.fail(format!("held invoices cannot be read: {error}"));
+            }
             replayed.replayed.notify_one();
         }),
     }
@@ -153,14 +156,18 @@ impl Rooms {
                 amount_msat,
                 purpose,
                 payment_id,
+                receiving_channel_ids,
+                claim_deadline,
                 ..
-            } => self.invoices.claimable(
+            } => self.invoices.claimable(&Claimable {
                 payment_hash,
-                onion_fields.as_ref(),
+                onion_fields: onion_fields.as_ref(),
                 amount_msat,
-                &purpose,
+                purpose: &purpose,
                 payment_id,
-            ),
+                parts: receiving_channel_ids.len(),
+                claim_deadline_height: claim_deadline,
+            }),
             Event::PaymentClaimed {
                 payment_hash,
                 amount_msat,

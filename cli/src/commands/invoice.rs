@@ -5,7 +5,7 @@ use fulmen_proto::v1::get_invoice_request::By;
 use fulmen_proto::v1::invoice::State;
 use fulmen_proto::v1::{
     CancelInvoiceRequest, CreateInvoiceRequest, DecodeInvoiceRequest, GetInvoiceRequest, Invoice,
-    ListInvoicesRequest, WatchInvoiceRequest,
+    ListInvoicesRequest, SettleInvoiceRequest, WatchInvoiceRequest,
 };
 
 use super::paging;
@@ -35,7 +35,9 @@ enum Commands {
     Show(Show),
     /// List the invoices and keysends received
     List(List),
-    /// Cancel an unpaid invoice
+    /// Claim the payment that a hold invoice has accepted
+    Settle(Settle),
+    /// Cancel an unpaid invoice, or give back what a hold invoice has accepted
     Cancel(Cancel),
     /// Wait until an invoice is paid, cancelled or expired
     Watch(Watch),
@@ -51,6 +53,7 @@ impl Group {
             }
             (Some(Commands::Show(command)), _) => command.run(session).await,
             (Some(Commands::List(command)), _) => command.run(session).await,
+            (Some(Commands::Settle(command)), _) => command.run(session).await,
             (Some(Commands::Cancel(command)), _) => command.run(session).await,
             (Some(Commands::Watch(command)), _) => command.run(session).await,
             (Some(Commands::Decode(command)), _) => command.run(session).await,
@@ -76,6 +79,9 @@ pub struct Create {
     /// A preimage of your own [default: a random one]
     #[arg(long, value_name = "HEX")]
     preimage: Option<Id32>,
+    /// Make a hold invoice for this payment hash: payments wait until you settle or cancel it
+    #[arg(long, value_name = "HEX", conflicts_with = "preimage")]
+    hash: Option<Id32>,
     /// Blocks that the last HTLC must have left [default: the daemon's]
     #[arg(long, value_name = "BLOCKS", default_value_t = 0, hide_default_value = true)]
     min_final_cltv_delta: u32,
@@ -103,6 +109,7 @@ impl Create {
             preimage: self.preimage.map(|Id32(preimage)| preimage).unwrap_or_default(),
             min_final_cltv_expiry_delta: self.min_final_cltv_delta,
             idempotency_key: self.idempotency_key,
+            payment_hash: self.hash.map(|Id32(hash)| hash).unwrap_or_default(),
         };
         let created = session.invoices().create(request).await?.into_inner();
         session.screen.show(&created, |created, look| {
@@ -141,6 +148,7 @@ fn shown(invoice: Option<&Invoice>, look: crate::render::Look) -> String {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OnlyState {
     Open,
+    Accepted,
     Claiming,
     Settled,
     Cancelled,
@@ -161,6 +169,7 @@ impl List {
         let state = match self.state {
             None => State::Unspecified,
             Some(OnlyState::Open) => State::Open,
+            Some(OnlyState::Accepted) => State::Accepted,
             Some(OnlyState::Claiming) => State::Claiming,
             Some(OnlyState::Settled) => State::Settled,
             Some(OnlyState::Cancelled) => State::Cancelled,
@@ -181,6 +190,33 @@ pub async fn hash_of(session: &Session, invoice: HashOrBolt11) -> Result<Vec<u8>
         HashOrBolt11::Bolt11(bolt11) => {
             let read = session.invoices().decode(DecodeInvoiceRequest { bolt11 }).await?;
             Ok(read.into_inner().payment_hash)
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Settle {
+    /// The preimage: 64 hex digits
+    preimage: Id32,
+    /// The payment hash: refuses a preimage of another one
+    #[arg(long, value_name = "HEX")]
+    hash: Option<Id32>,
+    /// Do not wait until the money has arrived
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl Settle {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let Id32(preimage) = self.preimage;
+        let payment_hash = self.hash.map(|Id32(hash)| hash).unwrap_or_default();
+        let request = SettleInvoiceRequest { preimage, payment_hash };
+        let settled = session.invoices().settle(request).await?.into_inner();
+        match settled.invoice {
+            Some(invoice) if !self.no_wait => watch(session, invoice.payment_hash).await,
+            _ => {
+                session.screen.show(&settled, |settled, look| shown(settled.invoice.as_ref(), look))
+            }
         }
     }
 }

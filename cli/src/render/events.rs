@@ -4,7 +4,7 @@ use fulmen_proto::v1::event::What;
 use fulmen_proto::v1::payment::State;
 
 use super::table::{Look, Tone, paint};
-use super::{human, payments};
+use super::{human, invoices, payments};
 
 /// `#12  2026-11-22 13:02:11  paid 1,000 sat, fee 1 sat (payment ab…)`.
 pub fn line(event: &Event, look: Look) -> String {
@@ -46,6 +46,15 @@ fn sentence(what: &What) -> (String, Tone) {
         What::InvoiceSettled(it) => {
             let amount = human::msat(it.received_msat);
             (format!("received {amount} (hash {})", id(&it.payment_hash)), Tone::Good)
+        }
+        What::InvoiceAccepted(it) => {
+            let (amount, hash) = (human::msat(it.received_msat), id(&it.payment_hash));
+            let deadline = human::grouped(it.claim_deadline_height.into());
+            (format!("holding {amount} until block {deadline} (hash {hash})"), Tone::Waiting)
+        }
+        What::InvoiceCancelled(it) => {
+            let why = invoices::cancel_reason(&it.reason);
+            (format!("invoice cancelled: {why} (hash {})", id(&it.payment_hash)), Tone::Waiting)
         }
         What::ForwardSettled(it) => {
             let (amount, fee) = (human::msat(it.outbound_msat), human::msat(it.fee_msat));

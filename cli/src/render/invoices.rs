@@ -31,6 +31,15 @@ pub fn show(invoice: &Invoice, now: u64, look: Look) -> String {
         .add_if_any("for", human::one_line(&invoice.description))
         .add_if_any("for (hash)", human::hex(&invoice.description_hash))
         .add("created (UTC)", human::time(invoice.created_at));
+    if invoice.state() == State::Accepted {
+        let deadline = human::grouped(invoice.claim_deadline_height.into());
+        facts = facts
+            .add("accepted (UTC)", human::time(invoice.accepted_at))
+            .add("settle before", format!("block {deadline}"));
+    }
+    if invoice.state() == State::Cancelled && !invoice.cancel_reason.is_empty() {
+        facts = facts.add("cancelled", cancel_reason(&invoice.cancel_reason));
+    }
     if matches!(invoice.state(), State::Open) && invoice.expires_at > 0 {
         facts = facts.add("expires (UTC)", expiry(invoice.expires_at, now));
     }
@@ -52,11 +61,22 @@ fn amount(msat: u64) -> String {
     if msat == 0 { "any".to_owned() } else { human::msat(msat) }
 }
 
+/// Why an invoice is cancelled, in words.
+pub fn cancel_reason(word: &str) -> String {
+    match word {
+        "BY_USER" => "by request".to_owned(),
+        "DEADLINE" => "it was not settled before its deadline".to_owned(),
+        "HTLCS_FAILED" => "its payment was failed back".to_owned(),
+        other => other.to_ascii_lowercase().replace('_', " "),
+    }
+}
+
 /// The state in a word.
 pub fn state(state: State) -> &'static str {
     match state {
         State::Unspecified => "unknown",
         State::Open => "open",
+        State::Accepted => "accepted",
         State::Claiming => "claiming",
         State::Settled => "settled",
         State::Cancelled => "cancelled",
@@ -67,7 +87,7 @@ pub fn state(state: State) -> &'static str {
 fn tone(state: State) -> Tone {
     match state {
         State::Settled => Tone::Good,
-        State::Claiming => Tone::Waiting,
+        State::Accepted | State::Claiming => Tone::Waiting,
         State::Open => Tone::Plain,
         State::Cancelled | State::Expired | State::Unspecified => Tone::Faint,
     }
@@ -79,12 +99,14 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Bolt11 => "invoice",
         Kind::Keysend => "keysend",
         Kind::Rebalance => "rebalance",
+        Kind::Hold => "hold invoice",
     }
 }
 
 /// What waiting for an invoice looks like.
 pub fn waiting(invoice: &Invoice) -> &'static str {
     match invoice.state() {
+        State::Accepted => "the money is held: settle or cancel the invoice",
         State::Claiming => "the money has arrived and is being claimed",
         _ => "waiting for the payment",
     }

@@ -86,6 +86,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Channels/ListClosed", read("channels")),
     ("/fulmen.v1.Invoices/Create", write("invoices")),
     ("/fulmen.v1.Invoices/Cancel", write("invoices")),
+    ("/fulmen.v1.Invoices/Settle", write("invoices")),
     ("/fulmen.v1.Invoices/Get", read("invoices")),
     ("/fulmen.v1.Invoices/List", read("invoices")),
     ("/fulmen.v1.Invoices/Watch", read("invoices")),

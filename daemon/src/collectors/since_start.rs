@@ -75,11 +75,12 @@ struct Tally {
 /// The kind of a close without trouble.
 const COOPERATIVE: &str = "cooperative";
 
-const KINDS: [(InvoiceKind, &str); 4] = [
+const KINDS: [(InvoiceKind, &str); 5] = [
     (InvoiceKind::Bolt11, "bolt11"),
     (InvoiceKind::Bolt12, "bolt12"),
     (InvoiceKind::Keysend, "keysend"),
     (InvoiceKind::Rebalance, "rebalance"),
+    (InvoiceKind::Hold, "hold"),
 ];
 
 impl Tally {
@@ -105,6 +106,8 @@ impl Tally {
             // Forwards have totals of their own; the others are covered by gauges.
             Entry::PaymentStarted { .. }
             | Entry::InvoiceCreated { .. }
+            | Entry::InvoiceAccepted { .. }
+            | Entry::InvoiceCancelled { .. }
             | Entry::ForwardSettled { .. }
             | Entry::ForwardFailed { .. }
             | Entry::ChannelOpening { .. }

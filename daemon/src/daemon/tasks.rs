@@ -54,12 +54,17 @@ pub(super) fn start(
     tasks.spawn(Stage::Work, "process LDK's events", |stopping| {
         process::run(processed, outlet, stopping)
     });
+    let tip = on_chain.tip.clone();
     let followers = following(node, &on_chain.wallet, &on_chain.spends);
     let sync = on_chain.sync;
     tasks.spawn(Stage::Chain, "follow the chain", |stopping| sync.run(followers, stopping));
     let (refreshed, asked) = (chain.feerates.clone(), chain.source.clone());
     tasks.spawn(Stage::Work, "refresh feerates", |stopping| refreshed.run(asked, stopping));
 
+    let holding = rooms.invoices.clone();
+    tasks.spawn(Stage::Work, "cancel hold invoices in time", |stopping| {
+        holding.cancel_in_time(tip, stopping)
+    });
     prune_history(ground, config, rooms, replayed);
     let probing = rooms.payments.clone();
     tasks.spawn(Stage::Work, "probe in the background", |stopping| probing.explore(stopping));

@@ -4,7 +4,9 @@ use std::sync::Mutex;
 
 use super::Error;
 use super::claim::{self, Arrival, Decision};
-use super::record::{BY_KEY, INVOICES, InvoiceRecord, Kind, State, Stored};
+use super::record::{
+    BY_KEY, CancelReason, HELD, HeldName, INVOICES, InvoiceRecord, Kind, State, Stored,
+};
 use crate::idempotency::{self, Key};
 use crate::journal::{Entry, InvoiceKind, Journal};
 use crate::storage::{
@@ -13,11 +15,11 @@ use crate::storage::{
 
 /// All invoices, on disk.
 pub(super) struct InvoiceBook {
-    store: Store,
-    journal: Journal,
+    pub(super) store: Store,
+    pub(super) journal: Journal,
     watches: Subscriptions<InvoiceRecord>,
     /// Held from reading a record until its change is enqueued; reads see enqueued writes.
-    changing: Mutex<()>,
+    pub(super) changing: Mutex<()>,
 }
 
 impl InvoiceBook {
@@ -70,19 +72,26 @@ impl InvoiceBook {
         Ok((record, self.store.commit(batch)))
     }
 
-    /// Cancels an invoice that is open; one that was cancelled before stays so.
+    /// Cancels an invoice that is open or held; one that was cancelled before stays so.
+    ///
+    /// Held HTLCs are to be failed afterwards; the invoice stays listed as held until they are.
     pub(super) fn cancel(
         &self,
         payment_hash: &[u8; 32],
+        reason: CancelReason,
         now: u64,
     ) -> Result<(InvoiceRecord, Commit), Error> {
         let _changing = self.changing.lock().expect("no panic while held");
         let record = self.get(payment_hash)?.ok_or(Error::Unknown)?;
         match record.state(now) {
             State::Cancelled => Ok((record, self.store.sync())),
-            State::Open => {
-                let record = InvoiceRecord { stored: Stored::Cancelled, ..record };
-                let commit = self.change(&record, Batch::new())?;
+            State::Open | State::Accepted => {
+                let record = InvoiceRecord {
+                    stored: Stored::Cancelled,
+                    cancel_reason: Some(reason),
+                    ..record
+                };
+                let commit = self.change(&record, self.cancelled(&record))?;
                 Ok((record, commit))
             }
             state @ (State::Claiming | State::Settled | State::Expired) => {
@@ -101,25 +110,29 @@ impl InvoiceBook {
         let _changing = self.changing.lock().expect("no panic while held");
         let before = self.get(&arrival.payment_hash)?;
         let decision = claim::decide(before, arrival, accept_keysend, now);
-        if let Decision::Claim(record, _) = &decision {
+        match &decision {
             // The monitor update that gives the preimage away is enqueued later, so it is durable later.
-            drop(self.change(record, Batch::new())?);
+            Decision::Claim(record, _) => drop(self.change(record, Batch::new())?),
+            // Before LDK forgets the event: a start finds the HTLCs by this name.
+            Decision::Hold(record) => {
+                let mut batch = Batch::new();
+                let payment_hash = record.payment_hash;
+                HELD.put(&mut batch, &payment_hash, &HeldName { payment_hash });
+                drop(self.change(record, batch)?);
+            }
+            Decision::ClaimAgain(_) | Decision::Refuse(_) => (),
         }
         Ok(decision)
     }
 
     /// Writes down that money was claimed.
-    pub(super) fn settle(
-        &self,
-        arrival: Arrival,
-        parts: u32,
-        now: u64,
-    ) -> Result<(), storage::Error> {
+    pub(super) fn settle(&self, arrival: Arrival, now: u64) -> Result<(), storage::Error> {
         let _changing = self.changing.lock().expect("no panic while held");
         let before = self.get(&arrival.payment_hash)?;
         let received_msat = arrival.amount_msat;
-        let Some(record) = claim::settled(before, arrival, parts, now) else { return Ok(()) };
+        let Some(record) = claim::settled(before, arrival, now) else { return Ok(()) };
         let mut batch = Batch::new();
+        HELD.delete(&mut batch, &record.payment_hash);
         self.journal.append(
             &mut batch,
             Entry::InvoiceSettled {
@@ -135,6 +148,9 @@ impl InvoiceBook {
     pub(super) fn went_back(&self, payment_hash: &[u8; 32]) -> Result<(), storage::Error> {
         let _changing = self.changing.lock().expect("no panic while held");
         match self.get(payment_hash)?.and_then(claim::went_back) {
+            Some(record) if record.stored == Stored::Cancelled => {
+                self.change(&record, self.cancelled(&record)).map(drop)
+            }
             Some(record) => self.change(&record, Batch::new()).map(drop),
             None => Ok(()),
         }
@@ -179,8 +195,26 @@ impl InvoiceBook {
         self.watches.watch(payment_hash)
     }
 
-    /// Enqueues a record with what else belongs to its change, and tells whoever watches.
-    fn change(&self, record: &InvoiceRecord, mut batch: Batch) -> Result<Commit, storage::Error> {
+    /// What belongs to the change of a record to cancelled.
+    fn cancelled(&self, record: &InvoiceRecord) -> Batch {
+        let mut batch = Batch::new();
+        let reason = record.cancel_reason.unwrap_or(CancelReason::HtlcsFailed);
+        self.journal.append(
+            &mut batch,
+            Entry::InvoiceCancelled {
+                payment_hash: record.payment_hash,
+                reason: reason.word().to_owned(),
+            },
+        );
+        batch
+    }
+
+    /// Enqueues a record with what else belongs to its change, and tells its watchers.
+    pub(super) fn change(
+        &self,
+        record: &InvoiceRecord,
+        mut batch: Batch,
+    ) -> Result<Commit, storage::Error> {
         INVOICES.insert(&self.store, &mut batch, &record.payment_hash, record)?;
         let commit = self.store.commit(batch);
         self.watches.publish(&record.payment_hash, record);
@@ -194,6 +228,7 @@ fn journal_kind(kind: Kind) -> InvoiceKind {
         Kind::Bolt12 => InvoiceKind::Bolt12,
         Kind::Keysend => InvoiceKind::Keysend,
         Kind::Rebalance => InvoiceKind::Rebalance,
+        Kind::Hold => InvoiceKind::Hold,
     }
 }
 
@@ -227,6 +262,9 @@ mod tests {
             parts: 0,
             claim_id: None,
             idempotency_key: None,
+            claim_deadline_height: None,
+            accepted_at: None,
+            cancel_reason: None,
         }
     }
 
@@ -238,6 +276,8 @@ mod tests {
             preimage: Some([2; 32]),
             claim_id: Some([3; 32]),
             custom_records: Vec::new(),
+            parts: 1,
+            claim_deadline_height: Some(99),
         }
     }
 
@@ -268,11 +308,14 @@ mod tests {
         let replayed = book.arrived(arrival([1; 32]), true, 25).expect("the store works");
         assert_eq!(replayed, Decision::ClaimAgain([2; 32]));
         for _ in 0..2 {
-            book.settle(arrival([1; 32]), 1, 16).expect("the store works");
+            book.settle(arrival([1; 32]), 16).expect("the store works");
         }
         let settled = watch.changed().await.expect("the store works");
         assert_eq!((settled.stored, settled.received_msat), (Stored::Settled, 500));
-        assert!(matches!(book.cancel(&[1; 32], 17), Err(Error::TooLate(State::Settled))));
+        assert!(matches!(
+            book.cancel(&[1; 32], CancelReason::ByUser, 17),
+            Err(Error::TooLate(State::Settled))
+        ));
         book.store.sync().await.expect("the store works");
         let told = book.journal.read(0, 10).expect("readable");
         assert_eq!(told.len(), 2, "created and settled, once each");
@@ -301,10 +344,15 @@ mod tests {
     async fn a_cancelled_invoice_is_not_paid() {
         let book = book();
         drop(book.open(an_invoice([1; 32]), None).expect("it is new"));
-        assert!(matches!(book.cancel(&[9; 32], 15), Err(Error::Unknown)));
-        assert!(matches!(book.cancel(&[1; 32], 21), Err(Error::TooLate(State::Expired))));
+        assert!(matches!(book.cancel(&[9; 32], CancelReason::ByUser, 15), Err(Error::Unknown)));
+        assert!(matches!(
+            book.cancel(&[1; 32], CancelReason::ByUser, 21),
+            Err(Error::TooLate(State::Expired))
+        ));
         for _ in 0..2 {
-            let (record, _) = book.cancel(&[1; 32], 15).expect("it is open, then cancelled");
+            let (record, _) = book
+                .cancel(&[1; 32], CancelReason::ByUser, 15)
+                .expect("it is open, then cancelled");
             assert_eq!(record.stored, Stored::Cancelled);
         }
         let decision = book.arrived(arrival([1; 32]), true, 15).expect("the store works");

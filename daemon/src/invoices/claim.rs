@@ -1,6 +1,6 @@
 //! Whether money that has arrived is taken: the pure decision.
 
-use super::record::{CustomRecord, InvoiceRecord, Kind, State, Stored};
+use super::record::{CancelReason, CustomRecord, InvoiceRecord, Kind, State, Stored};
 
 /// What arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,10 @@ pub struct Arrival {
     pub claim_id: Option<[u8; 32]>,
     /// What the payer told.
     pub custom_records: Vec<CustomRecord>,
+    /// How many HTLCs it came in.
+    pub parts: u32,
+    /// Block height from which LDK fails them back.
+    pub claim_deadline_height: Option<u32>,
 }
 
 /// What to do with it.
@@ -26,6 +30,8 @@ pub enum Decision {
     Claim(Box<InvoiceRecord>, [u8; 32]),
     /// Claim with the preimage: the record says so already.
     ClaimAgain([u8; 32]),
+    /// Keep the record and hold the HTLCs; the invoice is accepted once a checkpoint that has them is durable.
+    Hold(Box<InvoiceRecord>),
     /// Give it back.
     Refuse(Refusal),
 }
@@ -77,18 +83,25 @@ pub fn decide(
                 Decision::Claim(Box::new(keysend(arrival, preimage, now)), preimage)
             }
             (Kind::Keysend, None) => Decision::Refuse(Refusal::NoPreimage),
-            (Kind::Bolt11 | Kind::Bolt12 | Kind::Rebalance, _) => {
+            (Kind::Bolt11 | Kind::Bolt12 | Kind::Rebalance | Kind::Hold, _) => {
                 Decision::Refuse(Refusal::Unknown)
             }
         };
     };
-    let Some(preimage) = arrival.preimage.or(record.preimage) else {
-        return Decision::Refuse(Refusal::NoPreimage);
-    };
+    let preimage = arrival.preimage.or(record.preimage);
     let same_set = record.claim_id.is_some() && record.claim_id == arrival.claim_id;
     let asked_msat = record.amount_msat.unwrap_or(0);
+    if preimage.is_none() && record.kind != Kind::Hold {
+        return Decision::Refuse(Refusal::NoPreimage);
+    }
     match record.state(now) {
-        State::Claiming | State::Settled if same_set => Decision::ClaimAgain(preimage),
+        State::Accepted if same_set => Decision::Hold(Box::new(record)),
+        // LDK holds one set for a hash at a time: the one that was accepted is gone.
+        State::Accepted => Decision::Hold(Box::new(held(record, arrival))),
+        State::Claiming | State::Settled if same_set => match preimage {
+            Some(preimage) => Decision::ClaimAgain(preimage),
+            None => Decision::Refuse(Refusal::NoPreimage),
+        },
         State::Claiming | State::Settled => Decision::Refuse(Refusal::AlreadyPaid),
         State::Cancelled => Decision::Refuse(Refusal::Cancelled),
         State::Expired => Decision::Refuse(Refusal::Expired),
@@ -100,17 +113,32 @@ pub fn decide(
             Decision::Refuse(Refusal::TooMuch)
         }
         State::Open if has_even(&arrival.custom_records) => Decision::Refuse(Refusal::CustomRecord),
-        State::Open => {
-            let claiming = InvoiceRecord {
-                stored: Stored::Claiming,
-                received_msat: arrival.amount_msat,
-                preimage: Some(preimage),
-                custom_records: arrival.custom_records,
-                claim_id: arrival.claim_id,
-                ..record
-            };
-            Decision::Claim(Box::new(claiming), preimage)
-        }
+        State::Open => match (record.kind, preimage) {
+            (Kind::Hold, _) | (_, None) => Decision::Hold(Box::new(held(record, arrival))),
+            (_, Some(preimage)) => {
+                let claiming = InvoiceRecord {
+                    stored: Stored::Claiming,
+                    received_msat: arrival.amount_msat,
+                    preimage: Some(preimage),
+                    custom_records: arrival.custom_records,
+                    claim_id: arrival.claim_id,
+                    ..record
+                };
+                Decision::Claim(Box::new(claiming), preimage)
+            }
+        },
+    }
+}
+
+fn held(record: InvoiceRecord, arrival: Arrival) -> InvoiceRecord {
+    InvoiceRecord {
+        stored: Stored::Arrived,
+        received_msat: arrival.amount_msat,
+        custom_records: arrival.custom_records,
+        parts: arrival.parts,
+        claim_id: arrival.claim_id,
+        claim_deadline_height: arrival.claim_deadline_height,
+        ..record
     }
 }
 
@@ -133,6 +161,9 @@ fn keysend(arrival: Arrival, preimage: [u8; 32], now: u64) -> InvoiceRecord {
         parts: 0,
         claim_id: arrival.claim_id,
         idempotency_key: None,
+        claim_deadline_height: None,
+        accepted_at: None,
+        cancel_reason: None,
     }
 }
 
@@ -141,12 +172,8 @@ fn has_even(records: &[CustomRecord]) -> bool {
 }
 
 /// What a claim that went through makes of the record; none if it was told before.
-pub fn settled(
-    record: Option<InvoiceRecord>,
-    arrival: Arrival,
-    parts: u32,
-    now: u64,
-) -> Option<InvoiceRecord> {
+pub fn settled(record: Option<InvoiceRecord>, arrival: Arrival, now: u64) -> Option<InvoiceRecord> {
+    let parts = arrival.parts;
     let preimage = arrival.preimage.or(record.as_ref().and_then(|record| record.preimage));
     match record {
         None => Some(InvoiceRecord {
@@ -195,12 +222,15 @@ pub fn is_forgotten(
 /// What it makes of the record that HTLCs for its hash went back although we meant to claim them, because
 /// their time had run out. None if nothing was being claimed.
 pub fn went_back(record: InvoiceRecord) -> Option<InvoiceRecord> {
-    let stored = match (record.stored, record.kind) {
-        (Stored::Claiming, Kind::Bolt11 | Kind::Rebalance) => Stored::Open,
-        (Stored::Claiming, Kind::Keysend | Kind::Bolt12) => Stored::Cancelled,
+    let (stored, cancel_reason) = match (record.stored, record.kind) {
+        (Stored::Claiming, Kind::Bolt11 | Kind::Rebalance) => (Stored::Open, None),
+        (Stored::Claiming, Kind::Keysend | Kind::Bolt12 | Kind::Hold)
+        | (Stored::Arrived | Stored::Accepted, _) => {
+            (Stored::Cancelled, Some(CancelReason::HtlcsFailed))
+        }
         (Stored::Open | Stored::Settled | Stored::Cancelled, _) => return None,
     };
-    Some(InvoiceRecord { stored, received_msat: 0, claim_id: None, ..record })
+    Some(InvoiceRecord { stored, cancel_reason, received_msat: 0, claim_id: None, ..record })
 }
 
 #[cfg(test)]
@@ -217,6 +247,8 @@ mod tests {
             preimage: Some([2; 32]),
             claim_id: Some([3; 32]),
             custom_records: Vec::new(),
+            parts: 2,
+            claim_deadline_height: Some(99),
         }
     }
 
@@ -348,6 +380,7 @@ mod tests {
                     Ok(true)
                 }
                 Decision::ClaimAgain(_) => Ok(false),
+                Decision::Hold(record) => panic!("{name}: held: {record:?}"),
                 Decision::Refuse(refusal) => Err(refusal),
             };
             assert_eq!(decided, expected, "{name}");
@@ -355,14 +388,56 @@ mod tests {
     }
 
     #[test]
+    fn a_hold_invoice_keeps_what_arrives_until_the_user_decides() {
+        let hold = InvoiceRecord { kind: Kind::Hold, ..open() };
+        let no_preimage = Arrival { preimage: None, ..arrival() };
+        let Decision::Hold(arrived) = decide(Some(hold.clone()), no_preimage.clone(), true, NOW)
+        else {
+            panic!("it is not held");
+        };
+        assert_eq!((arrived.stored, arrived.state(NOW)), (Stored::Arrived, State::Open));
+        assert_eq!((arrived.received_msat, arrived.parts), (500, 2));
+        assert_eq!(arrived.claim_deadline_height, Some(99));
+        // It cannot expire any more.
+        assert_eq!(arrived.state(NOW + 1), State::Open);
+
+        let accepted = InvoiceRecord { stored: Stored::Accepted, ..(*arrived).clone() };
+        let replayed = decide(Some(accepted.clone()), no_preimage.clone(), true, NOW + 1);
+        assert_eq!(replayed, Decision::Hold(Box::new(accepted.clone())));
+        let other_set = Arrival { claim_id: Some([4; 32]), ..no_preimage.clone() };
+        let Decision::Hold(other) = decide(Some(accepted.clone()), other_set, true, NOW) else {
+            panic!("the other set is not held");
+        };
+        assert_eq!(other.stored, Stored::Arrived);
+
+        let settling =
+            InvoiceRecord { stored: Stored::Claiming, preimage: Some([7; 32]), ..accepted.clone() };
+        let again = decide(Some(settling), no_preimage.clone(), true, NOW);
+        assert_eq!(again, Decision::ClaimAgain([7; 32]));
+        let cancelled = InvoiceRecord { stored: Stored::Cancelled, ..accepted.clone() };
+        let late = decide(Some(cancelled), no_preimage.clone(), true, NOW);
+        assert_eq!(late, Decision::Refuse(Refusal::Cancelled));
+        let even = Arrival { custom_records: custom(65_536), ..no_preimage.clone() };
+        let refused = decide(Some(hold.clone()), even, true, NOW);
+        assert_eq!(refused, Decision::Refuse(Refusal::CustomRecord));
+        let little = Arrival { amount_msat: 499, ..no_preimage };
+        let refused = decide(Some(hold), little, true, NOW);
+        assert_eq!(refused, Decision::Refuse(Refusal::TooLittle));
+
+        let back = went_back(accepted).expect("it was held");
+        assert_eq!(back.stored, Stored::Cancelled);
+        assert_eq!(back.cancel_reason, Some(CancelReason::HtlcsFailed));
+    }
+
+    #[test]
     fn a_claim_is_counted_once_and_a_second_set_is_added() {
-        let once = settled(Some(open()), arrival(), 2, NOW).expect("it is new");
+        let once = settled(Some(open()), arrival(), NOW).expect("it is new");
         assert_eq!((once.stored, once.received_msat, once.parts), (Stored::Settled, 500, 2));
-        assert_eq!(settled(Some(once.clone()), arrival(), 2, NOW), None);
-        let second = Arrival { claim_id: Some([9; 32]), ..arrival() };
-        let twice = settled(Some(once), second, 1, NOW).expect("it is another set");
+        assert_eq!(settled(Some(once.clone()), arrival(), NOW), None);
+        let second = Arrival { claim_id: Some([9; 32]), parts: 1, ..arrival() };
+        let twice = settled(Some(once), second, NOW).expect("it is another set");
         assert_eq!((twice.received_msat, twice.parts), (1_000, 3));
-        let unknown = settled(None, arrival(), 1, NOW).expect("it becomes a record");
+        let unknown = settled(None, arrival(), NOW).expect("it becomes a record");
         assert_eq!((unknown.stored, unknown.kind), (Stored::Settled, Kind::Bolt11));
     }
 

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// LDK fails HTLCs back 39 blocks before they expire: less would leave no time to settle.
+const HOLD_DELTAS: std::ops::RangeInclusive<u16> = 60..=2_016;
+const MAX_HOLD_CANCEL_BLOCKS: u32 = 18;
+
 /// Section `[invoices]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -10,20 +14,38 @@ pub struct Config {
     pub expiry_secs: u32,
     /// Takes payments that come without an invoice.
     pub accept_keysend: bool,
+    /// Blocks between the arrival of a hold invoice's HTLCs and their expiry, unless the call says otherwise:
+    /// the longest time to settle is about 40 blocks less.
+    pub hold_final_cltv_expiry_delta: u16,
+    /// Blocks before the claim deadline at which a hold invoice that nobody has settled is cancelled.
+    pub hold_cancel_blocks: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { expiry_secs: 3_600, accept_keysend: true }
+        Self {
+            expiry_secs: 3_600,
+            accept_keysend: true,
+            hold_final_cltv_expiry_delta: 144,
+            hold_cancel_blocks: 2,
+        }
     }
 }
 
 impl Config {
     /// Returns what is wrong with this section, each with the option's name.
     pub fn problems(&self) -> Vec<String> {
-        match self.expiry_secs {
-            0 => vec!["expiry_secs: must be at least 1".to_owned()],
-            _ => Vec::new(),
+        let mut problems = Vec::new();
+        if self.expiry_secs == 0 {
+            problems.push("expiry_secs: must be at least 1".to_owned());
         }
+        if !HOLD_DELTAS.contains(&self.hold_final_cltv_expiry_delta) {
+            let (least, most) = (HOLD_DELTAS.start(), HOLD_DELTAS.end());
+            problems.push(format!("hold_final_cltv_expiry_delta: must be from {least} to {most}"));
+        }
+        if self.hold_cancel_blocks > MAX_HOLD_CANCEL_BLOCKS {
+            problems.push(format!("hold_cancel_blocks: must be at most {MAX_HOLD_CANCEL_BLOCKS}"));
+        }
+        problems
     }
 }

@@ -34,6 +34,8 @@ pub struct Create {
     pub expiry_secs: u32,
     /// None for a random one.
     pub preimage: Option<[u8; 32]>,
+    /// Makes a hold invoice: payments for this hash are held until the user settles or cancels it.
+    pub hold_hash: Option<[u8; 32]>,
     /// 0 for LDK's.
     pub min_final_cltv_expiry_delta: u32,
     /// The same key again returns the first invoice.
@@ -47,11 +49,14 @@ impl Create {
             Describe::Text(text) => text.as_bytes(),
             Describe::Hash(hash) => hash,
         };
+        // Requests without a hash to hold for keep the fingerprint that older releases stored.
+        let hold_hash = self.hold_hash.as_ref().map_or(&[][..], |hash| &hash[..]);
         idempotency::fingerprint([
             &self.amount_msat.unwrap_or(0).to_be_bytes()[..],
             &self.expiry_secs.to_be_bytes(),
             &self.min_final_cltv_expiry_delta.to_be_bytes(),
             &self.preimage.unwrap_or_default(),
+            hold_hash,
             described,
         ])
     }
@@ -81,8 +86,11 @@ impl Create {
             }
             secs => secs,
         };
+        if self.hold_hash.is_some() && self.preimage.is_some() {
+            return bad("payment_hash", "cannot be given together with a preimage".to_owned());
+        }
         let delta = match self.min_final_cltv_expiry_delta {
-            0 => None,
+            0 => self.hold_hash.map(|_| config.hold_final_cltv_expiry_delta),
             delta @ MIN_FINAL_CLTV_DELTA..=MAX_FINAL_CLTV_DELTA => {
                 Some(u16::try_from(delta).expect("at most 2016"))
             }
@@ -91,8 +99,8 @@ impl Create {
                 return bad("min_final_cltv_expiry_delta", format!("{delta} is not in {range}"));
             }
         };
-        let payment_hash =
-            self.preimage.map(|bytes| PaymentHash(sha256::Hash::hash(&bytes).to_byte_array()));
+        let hash_of = |preimage: [u8; 32]| sha256::Hash::hash(&preimage).to_byte_array();
+        let payment_hash = self.hold_hash.or(self.preimage.map(hash_of)).map(PaymentHash);
         Ok(Bolt11InvoiceParameters {
             amount_msats: self.amount_msat,
             description,
@@ -113,6 +121,7 @@ mod tests {
             describe: Describe::Text("bread".to_owned()),
             expiry_secs: 0,
             preimage: None,
+            hold_hash: None,
             min_final_cltv_expiry_delta: 0,
             idempotency_key: None,
         }
@@ -129,6 +138,11 @@ mod tests {
             (Create { describe: long, ..a_request() }, Some("description")),
             (Create { describe: Describe::Hash([7; 32]), ..a_request() }, None),
             (Create { expiry_secs: u32::MAX, ..a_request() }, Some("expiry_secs")),
+            (Create { hold_hash: Some([1; 32]), ..a_request() }, None),
+            (
+                Create { hold_hash: Some([1; 32]), preimage: Some([2; 32]), ..a_request() },
+                Some("payment_hash"),
+            ),
             (Create { min_final_cltv_expiry_delta: 39, ..a_request() }, None),
             (
                 Create { min_final_cltv_expiry_delta: 38, ..a_request() },
@@ -156,6 +170,7 @@ mod tests {
             Create { describe: Describe::Text("milk".to_owned()), ..a_request() },
             Create { expiry_secs: 1, ..a_request() },
             Create { preimage: Some([1; 32]), ..a_request() },
+            Create { hold_hash: Some([1; 32]), ..a_request() },
         ] {
             assert_ne!(other.fingerprint(), first, "{other:?}");
         }

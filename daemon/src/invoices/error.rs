@@ -18,7 +18,7 @@ pub enum Error {
     #[error("this is not a BOLT 11 invoice: {0}")]
     NotAnInvoice(String),
     /// An invoice with the preimage's hash exists.
-    #[error("an invoice with the hash of this preimage exists already")]
+    #[error("an invoice with this payment hash exists already")]
     HashTaken,
     /// The key stands for another request.
     #[error("this key was used for another invoice")]
@@ -29,12 +29,25 @@ pub enum Error {
     /// It cannot be cancelled any more.
     #[error("this invoice {}", match .0 {
         State::Open => "is open",
+        State::Accepted => "is accepted",
         State::Claiming => "is being paid",
         State::Settled => "has been paid",
         State::Cancelled => "was cancelled",
         State::Expired => "has expired",
     })]
     TooLate(State),
+    /// It is not a hold invoice: its payments are claimed as they arrive.
+    #[error("this is not a hold invoice: it is settled as soon as it is paid")]
+    NotHeld,
+    /// Nothing has arrived that could be settled.
+    #[error("no payment for this hold invoice has been accepted yet")]
+    NotAccepted,
+    /// The HTLCs are about to be failed back, or were: a claim may lose against their expiry.
+    #[error("the claim deadline of this hold invoice, block {0}, is reached")]
+    DeadlineReached(u32),
+    /// The preimage belongs to another hash.
+    #[error("this preimage does not fit the payment hash")]
+    WrongPreimage,
     /// LDK could not make it.
     #[error("the invoice could not be made: {0}")]
     NotMade(String),

@@ -5,6 +5,8 @@ mod claim;
 mod config;
 mod create;
 mod error;
+mod hold;
+mod hold_records;
 mod record;
 mod retain;
 
@@ -21,13 +23,14 @@ use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
 pub use config::Config;
 pub use create::{Create, Describe};
 pub use error::Error;
-pub use record::{CustomRecord, InvoiceRecord, Kind, State};
+pub use record::{CancelReason, CustomRecord, InvoiceRecord, Kind, State};
 
 use crate::clock::Clock;
 use crate::idempotency::Key;
 use crate::node::Node;
 use crate::parts::Parts;
 use crate::storage::{self, Page, Subscription};
+use crate::tasks::Tasks;
 use book::InvoiceBook;
 use claim::{Arrival, Decision};
 use record::Stored;
@@ -40,14 +43,35 @@ struct Inner {
     config: Config,
     node: Arc<Node>,
     clock: Clock,
+    tasks: Tasks,
     book: InvoiceBook,
+}
+
+/// What LDK's `PaymentClaimable` says.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimable<'a> {
+    /// What the HTLCs are locked to.
+    pub payment_hash: PaymentHash,
+    /// What the payer told with them.
+    pub onion_fields: Option<&'a RecipientOnionFields>,
+    /// What can be claimed.
+    pub amount_msat: u64,
+    /// How the money was asked for.
+    pub purpose: &'a PaymentPurpose,
+    /// Which set of HTLCs this is.
+    pub payment_id: Option<PaymentId>,
+    /// How many HTLCs they are.
+    pub parts: usize,
+    /// Block height from which LDK fails them back.
+    pub claim_deadline_height: Option<u32>,
 }
 
 impl Invoices {
     /// Makes the room.
     pub fn new(config: Config, parts: &Parts) -> Self {
-        let Parts { node, store, journal, clock, .. } = parts.clone();
-        Self(Arc::new(Inner { config, node, clock, book: InvoiceBook::new(store, journal) }))
+        let Parts { node, store, journal, clock, tasks, .. } = parts.clone();
+        let book = InvoiceBook::new(store, journal);
+        Self(Arc::new(Inner { config, node, clock, tasks, book }))
     }
 
     /// Returns the time in seconds since 1970 by which [`InvoiceRecord::state`] tells whether an invoice has expired.
@@ -60,7 +84,8 @@ impl Invoices {
     /// # Errors
     /// [`Error::Bad`], [`Error::HashTaken`], [`Error::KeyReused`], [`Error::NotMade`], [`Error::Store`].
     pub async fn create(&self, request: Create) -> Result<InvoiceRecord, Error> {
-        self.make(request, Kind::Bolt11).await
+        let kind = if request.hold_hash.is_some() { Kind::Hold } else { Kind::Bolt11 };
+        self.make(request, kind).await
     }
 
     /// Makes an invoice that this node itself will pay, to move money between its channels.
@@ -77,6 +102,7 @@ impl Invoices {
             describe: Describe::Text("rebalance".to_owned()),
             expiry_secs,
             preimage: None,
+            hold_hash: None,
             min_final_cltv_expiry_delta: 0,
             idempotency_key: None,
         };
@@ -128,13 +154,17 @@ impl Invoices {
             .page(token, limit, |record| state.is_none_or(|state| record.state(now) == state))?)
     }
 
-    /// Cancels an unpaid invoice: a payment for it is failed back.
+    /// Cancels an invoice that is unpaid or held: payments for it are failed back.
     ///
     /// # Errors
     /// [`Error::Unknown`], [`Error::TooLate`], [`Error::Store`].
     pub async fn cancel(&self, payment_hash: &[u8; 32]) -> Result<InvoiceRecord, Error> {
-        let (record, commit) = self.0.book.cancel(payment_hash, self.now())?;
+        let by_user = CancelReason::ByUser;
+        let (record, commit) = self.0.book.cancel(payment_hash, by_user, self.now())?;
         commit.await?;
+        if record.kind == Kind::Hold {
+            self.fail_held(&PaymentHash(*payment_hash));
+        }
         Ok(record)
     }
 
@@ -152,15 +182,14 @@ impl Invoices {
     ///
     /// # Errors
     /// When the record cannot be read: LDK is to tell it again.
-    pub fn claimable(
-        &self,
-        payment_hash: PaymentHash,
-        onion_fields: Option<&RecipientOnionFields>,
-        amount_msat: u64,
-        purpose: &PaymentPurpose,
-        payment_id: Option<PaymentId>,
-    ) -> Result<(), storage::Error> {
-        let arrival = arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id);
+    pub fn claimable(&self, claimable: &Claimable<'_>) -> Result<(), storage::Error> {
+        let Claimable { payment_hash, onion_fields, amount_msat, purpose, payment_id, .. } =
+            *claimable;
+        let arrival = Arrival {
+            parts: u32::try_from(claimable.parts).unwrap_or(u32::MAX),
+            claim_deadline_height: claimable.claim_deadline_height,
+            ..arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id)
+        };
         let keysend = arrival.kind == Kind::Keysend;
         let manager = &self.0.node.channel_manager;
         match self.0.book.arrived(arrival, self.0.config.accept_keysend, self.now())? {
@@ -170,6 +199,7 @@ impl Invoices {
             Decision::Claim(_, preimage) | Decision::ClaimAgain(preimage) => {
                 manager.claim_funds(PaymentPreimage(preimage));
             }
+            Decision::Hold(record) => self.accept_when_durable(&record),
             Decision::Refuse(refusal) => {
                 tracing::info!(%payment_hash, amount_msat, ?refusal, "gave a payment back");
                 let code = if refusal.is_about_payload() {
@@ -202,9 +232,11 @@ impl Invoices {
         if claim::is_forgotten(self.0.book.get(&payment_hash.0)?.as_ref(), expiries, height) {
             return Ok(());
         }
-        let arrival = arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id);
-        let parts = u32::try_from(htlcs.len()).unwrap_or(u32::MAX);
-        self.0.book.settle(arrival, parts, self.now())
+        let arrival = Arrival {
+            parts: u32::try_from(htlcs.len()).unwrap_or(u32::MAX),
+            ..arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id)
+        };
+        self.0.book.settle(arrival, self.now())
     }
 
     /// Takes in LDK's `HTLCHandlingFailed` of a receipt: what we meant to claim may have gone back.
@@ -212,7 +244,10 @@ impl Invoices {
     /// # Errors
     /// When the record cannot be read: LDK is to tell it again.
     pub fn receive_failed(&self, payment_hash: PaymentHash) -> Result<(), storage::Error> {
-        self.0.book.went_back(&payment_hash.0)
+        match self.0.book.get(&payment_hash.0)? {
+            Some(record) if record.kind == Kind::Hold => self.hold_failed(&record),
+            Some(_) | None => self.0.book.went_back(&payment_hash.0),
+        }
     }
 }
 
@@ -265,8 +300,12 @@ impl Following {
 fn expires_in(record: &InvoiceRecord, state: State, now: Duration) -> Option<Duration> {
     let expired_from = Duration::from_secs(record.expires_at.saturating_add(1));
     match state {
+        // HTLCs that have arrived stop the clock, though nobody is told yet.
+        State::Open if record.is_held() => None,
         State::Open => Some(expired_from.saturating_sub(now) + Duration::from_millis(1)),
-        State::Claiming | State::Settled | State::Cancelled | State::Expired => None,
+        State::Accepted | State::Claiming | State::Settled | State::Cancelled | State::Expired => {
+            None
+        }
     }
 }
 
@@ -293,6 +332,9 @@ fn opened(invoice: &Bolt11Invoice, preimage: Option<[u8; 32]>) -> InvoiceRecord 
         parts: 0,
         claim_id: None,
         idempotency_key: None,
+        claim_deadline_height: None,
+        accepted_at: None,
+        cancel_reason: None,
     }
 }
 
@@ -321,5 +363,7 @@ fn arrival(
             .iter()
             .map(|(kind, value)| CustomRecord { kind: *kind, value: value.clone() })
             .collect(),
+        parts: 0,
+        claim_deadline_height: None,
     }
 }

@@ -3,12 +3,14 @@
 use lightning::{impl_writeable_tlv_based, impl_writeable_tlv_based_enum};
 
 use crate::idempotency::KeyTable;
-use crate::storage::{History, record};
+use crate::storage::{History, Table, record};
 
 /// Invoices and keysends received, by payment hash, newest first.
 pub(super) const INVOICES: History<InvoiceRecord> = History::new("invoices");
 /// What was asked for under an idempotency key.
 pub(super) const BY_KEY: KeyTable<31> = KeyTable::new("invoices_by_key");
+/// Hold invoices for which HTLCs have arrived that are neither claimed nor failed yet; a start completes them.
+pub(super) const HELD: Table<HeldName> = Table::new("invoices_held");
 
 /// How far an invoice has come, on disk; that it has expired is seen from the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,12 +23,18 @@ pub enum Stored {
     Settled,
     /// Cancelled by us, or what came for it went back.
     Cancelled,
+    /// All parts of a hold invoice have arrived, but a crash may still undo that.
+    Arrived,
+    /// All parts of a hold invoice are held, durably, until they are settled or cancelled.
+    Accepted,
 }
 impl_writeable_tlv_based_enum!(Stored,
     (1, Open) => {},
     (2, Claiming) => {},
     (3, Settled) => {},
     (4, Cancelled) => {},
+    (5, Arrived) => {},
+    (6, Accepted) => {},
 );
 
 /// How far an invoice has come.
@@ -34,6 +42,8 @@ impl_writeable_tlv_based_enum!(Stored,
 pub enum State {
     /// Can be paid.
     Open,
+    /// All parts of a hold invoice are held until they are settled or cancelled.
+    Accepted,
     /// All parts have arrived and are being claimed.
     Claiming,
     /// The money is ours.
@@ -48,7 +58,7 @@ impl State {
     /// Tells whether nothing will change any more.
     pub fn is_final(self) -> bool {
         match self {
-            State::Open | State::Claiming => false,
+            State::Open | State::Accepted | State::Claiming => false,
             State::Settled | State::Cancelled | State::Expired => true,
         }
     }
@@ -65,20 +75,50 @@ pub enum Kind {
     Bolt12,
     /// By an invoice for ourselves, to move money from one of our channels to another.
     Rebalance,
+    /// By an invoice for a payment hash whose preimage the user gives later, or never.
+    Hold,
 }
 impl_writeable_tlv_based_enum!(Kind,
     (1, Bolt11) => {},
     (2, Keysend) => {},
     (3, Bolt12) => {},
     (4, Rebalance) => {},
+    (5, Hold) => {},
 );
 
 impl Kind {
     /// As which kind the HTLCs for it come.
     pub fn on_the_wire(self) -> Self {
         match self {
-            Kind::Rebalance => Kind::Bolt11,
+            Kind::Rebalance | Kind::Hold => Kind::Bolt11,
             Kind::Bolt11 | Kind::Keysend | Kind::Bolt12 => self,
+        }
+    }
+}
+
+/// Why an invoice is cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CancelReason {
+    /// The user asked for it.
+    ByUser,
+    /// The claim deadline of the held HTLCs came near, and nobody had settled them.
+    Deadline,
+    /// The HTLCs went back although nobody had asked for it: LDK failed them.
+    HtlcsFailed,
+}
+impl_writeable_tlv_based_enum!(CancelReason,
+    (1, ByUser) => {},
+    (2, Deadline) => {},
+    (3, HtlcsFailed) => {},
+);
+
+impl CancelReason {
+    /// The stable word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            CancelReason::ByUser => "by_user",
+            CancelReason::Deadline => "deadline",
+            CancelReason::HtlcsFailed => "htlcs_failed",
         }
     }
 }
@@ -129,6 +169,12 @@ pub struct InvoiceRecord {
     pub claim_id: Option<[u8; 32]>,
     /// The caller's key, which goes when the record goes.
     pub idempotency_key: Option<String>,
+    /// Block height from which LDK fails held HTLCs back; a hold invoice is cancelled a few blocks earlier.
+    pub claim_deadline_height: Option<u32>,
+    /// Seconds since 1970 at which all parts of a hold invoice were held.
+    pub accepted_at: Option<u64>,
+    /// Why it is cancelled; none in records of older releases.
+    pub cancel_reason: Option<CancelReason>,
 }
 impl_writeable_tlv_based!(InvoiceRecord, {
     (0, payment_hash, required),
@@ -147,6 +193,9 @@ impl_writeable_tlv_based!(InvoiceRecord, {
     (13, custom_records, optional_vec),
     (15, claim_id, option),
     (17, idempotency_key, option),
+    (19, claim_deadline_height, option),
+    (21, accepted_at, option),
+    (23, cancel_reason, option),
 });
 record!(InvoiceRecord, kind = 30, version = 1);
 
@@ -155,7 +204,9 @@ impl InvoiceRecord {
     pub fn state(&self, now: u64) -> State {
         match self.stored {
             Stored::Open if now > self.expires_at => State::Expired,
-            Stored::Open => State::Open,
+            // Until a crash can no longer undo the arrival, nobody may rely on it.
+            Stored::Open | Stored::Arrived => State::Open,
+            Stored::Accepted => State::Accepted,
             Stored::Claiming => State::Claiming,
             Stored::Settled => State::Settled,
             Stored::Cancelled => State::Cancelled,
@@ -166,10 +217,31 @@ impl InvoiceRecord {
     pub fn receipt(&self) -> Option<[u8; 32]> {
         match self.stored {
             Stored::Settled => self.preimage,
-            Stored::Open | Stored::Claiming | Stored::Cancelled => None,
+            Stored::Open
+            | Stored::Arrived
+            | Stored::Accepted
+            | Stored::Claiming
+            | Stored::Cancelled => None,
+        }
+    }
+
+    /// Whether HTLCs for it are held until the user settles or cancels it.
+    pub fn is_held(&self) -> bool {
+        match self.stored {
+            Stored::Arrived | Stored::Accepted => true,
+            Stored::Open | Stored::Claiming | Stored::Settled | Stored::Cancelled => false,
         }
     }
 }
+
+/// Names a hold invoice whose HTLCs are to be claimed or failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldName {
+    /// Its payment hash.
+    pub payment_hash: [u8; 32],
+}
+impl_writeable_tlv_based!(HeldName, { (0, payment_hash, required) });
+record!(HeldName, kind = 32, version = 1);
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -204,6 +276,9 @@ pub(super) mod tests {
             parts: 9,
             claim_id: Some([10; 32]),
             idempotency_key: None,
+            claim_deadline_height: None,
+            accepted_at: None,
+            cancel_reason: None,
         }
     }
 
@@ -216,7 +291,15 @@ pub(super) mod tests {
 
     #[test]
     fn what_came_later_is_read_back() {
-        let record = InvoiceRecord { idempotency_key: Some("order 7".to_owned()), ..whole() };
+        let record = InvoiceRecord {
+            stored: Stored::Accepted,
+            kind: Kind::Hold,
+            idempotency_key: Some("order 7".to_owned()),
+            claim_deadline_height: Some(144),
+            accepted_at: Some(7),
+            cancel_reason: Some(CancelReason::Deadline),
+            ..whole()
+        };
         assert_eq!(InvoiceRecord::decode(1, &Record::encode(&record)), Ok(record));
     }
 }

@@ -27,7 +27,7 @@ fn fate_of_unpaid(record: &InvoiceRecord, before: u64) -> PruneDecision {
     let is_over = match record.stored {
         Stored::Open | Stored::Cancelled => record.expires_at < before,
         // Money is on its way, or came.
-        Stored::Claiming | Stored::Settled => false,
+        Stored::Arrived | Stored::Accepted | Stored::Claiming | Stored::Settled => false,
     };
     fate(record, before, is_over)
 }
@@ -38,7 +38,11 @@ fn fate_of_settled(record: &InvoiceRecord, before: u64) -> PruneDecision {
         Stored::Settled => {
             record.expires_at < before && record.settled_at.is_some_and(|at| at < before)
         }
-        Stored::Open | Stored::Cancelled | Stored::Claiming => false,
+        Stored::Open
+        | Stored::Arrived
+        | Stored::Accepted
+        | Stored::Cancelled
+        | Stored::Claiming => false,
     };
     fate(record, before, is_over)
 }
@@ -70,6 +74,7 @@ mod tests {
             ("cancelled", with(Stored::Cancelled), 21, Remove, Keep),
             ("cancelled before it expired", with(Stored::Cancelled), 20, Keep, Keep),
             ("being paid", with(Stored::Claiming), 21, Keep, Keep),
+            ("held", with(Stored::Accepted), 21, Keep, Keep),
             ("paid", settled.clone(), 21, Keep, Remove),
             ("paid, not expired", settled.clone(), 20, Keep, Keep),
             ("paid in the last moment", late, 21, Keep, Keep),

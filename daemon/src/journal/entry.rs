@@ -33,6 +33,18 @@ pub enum Entry {
         received_msat: u64,
         kind: InvoiceKind,
     },
+    InvoiceAccepted {
+        payment_hash: [u8; 32],
+        /// What is held.
+        received_msat: u64,
+        /// Block height from which the HTLCs are failed back.
+        claim_deadline_height: u32,
+    },
+    InvoiceCancelled {
+        payment_hash: [u8; 32],
+        /// A stable word: `by_user`, `deadline`, `htlcs_failed`.
+        reason: String,
+    },
     ForwardSettled {
         /// The record's id in the forwards' history.
         forward_id: Vec<u8>,
@@ -94,6 +106,8 @@ pub enum InvoiceKind {
     Keysend,
     /// Our own money, from one of our channels to another.
     Rebalance,
+    /// A BOLT 11 invoice whose payment was held until the user settled it.
+    Hold,
 }
 
 impl_writeable_tlv_based_enum!(InvoiceKind,
@@ -101,6 +115,7 @@ impl_writeable_tlv_based_enum!(InvoiceKind,
     (1, Bolt12) => {},
     (2, Keysend) => {},
     (3, Rebalance) => {},
+    (4, Hold) => {},
 );
 
 impl_writeable_tlv_based_enum!(Entry,
@@ -133,4 +148,9 @@ impl_writeable_tlv_based_enum!(Entry,
     (11, WalletReceived) => { (0, txid, required), (2, amount_sat, required), },
     (12, MirrorFailed) => { (0, why, required), },
     (13, MirrorCaughtUp) => { (0, rows, required), },
+    (14, InvoiceAccepted) => {
+        (0, payment_hash, required), (2, received_msat, required),
+        (4, claim_deadline_height, required),
+    },
+    (15, InvoiceCancelled) => { (0, payment_hash, required), (2, reason, required), },
 );

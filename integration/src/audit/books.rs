@@ -30,10 +30,12 @@ pub(super) async fn nothing_pending(network: &Network) -> Result<()> {
                 let payments = payments(node, payment::State::Pending).await?;
                 pending
                     .extend(payments.iter().map(|one| format!("payment {}", hex(&one.payment_id))));
-                let claiming = invoices(node, invoice::State::Claiming).await?;
-                pending.extend(
-                    claiming.iter().map(|one| format!("invoice {}", hex(&one.payment_hash))),
-                );
+                for state in [invoice::State::Accepted, invoice::State::Claiming] {
+                    let waiting = invoices(node, state).await?;
+                    pending.extend(
+                        waiting.iter().map(|one| format!("invoice {}", hex(&one.payment_hash))),
+                    );
+                }
                 for channel in channel::all(node).await? {
                     for htlc in &channel.htlcs {
                         pending.push(format!("HTLC of {} msat", htlc.amount_msat));

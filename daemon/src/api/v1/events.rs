@@ -161,9 +161,23 @@ fn what(
                     InvoiceKind::Bolt11 => v1::invoice::Kind::Bolt11,
                     InvoiceKind::Keysend => v1::invoice::Kind::Keysend,
                     InvoiceKind::Rebalance => v1::invoice::Kind::Rebalance,
+                    InvoiceKind::Hold => v1::invoice::Kind::Hold,
                     InvoiceKind::Bolt12 => v1::invoice::Kind::Unspecified,
                 }
                 .into(),
+            })
+        }
+        Entry::InvoiceAccepted { payment_hash, received_msat, claim_deadline_height } => {
+            What::InvoiceAccepted(v1::InvoiceAccepted {
+                payment_hash: payment_hash.to_vec(),
+                received_msat,
+                claim_deadline_height,
+            })
+        }
+        Entry::InvoiceCancelled { payment_hash, reason } => {
+            What::InvoiceCancelled(v1::InvoiceCancelled {
+                payment_hash: payment_hash.to_vec(),
+                reason: reason.to_ascii_uppercase(),
             })
         }
         Entry::ForwardSettled { forward_id } => return forward_settled(&forward_id),

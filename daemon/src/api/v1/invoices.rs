@@ -42,11 +42,16 @@ impl v1::invoices_server::Invoices for InvoicesService {
             [] => None,
             bytes => Some(fields::bytes32("preimage", bytes)?),
         };
+        let hold_hash = match request.payment_hash.as_slice() {
+            [] => None,
+            bytes => Some(fields::bytes32("payment_hash", bytes)?),
+        };
         let create = Create {
             amount_msat: fields::optional_amount_msat("amount_msat", request.amount_msat)?,
             describe,
             expiry_secs: request.expiry_secs,
             preimage,
+            hold_hash,
             min_final_cltv_expiry_delta: request.min_final_cltv_expiry_delta,
             idempotency_key: fields::idempotency_key(request.idempotency_key)?,
         };
@@ -85,6 +90,7 @@ impl v1::invoices_server::Invoices for InvoicesService {
         let state = match Wire::try_from(request.state) {
             Ok(Wire::Unspecified) => None,
             Ok(Wire::Open) => Some(State::Open),
+            Ok(Wire::Accepted) => Some(State::Accepted),
             Ok(Wire::Claiming) => Some(State::Claiming),
             Ok(Wire::Settled) => Some(State::Settled),
             Ok(Wire::Cancelled) => Some(State::Cancelled),
@@ -113,6 +119,23 @@ impl v1::invoices_server::Invoices for InvoicesService {
         let record = self.invoices.cancel(&hash.0).await;
         let record = record.map_err(|error| refusal::invoices("payment_hash", error))?;
         Ok(Response::new(v1::CancelInvoiceResponse {
+            invoice: Some(view::invoice::invoice(record, self.invoices.now())),
+        }))
+    }
+
+    async fn settle(
+        &self,
+        request: Request<v1::SettleInvoiceRequest>,
+    ) -> Result<Response<v1::SettleInvoiceResponse>, Status> {
+        let request = request.into_inner();
+        let preimage = fields::bytes32("preimage", &request.preimage)?;
+        let hash = match request.payment_hash.as_slice() {
+            [] => None,
+            bytes => Some(fields::bytes32("payment_hash", bytes)?),
+        };
+        let record = self.invoices.settle(hash, preimage).await;
+        let record = record.map_err(|error| refusal::invoices("preimage", error))?;
+        Ok(Response::new(v1::SettleInvoiceResponse {
             invoice: Some(view::invoice::invoice(record, self.invoices.now())),
         }))
     }

@@ -60,7 +60,7 @@ pub fn invoices(argument: &'static str, error: invoices::Error) -> Status {
         Error::Bad { argument, why } => malformed(argument, why),
         Error::NotAnInvoice(_) => malformed(argument, words),
         Error::HashTaken => {
-            refuse(Code::AlreadyExists, "PREIMAGE_TAKEN", format!("preimage: {words}"))
+            refuse(Code::AlreadyExists, "PAYMENT_HASH_TAKEN", format!("{argument}: {words}"))
         }
         Error::KeyReused => refuse(
             Code::InvalidArgument,
@@ -71,6 +71,16 @@ pub fn invoices(argument: &'static str, error: invoices::Error) -> Status {
         Error::TooLate(_) => {
             refuse(Code::FailedPrecondition, "INVOICE_NOT_OPEN", format!("{argument}: {words}"))
         }
+        Error::NotHeld => {
+            refuse(Code::FailedPrecondition, "NOT_A_HOLD_INVOICE", format!("{argument}: {words}"))
+        }
+        Error::NotAccepted => {
+            refuse(Code::FailedPrecondition, "NOT_ACCEPTED_YET", format!("{argument}: {words}"))
+        }
+        Error::DeadlineReached(_) => {
+            refuse(Code::FailedPrecondition, "DEADLINE_REACHED", format!("{argument}: {words}"))
+        }
+        Error::WrongPreimage => malformed("preimage", words),
         Error::NotMade(_) => internal(&error),
         Error::Store(storage::Error::BadToken) => malformed("page_token", storage::Error::BadToken),
         Error::Store(error) => internal(&error),
@@ -243,7 +253,9 @@ mod tests {
                 "expiry_secs: x",
             ),
             (Error::NotAnInvoice("x".to_owned()), Code::InvalidArgument, "bolt11: "),
-            (Error::HashTaken, Code::AlreadyExists, "preimage: "),
+            (Error::HashTaken, Code::AlreadyExists, "bolt11: "),
+            (Error::NotAccepted, Code::FailedPrecondition, "bolt11: "),
+            (Error::WrongPreimage, Code::InvalidArgument, "preimage: "),
             (Error::KeyReused, Code::InvalidArgument, "idempotency_key: "),
             (Error::Unknown, Code::NotFound, "bolt11: "),
             (Error::TooLate(State::Settled), Code::FailedPrecondition, "bolt11: "),

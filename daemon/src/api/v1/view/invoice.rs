@@ -12,6 +12,7 @@ pub fn invoice(record: InvoiceRecord, now: u64) -> v1::Invoice {
         payment_hash: record.payment_hash.to_vec(),
         state: match record.state(now) {
             State::Open => invoice::State::Open,
+            State::Accepted => invoice::State::Accepted,
             State::Claiming => invoice::State::Claiming,
             State::Settled => invoice::State::Settled,
             State::Cancelled => invoice::State::Cancelled,
@@ -34,6 +35,12 @@ pub fn invoice(record: InvoiceRecord, now: u64) -> v1::Invoice {
             .map(|custom| v1::CustomRecord { r#type: custom.kind, value: custom.value })
             .collect(),
         parts: record.parts,
+        claim_deadline_height: record.claim_deadline_height.unwrap_or(0),
+        accepted_at: record.accepted_at.unwrap_or(0),
+        cancel_reason: record
+            .cancel_reason
+            .map(|reason| reason.word().to_ascii_uppercase())
+            .unwrap_or_default(),
     }
 }
 
@@ -42,6 +49,7 @@ fn kind(kind: Kind) -> v1::invoice::Kind {
         Kind::Bolt11 => v1::invoice::Kind::Bolt11,
         Kind::Keysend => v1::invoice::Kind::Keysend,
         Kind::Rebalance => v1::invoice::Kind::Rebalance,
+        Kind::Hold => v1::invoice::Kind::Hold,
         Kind::Bolt12 => v1::invoice::Kind::Unspecified,
     }
 }
