@@ -110,7 +110,7 @@ pub enum Command {
     /// Make the seed of a new node, or restore one from its words
     ///
     /// Run it once, before the daemon first starts. The 24 words are shown once and never again: with
-    /// them the node's money can be restored, by you and by whoever finds them.
+    /// them the node's money can be restored, by you and by anyone who finds them.
     Create(create::Create),
     /// The file of the seed: encrypt, decrypt
     #[command(subcommand)]

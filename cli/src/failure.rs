@@ -8,7 +8,7 @@ use tonic_types::StatusExt as _;
 /// How the command ends when it does not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Whoever read our output has enough: not an error.
+    /// The reader of our output has closed the pipe: not an error.
     PipeClosed,
     /// The operation failed, or was not carried out.
     Failed,
@@ -221,7 +221,7 @@ pub fn advice(reason: &str) -> Option<&'static str> {
         "PEER_UNREACHABLE" => "Check the address, and that the other node is up",
         "PEER_HAS_CHANNELS" => "Disconnect all the same with --force; it will be connected again",
         "NODE_UNKNOWN" => {
-            "Gossip has not told of it (yet): `fulmen graph summary` counts what is known"
+            "Gossip has not brought it (yet): `fulmen graph summary` counts what is known"
         }
 
         // Why there is no route.

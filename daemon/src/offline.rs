@@ -106,7 +106,7 @@ fn restore_seed(
     }
     let passphrase = passphrase()?;
     make_private(places)?;
-    // Before the seed: what is said of another one must never be taken for this one's.
+    // Before the seed: the birthday of another one must never be taken for this one's.
     Birthday::forget(path)?;
     if let Some(birthday) = birthday {
         birthday.store(path)?;
@@ -127,7 +127,7 @@ fn reform_seed(verb: SeedVerb, file: &SeedFile, config: &wallet::Config) -> Resu
         }
         SeedVerb::Decrypt => {
             file.decrypt(|path| config.passphrase(path))?;
-            Ok(format!("The seed in {path} is in the clear: whoever reads it has the money.\n"))
+            Ok(format!("The seed in {path} is in the clear: anyone who reads it has the money.\n"))
         }
     }
 }
@@ -155,7 +155,7 @@ fn make_private(places: &Places) -> Result<(), Error> {
 fn sheet(words: &[&str], places: &Places) -> String {
     let rows = words.len().div_ceil(4);
     let mut text = String::from(
-        "Write down these 24 words. They are shown only now, and whoever has them has the money.\n\n",
+        "Write down these 24 words. They are shown only now, and anyone who has them has the money.\n\n",
     );
     for row in 0..rows {
         for index in (row..words.len()).step_by(rows) {

@@ -17,7 +17,7 @@ pub type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 /// A group of tasks that end together; stages end in the order in which they are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// Whoever talks to users: no new calls come in after it has ended.
+    /// The API: no new calls come in after it has ended.
     Api,
     /// Connections to other nodes: no channel state changes by messages after it has ended.
     Peers,

@@ -105,7 +105,7 @@ fn a_policy_change_reaches_the_network() {
     });
 }
 
-/// Waits until a node has heard of a policy in one of the two directions.
+/// Waits until a node has heard of a policy in either direction.
 async fn gossiped(
     network: &Network,
     node: usize,

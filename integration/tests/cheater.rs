@@ -1,4 +1,4 @@
-//! Somebody publishes a revoked state: whoever watches takes everything.
+//! A revoked state is published: the other side takes everything.
 use anyhow::ensure;
 use fulmen_integration::chaos::stores;
 use fulmen_integration::network::Topology;

@@ -165,7 +165,7 @@ async fn nothing_new(network: &Network) -> Result<()> {
     ensure!(reason == "LOW_DISK_SPACE", "{reason}");
     let opened = alice.channels().open(channel::open_request(bob, 100_000, 0)).await;
     refused(opened, Code::FailedPrecondition, &directory)?;
-    // Bob asks for a channel, and is not told of alice's directories.
+    // Bob asks for a channel, and does not learn about alice's directories.
     let mut asked =
         bob.channels().open(channel::open_request(alice, 100_000, 0)).await?.into_inner();
     let mut answer = String::new();

@@ -41,7 +41,7 @@ async fn idle(network: &mut Network, closer: usize) -> Result<()> {
     ensure!(!update.closing_txid.is_empty(), "{update:?}");
     let nodes = &network.nodes;
     let closing = poll::eventually("both sides know the transaction that waits", async || {
-        // Told of the close, the other side publishes its own commitment: only one of the two gets in.
+        // On hearing of the close the other side publishes its own commitment: only one confirms.
         let mut seen = Vec::new();
         for node in nodes {
             seen.push(match channel::by_id(node, &channel.channel_id).await {

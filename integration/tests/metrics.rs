@@ -90,7 +90,7 @@ async fn with_ports(network: &mut Network) -> Result<Vec<Port>> {
     Ok(ports)
 }
 
-/// What the API tells of a node that the figures tell as well.
+/// What the API says about a node that the metrics say as well.
 async fn as_the_api_tells(node: &Node) -> Result<Vec<(String, u64)>> {
     let info = node.info().await?;
     let balances = wallet::balances(node).await?;
@@ -199,7 +199,7 @@ fn figures_equal_what_the_api_tells() {
     });
 }
 
-/// Waits for a status of `/healthz`, and returns what is said.
+/// Waits for a status of `/healthz`, and returns the body.
 async fn health(port: &Port, wanted: u16) -> Result<String> {
     poll::eventually(&format!("/healthz answers {wanted}"), async || {
         let (status, said) = ask(port, "GET", "/healthz").await?;

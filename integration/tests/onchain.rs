@@ -116,7 +116,7 @@ fn a_payment_shows_before_it_is_confirmed_and_goes_when_it_is_replaced() {
     });
 }
 
-/// What the journal tells of on-chain receipts.
+/// The journal's entries about on-chain receipts.
 async fn received(node: &Node) -> Result<Vec<u64>> {
     let request = SubscribeEventsRequest { until_now: true, ..SubscribeEventsRequest::default() };
     let mut events = node.events().subscribe(request).await?.into_inner();

@@ -22,7 +22,7 @@ const LONGEST_PAYMENT_MS: usize = 60;
 fn peers_find_each_other_again() {
     scenario::run("reconnect", async |network| {
         network.build(&Plan::balanced(Topology::Pair)).await?;
-        // Each side in turn: whoever remains must connect again, or be connected to.
+        // Each side in turn: the one that stays up must connect again, or be connected to.
         for node in [0, 1] {
             network.nodes[node].restart().await?;
             network.wait_usable().await?;

@@ -228,7 +228,7 @@ fn a_mirror_is_lost_comes_back_and_restores_the_store() {
             ensure!(failed.why.contains(&copy.display().to_string()), "{failed:?}");
             let warnings = alice.info().await?.warnings;
             ensure!(warnings.iter().any(|words| words.contains("mirror")), "{warnings:?}");
-            poll::eventually("the journal tells of it", async || {
+            poll::eventually("the journal has it", async || {
                 let told = events(alice).await?.into_iter().find_map(|event| match event.what {
                     Some(What::MirrorFailed(failed)) => Some(failed.why),
                     _ => None,

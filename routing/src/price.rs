@@ -1,4 +1,4 @@
-//! What a route costs by the planner's own measure, whoever found it.
+//! What a route costs by the planner's own measure, no matter which search found it.
 
 use crate::cost::{Weights, checked_fee};
 use crate::graph::overlay::Overlay;

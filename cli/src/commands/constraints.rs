@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn channels_and_nodes_go_where_they_belong() {
         let node = format!("02{}", "11".repeat(32));
-        let either = |text: &str| text.parse::<ChannelOrNode>().expect("it is one of the two");
+        let either = |text: &str| text.parse::<ChannelOrNode>().expect("a channel or a node");
         let scid = |text: &str| text.parse::<ShortChannelId>().expect("it is one");
         assert_eq!(Constraints::default().wire(), Ok(None));
         let constraints = Constraints {

@@ -96,7 +96,7 @@ impl Screen {
         }
     }
 
-    /// Tells of a failure; nothing where the reader has simply left.
+    /// Prints a failure; nothing if the reader has closed the pipe.
     pub fn failure(&self, failure: &Failure) {
         if failure.exit == Exit::PipeClosed {
             return;

@@ -1,6 +1,6 @@
 //! LDK's way to send transactions: a queue that nothing blocks on, emptied into bitcoind.
 //!
-//! Nothing is remembered here over a restart: whoever cannot say a thing again keeps it until it has the [`Answer`].
+//! Nothing is remembered here over a restart: a sender that cannot make a transaction again keeps it until it has the [`Answer`].
 //! While bitcoind is away the queue waits; at the end it is emptied once more.
 
 use std::collections::VecDeque;
@@ -119,7 +119,7 @@ impl Outbox {
                     // Only now: a send that is cut short is repeated at the end.
                     let sent = self.waiting.pop_front().and_then(|package| package.reply);
                     if let Some(reply) = sent {
-                        // Whoever asked may have stopped waiting.
+                        // The sender may have stopped waiting.
                         let _ = reply.send(outcome);
                     }
                 }
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_reaches_whoever_asked() {
+    async fn a_refusal_reaches_its_sender() {
         let chain = FakeChain::new();
         let dust = transaction(1, &[]);
         chain.judge(dust.compute_txid(), Verdict::Refused("dust".into()));

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bitcoin::{Block, BlockHash};
 use lightning::chain::{BestBlock, Listen};
 
-/// Somebody who is told of each block, once, in order.
+/// A receiver of blocks: each once, in order.
 pub struct Listener {
     /// For logs.
     pub name: &'static str,

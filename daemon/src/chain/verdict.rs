@@ -17,7 +17,7 @@ pub enum Verdict {
     InputsGone(String),
     /// It is time-locked and too early.
     TooEarly(String),
-    /// It breaks a rule; whoever made it made a mistake.
+    /// It breaks a rule: its maker made a mistake.
     Refused(String),
 }
 

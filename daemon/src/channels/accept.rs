@@ -30,7 +30,7 @@ pub enum Rejection {
     /// The configuration says so.
     #[error("this node accepts no channels")]
     Closed,
-    /// We are behind the chain, or out of space; a stranger is not told of our disks.
+    /// We are behind the chain, or out of space; a stranger does not learn about our disks.
     #[error("no new channels now: {}", .0.for_strangers())]
     NotReady(NotReady),
     /// Capacity out of bounds.

@@ -1,4 +1,4 @@
-//! Wakes whoever follows a channel: something changed, look again.
+//! Wakes the followers of a channel when something about it has changed.
 
 use tokio::sync::watch;
 

@@ -95,7 +95,7 @@ impl Channels {
             }
         }
         self.0.node.wake();
-        // Whoever is told that the channel closes need not look after it: no crash undoes it.
+        // A caller that has heard that the channel closes need not look after it: no crash undoes it.
         self.0.node.checkpointed().await;
         Ok(follower)
     }

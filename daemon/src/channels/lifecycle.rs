@@ -1,4 +1,4 @@
-//! What LDK tells of a channel from the first request to its end; every call may come twice.
+//! LDK's events about a channel, from the first request to its end; each may come twice.
 
 use bitcoin::secp256k1::PublicKey;
 use bitcoin::{OutPoint, ScriptBuf};
@@ -314,7 +314,7 @@ impl Channels {
         CLOSED.insert(&self.0.store, &mut batch, &channel_id.0, &closed)?;
         let key = record::key(closing.user_channel_id);
         match record.outbound {
-            // Kept for its idempotency key and for whoever follows the open.
+            // Kept for its idempotency key and for followers of the open.
             true => {
                 let ending = Some(described.words.clone());
                 let ended = ChannelRecord { stage: Stage::Closed, ending, ..record };

@@ -140,7 +140,7 @@ impl Channels {
         }
     }
 
-    /// Records that a channel will not be; tells whoever follows it.
+    /// Records that an open has failed; wakes its followers.
     pub(super) async fn fail(
         &self,
         user_channel_id: u128,

@@ -68,7 +68,7 @@ impl FundingSpends {
         Ok(Arc::new(Self { store: store.clone(), watched, seen, changes }))
     }
 
-    /// Looks at a transaction that is broadcast by us, or by whomever.
+    /// Looks at a transaction that we or others broadcast.
     ///
     /// Both sides of a channel may publish a commitment: the one that was seen in the mempool keeps ours, which
     /// LDK broadcasts again and again, from its place.

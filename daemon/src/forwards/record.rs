@@ -17,7 +17,7 @@ pub(super) const FLOOR: Table<Floor> = Table::new("forward_floor");
 /// The key of a table with one record.
 pub(super) const ONLY: &[u8] = b"all";
 
-/// What LDK tells of a settled forward.
+/// What LDK's event says about a settled forward.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
     /// The channel it came by.

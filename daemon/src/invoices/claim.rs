@@ -206,9 +206,9 @@ pub fn settled(record: Option<InvoiceRecord>, arrival: Arrival, now: u64) -> Opt
     }
 }
 
-/// Whether a claim that LDK tells of was told before, and its record is forgotten since.
+/// Whether LDK repeats a claim whose record has been pruned since.
 ///
-/// LDK tells of a claim again at each start while a monitor keeps the preimage, which on an idle channel may be for ever.
+/// LDK repeats a claim at each start while a monitor keeps the preimage, which an idle channel never drops.
 /// A claim is recorded before it is made, and made before its HTLCs expire.
 pub fn is_forgotten(
     record: Option<&InvoiceRecord>,

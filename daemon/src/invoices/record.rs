@@ -164,7 +164,7 @@ pub struct InvoiceRecord {
     pub custom_records: Vec<CustomRecord>,
     /// In how many parts it came.
     pub parts: u32,
-    /// Which set of HTLCs is being or was claimed: a replayed event tells of the same set, a second payment
+    /// Which set of HTLCs is being or was claimed: a replayed event names the same set, a second payment
     /// of another one.
     pub claim_id: Option<[u8; 32]>,
     /// The caller's key, which goes when the record goes.

@@ -32,7 +32,7 @@ fn fate_of_unpaid(record: &InvoiceRecord, before: u64) -> PruneDecision {
     fate(record, before, is_over)
 }
 
-/// One that has not expired stays: its payer, who may pay again, is told that it was paid.
+/// One that has not expired stays: its payer, who may pay again, learns that it was paid.
 fn fate_of_settled(record: &InvoiceRecord, before: u64) -> PruneDecision {
     let is_over = match record.stored {
         Stored::Settled => {

@@ -1,4 +1,4 @@
-//! What the journal tells of: one variant a thing that happened, as in `events.proto`.
+//! Journal entries: one variant for each thing that happened, as in `events.proto`.
 
 use bitcoin::secp256k1::PublicKey;
 use bitcoin::{OutPoint, Txid};

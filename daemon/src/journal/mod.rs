@@ -51,7 +51,7 @@ impl Journal {
         Ok(Self { store: store.clone(), head: ENTRIES.head(store)?, clock })
     }
 
-    /// Adds an entry to the batch that carries the record it tells of.
+    /// Adds an entry to the batch that carries the record it is about.
     ///
     /// Its sequence number is given out when the batch is committed, so that the order of numbers is the order in
     /// which entries become durable.

@@ -72,7 +72,7 @@ pub enum Error {
     /// A channel that a payment should leave or come back by, and that we do not have.
     #[error("{0}: this node has no channel {short}", short = short(*.1))]
     NotOurChannel(&'static str, u64),
-    /// A node that gossip has not told of.
+    /// A node that gossip has not announced.
     #[error("{0}: {1} is not in our graph")]
     UnknownNode(&'static str, PublicKey),
     /// There is no way.

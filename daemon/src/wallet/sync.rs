@@ -14,7 +14,7 @@ use crate::storage::Batch;
 impl Listen for Wallet {
     fn block_connected(&self, block: &Block, height: u32) {
         if let Err(error) = self.connect(block, height) {
-            // The store tells the daemon to end by itself; nothing is told that is not durable.
+            // The store tells the daemon to end by itself; nothing leaves that is not durable.
             tracing::error!(height, %error, "could not record a block's transactions");
         }
     }

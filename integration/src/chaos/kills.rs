@@ -57,7 +57,7 @@ pub async fn run(network: &mut Network, topology: Topology, kills: usize) -> Res
             .with_context(|| format!("kill {} of {kills}", toll.kills))?;
         toll.elapsed = began.elapsed();
         if toll.kills % 25 == 0 || toll.kills >= kills {
-            // Progress for whoever waits for hundreds; without anybody there, nothing is lost.
+            // Progress for a person who waits for hundreds; without a terminal nothing is lost.
             let _ = writeln!(std::io::stderr(), "{toll:?}");
         }
     }

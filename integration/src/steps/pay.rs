@@ -111,7 +111,7 @@ pub async fn recorded(node: &Node, payment_hash: &[u8]) -> Result<Payment> {
     answer.into_inner().payment.context("no payment in the answer")
 }
 
-/// Waits until the record of a succeeded payment has all its parts: LDK tells of the money first and
+/// Waits until the record of a succeeded payment has all its parts: LDK reports the money first and
 /// of its ways afterwards.
 pub async fn with_parts(node: &Node, payment_hash: &[u8]) -> Result<Payment> {
     poll::eventually(&format!("{}'s payment has its parts", node.name()), async || {

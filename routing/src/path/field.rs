@@ -188,7 +188,7 @@ impl Field<'_> {
         by[from..].iter().take_while(move |&&(end, _)| end == node).map(|&(_, edge)| edge)
     }
 
-    /// Tells of every edge that leads to a node and may be used, and where it comes from.
+    /// Visits every edge that leads to a node and may be used, with the node where it begins.
     #[inline]
     pub(crate) fn each_into(&self, node: u32, mut tell: impl FnMut(u32, Arc)) {
         if (node as usize) < self.view.node_count() {
@@ -204,7 +204,7 @@ impl Field<'_> {
         }
     }
 
-    /// Tells of every edge that leads out of a node, and where it goes.
+    /// Visits every edge that leads out of a node, with the node where it ends.
     #[inline]
     pub(crate) fn each_out_of(&self, node: u32, mut tell: impl FnMut(u32, Arc)) {
         if (node as usize) < self.view.node_count() && node != self.payer_in_view {

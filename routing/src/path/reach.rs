@@ -43,7 +43,7 @@ impl Reach {
         Some(node)
     }
 
-    /// Tells of every node within a radius, and how much of the radius is left there.
+    /// Visits every node within a radius, with how much of the radius is left there.
     pub(crate) fn within(&self, radius: f32, mut tell: impl FnMut(u32, f32)) {
         for &node in &self.settled {
             let rest = radius - self.labels.get(node).cost;

@@ -13,7 +13,7 @@ const NAT: f32 = 0.2;
 /// Returns the edges of a path from payer to payee that carries as much of `want_msat` as any can, leaving
 /// out what the field's caution keeps away from; among those about as wide, a short and safe one.
 ///
-/// Fees are left out: they narrow a path by little, and whoever makes it exact sees by how much.
+/// Fees are left out: they narrow a path by little, and the caller that makes it exact sees by how much.
 pub(crate) fn widest(
     field: &Field<'_>,
     want_msat: u64,

@@ -20,7 +20,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Who we are to bitcoind.
 #[derive(Clone)]
 pub(super) enum Login {
-    /// Whoever can read this file; bitcoind writes it anew at each start.
+    /// A cookie file; bitcoind writes a new one at each start.
     Cookie(PathBuf),
     /// A user of `rpcauth`.
     User { name: String, password: String },

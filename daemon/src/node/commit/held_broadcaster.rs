@@ -26,7 +26,7 @@ pub struct HeldBroadcaster<B> {
     state: Mutex<State>,
 }
 
-/// A package is in exactly one of the two.
+/// A package is in exactly one of these lists.
 #[derive(Default)]
 struct State {
     waiting: Waiting<Vec<Transaction>>,

@@ -33,7 +33,7 @@ const MOST_WANTED: usize = 20_000;
 pub struct Lacking {
     /// Which one.
     pub short_channel_id: u64,
-    /// Who is likely to know: its ends, or who told of it.
+    /// Who is likely to know: its ends, or the peer that listed it.
     pub known_to: [NodeId; 2],
     /// How much it matters.
     pub worth: Worth,

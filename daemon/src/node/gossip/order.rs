@@ -37,13 +37,13 @@ pub struct OrderedGossip {
 }
 
 impl OrderedGossip {
-    /// Wraps `gossip`; whoever resolves look-ups holds `resolving` for writing.
+    /// Wraps `gossip`; the resolver of UTXO look-ups holds `resolving` for writing.
     pub fn new(gossip: Arc<GossipSync>, resolving: Resolving, answers: Arc<Answers>) -> Self {
         let (asker, survey, outgoing) = Default::default();
         Self { gossip, resolving, answers, asker, survey, outgoing }
     }
 
-    /// Sends what the graph holds of a channel to all peers once more, whoever said it.
+    /// Sends what the graph holds of a channel to all peers once more, also to those that sent it.
     pub fn repeat(&self, short_channel_id: u64) {
         let graph = self.gossip.network_graph().read_only();
         let Some(channel) = graph.channel(short_channel_id) else { return };

@@ -33,7 +33,7 @@ pub struct Question {
     pub blocks: u32,
 }
 
-/// Whose turn it is, and what they told of.
+/// Whose turn it is, and which channels each peer listed.
 #[derive(Default)]
 pub struct Survey {
     turns: VecDeque<PublicKey>,
@@ -70,7 +70,7 @@ impl Survey {
         Some(Question { peer, first_block, blocks: height - first_block + 1 })
     }
 
-    /// A peer told of channels that are not in our graph; `complete` with the last of its answer.
+    /// A peer listed channels that are not in our graph; `complete` with the last of its answer.
     pub fn told(
         &mut self,
         peer: &PublicKey,
@@ -93,7 +93,7 @@ impl Survey {
         }
     }
 
-    /// Returns what was told of lately, known by now or not.
+    /// Returns the channels listed lately, known by now or not.
     pub fn told_of(&mut self, height: u32) -> Vec<Lacking> {
         self.unheard_of.retain(|scid, _| Worth::of(*scid, height) == Worth::Young);
         let lacking = self.unheard_of.iter().map(|(short_channel_id, teller)| Lacking {

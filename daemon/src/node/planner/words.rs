@@ -89,7 +89,7 @@ impl From<NoRoute> for NoWay {
             NoRoute::Malformed(what) => (Cause::Contradiction, what.to_owned()),
             NoRoute::UnknownPayee => (
                 Cause::UnknownPayee,
-                "gossip has not told of the payee, and no usable hint leads to it".to_owned(),
+                "gossip has not announced the payee, and no usable hint leads to it".to_owned(),
             ),
             NoRoute::NoOwnChannel => {
                 (Cause::NoOwnChannel, "no channel of the payer can be used for this".to_owned())

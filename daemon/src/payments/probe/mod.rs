@@ -23,7 +23,7 @@ const DEFAULT_ATTEMPTS: u32 = 5;
 /// More are the work of background probing.
 const MAX_ATTEMPTS: u32 = 50;
 
-/// What is told of a probe.
+/// The state of a probe, as its follower sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProbeUpdate {
     /// An attempt begins: the route, and from which hop of each part on nothing can be probed.

@@ -120,7 +120,7 @@ impl PaymentBook {
         let mut batch = Batch::new();
         let (record, told) = match decide(before, name, news, now_ms) {
             Change::None => return Ok(None),
-            // Whoever has seen the end may still wait for the parts.
+            // A follower that has seen the end may still wait for the parts.
             Change::Silent(record) => {
                 let ended = record.state.is_final();
                 (record, ended)
@@ -137,7 +137,7 @@ impl PaymentBook {
         } else {
             tracing::warn!(
                 payment_id = %hex(&record.payment_id),
-                "LDK tells of a payment that the store has no record of; recorded now"
+                "LDK reports a payment without a record in the store; recorded now"
             );
             PAYMENTS.insert(&self.store, &mut batch, &record.payment_id, &record)?;
             BY_HASH.put(

@@ -48,7 +48,7 @@ pub enum Kind {
     Bolt11,
     /// A node, without an invoice.
     Keysend,
-    /// Not known: LDK told of a payment that this store has no record of.
+    /// Not known: the store had no record of the payment when LDK's event came.
     Unknown,
     /// An invoice of our own, from one of our channels to another.
     Rebalance,
@@ -183,7 +183,7 @@ pub struct PaymentRecord {
     pub state: State,
     /// What was paid.
     pub kind: Kind,
-    /// Whom; not known for a payment that LDK told of and we have no record of.
+    /// The recipient; not known if the record was made from LDK's event alone.
     pub payee: Option<PublicKey>,
     /// What the recipient gets.
     pub amount_msat: u64,

@@ -47,7 +47,7 @@ pub enum Change {
     None,
     /// Keep the record as it is now; nobody waits for this.
     Silent(PaymentRecord),
-    /// Keep it and tell whoever watches.
+    /// Keep it and wake its watchers.
     Notify(PaymentRecord),
     /// Keep it, tell, and write that the payment has ended into the journal.
     Ended(PaymentRecord),

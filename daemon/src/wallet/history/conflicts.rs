@@ -43,7 +43,7 @@ impl Wallet {
 
     /// Asks the chain about every foreign output that a waiting transaction leans on.
     ///
-    /// One that is not confirmed yet looks like one that is spent: whoever still wants such a transaction,
+    /// One that is not confirmed yet looks like one that is spent: anyone who still wants such a transaction,
     /// LDK or its sweeper, broadcasts it again, and then it is known again.
     async fn forget_displaced(&self, source: &impl ChainSource) -> Result<(), DisplacedError> {
         let leaning = self.ledger().leaning();

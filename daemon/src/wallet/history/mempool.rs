@@ -46,7 +46,7 @@ impl Wallet {
                 stopping.run_until_cancelled(self.look(&source, &onlooker, &mut seen)).await;
             match looked {
                 Some(Ok(())) => told = false,
-                // Whoever calls bitcoind has said that it is away.
+                // The RPC client has logged that bitcoind is away.
                 Some(Err(Failure::Chain(error))) if told || error.is_away() => (),
                 Some(Err(error)) => {
                     tracing::warn!(%error, "could not look at the mempool; payments show in blocks");

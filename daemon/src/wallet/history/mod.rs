@@ -120,7 +120,7 @@ impl Wallet {
             }
         }
         for (anchor, txid) in &changes.tx_graph.anchors {
-            // bdk keeps what takes the place of a payment to us as well, whomever it pays.
+            // bdk keeps what takes the place of a payment to us as well, also if it pays others.
             let tx = ledger.bdk.tx_graph().get_tx(*txid);
             if !tx.is_some_and(|tx| coins::concerns_us(&ledger.bdk, &tx)) {
                 continue;

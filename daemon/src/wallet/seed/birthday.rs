@@ -135,7 +135,7 @@ impl Birthday {
         write().map_err(|source| failed("write the seed's birthday", &path, source))
     }
 
-    /// Forgets what is said of a seed in `seed`; a stale birthday would hide the money of the next one.
+    /// Removes the birthday of the seed in `seed`; a stale birthday would hide the money of the next one.
     pub fn forget(seed: &Path) -> Result<(), SeedError> {
         let path = file_of(seed);
         match fs::remove_file(&path) {

@@ -66,7 +66,7 @@ pub enum SeedError {
     /// Nothing was typed, or the file is empty.
     #[error("the seed's passphrase is empty")]
     EmptyPassphrase,
-    /// Whoever typed it twice typed two of them.
+    /// The two passphrases that were typed differ.
     #[error("these are two passphrases, not twice the same")]
     PassphrasesDiffer,
     /// It does not open the seed.

@@ -42,7 +42,7 @@ impl Config {
         }
     }
 
-    /// Returns a passphrase to encrypt a seed under; whoever types it, types it twice.
+    /// Returns a passphrase to encrypt a seed under; typed twice at a terminal.
     ///
     /// # Errors
     /// [`SeedError::NobodyToAsk`], [`SeedError::EmptyPassphrase`], [`SeedError::PassphrasesDiffer`]; what the file or the
