@@ -8,7 +8,7 @@ use crate::failure::{Exit, Failure};
 
 /// Where the daemon writes the address that its gRPC server is bound to.
 const ADDRESS_FILE: &str = "grpc.address";
-/// Where the daemon listens when it is not told otherwise.
+/// Where the daemon listens by default.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:10009";
 
 /// Which daemon to talk to. Without any of these, the one that runs for this user is found.
@@ -157,7 +157,7 @@ fn written_address(folder: &Path) -> Result<String, Failure> {
     let file = folder.join(ADDRESS_FILE);
     match std::fs::read_to_string(&file) {
         Ok(text) => Ok(text.trim().to_owned()),
-        // A certificate without an address: the daemon was told to write elsewhere, or is older.
+        // A certificate without an address: the daemon is configured to write elsewhere, or is older.
         Err(_) if folder.join("tls.cert").exists() => Ok(DEFAULT_ADDRESS.to_owned()),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(unreadable(&file, &error)),
         Err(_) => {
@@ -176,7 +176,7 @@ fn read(file: &Path, what: &str, option: &str) -> Result<Vec<u8>, Failure> {
         _ => {
             let what = format!("cannot read the {what} {}: {error}", file.display());
             Failure::new(Exit::NotReachable, what)
-                .advise(format!("Has the daemon been started? Another place is told by {option}"))
+                .advise(format!("Has the daemon been started? Name another place with {option}"))
         }
     })
 }

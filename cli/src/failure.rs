@@ -93,7 +93,7 @@ impl From<DialError> for Failure {
                     "Another program answers there, or the daemon made a new certificate: \
                      check --rpc and --tls-cert"
                 } else {
-                    "Is fulmend running? Other places are told by --dir, --network and --rpc"
+                    "Is fulmend running? Name another place with --dir, --network and --rpc"
                 };
                 Self::new(Exit::NotReachable, format!("no daemon answers at {address}: {why}"))
                     .advise(advice)

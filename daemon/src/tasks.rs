@@ -100,7 +100,7 @@ impl Tasks {
         self.track(stage, name, task);
     }
 
-    /// Asks the daemon to stop; the first reason given is the one that is told.
+    /// Asks the daemon to stop; the first reason given is the one that is reported.
     pub fn stop(&self, why: impl Into<String>) {
         self.end(Stop::Asked(why.into()));
     }
@@ -173,7 +173,7 @@ impl Tasks {
     }
 }
 
-/// Starts an operating-system thread with a name; for the few loops that block for ever.
+/// Starts an operating-system thread with a name; for the few loops that block forever.
 pub fn thread(
     name: &str,
     work: impl FnOnce() + Send + 'static,

@@ -16,9 +16,8 @@ const FOLDER_CEILING: usize = 15;
 
 /// What is left of the old house: circles a crate, crowded folders, unclear places. These only shrink.
 const CIRCLES_LEFT: [(&str, usize); 5] =
-    [("cli", 1), ("daemon", 2), ("integration", 3), ("proto", 0), ("routing", 3)];
-const CROWDED_LEFT: [&str; 3] = ["cli/src/commands", "cli/src/render", "daemon/src/node"];
-const UNCLEAR_LEFT: usize = 80;
+    [("cli", 0), ("daemon", 1), ("integration", 0), ("proto", 0), ("routing", 0)];
+const CROWDED_LEFT: [&str; 2] = ["cli/src/commands", "cli/src/render"];
 
 /// The inner rooms of rooms, top to bottom: a file of one imports only from those below it.
 const INNER: [(&str, &[&str]); 5] = [
@@ -48,7 +47,7 @@ const INNER: [(&str, &[&str]); 5] = [
 ];
 
 /// Phrases that hide who does what, or that a native engineer of this field would not write.
-const UNCLEAR: [&str; 10] = [
+const UNCLEAR: [&str; 12] = [
     "whoever",
     "whomever",
     "told of",
@@ -59,6 +58,8 @@ const UNCLEAR: [&str; 10] = [
     "brought in step",
     "one of the two",
     "written anew",
+    "for ever ",
+    "is told of",
 ];
 
 /// Words that only one place may use.
@@ -224,7 +225,7 @@ fn comments_and_messages_name_their_subject() {
             }
         }
     }
-    assert!(unclear.len() <= UNCLEAR_LEFT, "{} places: {unclear:#?}", unclear.len());
+    assert!(unclear.is_empty(), "{} places: {unclear:#?}", unclear.len());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the daemon logs is kept in files that do not grow for ever.
+//! The daemon's log files do not grow without bound.
 use anyhow::{Context as _, Result, ensure};
 use fulmen_integration::daemon::{Node, Settings};
 use fulmen_integration::scenario;

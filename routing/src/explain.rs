@@ -11,7 +11,7 @@ pub enum NoRoute {
     /// The query contradicts itself.
     #[error("the query cannot be met: {0}")]
     Malformed(&'static str),
-    /// The payee has no channel that anyone told us of.
+    /// The payee has no channel that is known here.
     #[error("the payee is not in the graph and the invoice has no usable route hint")]
     UnknownPayee,
     /// The payer has no channel that the query allows.

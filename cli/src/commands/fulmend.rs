@@ -35,7 +35,7 @@ fn daemon() -> PathBuf {
     }
 }
 
-/// It has told what was wrong; we only end the same way.
+/// It has printed what was wrong; we only end the same way.
 fn outcome(status: ExitStatus, arguments: &[&str], undone: &str) -> Result<(), Failure> {
     match status.code() {
         Some(0) => Ok(()),

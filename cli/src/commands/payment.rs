@@ -171,7 +171,7 @@ async fn follow(
         .advise("See `fulmen payments`: the payment may go on"))
 }
 
-/// How a payment that failed is told.
+/// The sentence for a payment that failed.
 pub fn not_paid(what: &str, payment: &Payment) -> Failure {
     let words = payments::why_failed(payment);
     let id = human::hex(&payment.payment_id);

@@ -15,7 +15,7 @@ pub struct Look {
     pub colour: bool,
 }
 
-/// What a value means, told by colour.
+/// What a value means, shown by colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tone {
     /// As it should be.
@@ -34,7 +34,7 @@ pub enum Tone {
 /// One value in a table.
 #[derive(Debug, Clone)]
 pub struct Cell {
-    /// The whole first, then ever shorter ones for ever narrower terminals.
+    /// The whole text first, then shorter forms for narrower terminals.
     forms: Vec<String>,
     tone: Tone,
 }

@@ -163,7 +163,7 @@ impl Error {
     }
 
     /// Says whether waiting can help at the start of the daemon, when an operator is watching
-    /// and a mistake in the configuration is best told at once.
+    /// and a mistake in the configuration is best reported at once.
     pub fn heals_at_start(&self) -> bool {
         match self {
             Error::Unreachable { .. }

@@ -17,7 +17,7 @@ use crate::tasks::{Stage, Tasks};
 
 /// LDK stops reading from peers while many checks are pending: none may take long.
 const LONGEST_CHECK: Duration = Duration::from_secs(10);
-/// How long a check is repeated that bitcoind could not decide, and how often: gossip is told once, and a
+/// How long a check is repeated that bitcoind could not decide, and how often: gossip is sent once, and a
 /// peer may have seen a block some seconds before us.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(500);

@@ -24,7 +24,7 @@ pub struct Request {
     pub not_ready: Option<NotReady>,
 }
 
-/// Why a channel is not accepted; the peer is told.
+/// Why a channel is not accepted; sent to the peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The configuration says so.

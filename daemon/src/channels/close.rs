@@ -16,7 +16,7 @@ use crate::storage;
 /// Tries to begin a cooperative close while an update of the channel is under way: 5 seconds in all.
 const TRIES: u32 = 50;
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
-/// What the peer is told when we close by force.
+/// The error message to the peer of a forced close.
 const FORCE_WORDS: &str = "closed by the operator of this node";
 
 /// A channel to close.
@@ -37,7 +37,7 @@ pub struct Close {
 pub enum CloseUpdate {
     /// Agreed on with the peer, or published.
     Closing,
-    /// The channel is no more; told once more when its transaction is broadcast later, or another is.
+    /// The channel is no more; repeated when its transaction is broadcast later, or another is.
     Closed {
         /// The closing transaction, once it was broadcast.
         txid: Option<Txid>,

@@ -30,7 +30,7 @@ pub struct Open {
     pub amount: Amount,
     /// Given to the peer at the start.
     pub push_msat: u64,
-    /// Whether the network is told.
+    /// Whether the channel is announced to the network (BOLT 7).
     pub announce: bool,
     /// For the funding transaction; none for the estimate.
     pub feerate: Option<FeeRate>,

@@ -88,7 +88,7 @@ pub(super) fn check(change: PolicyChange) -> Result<ChannelConfigUpdate, Error> 
 }
 
 impl Channels {
-    /// Changes the forwarding policy and returns of how many channels; peers are told at once.
+    /// Changes the forwarding policy and returns of how many channels; peers get the `channel_update` at once.
     ///
     /// # Errors
     /// [`Error::Argument`], [`Error::Unknown`], [`Error::Ldk`].

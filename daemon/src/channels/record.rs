@@ -100,9 +100,9 @@ pub struct ClosedChannel {
     pub channel_id: ChannelId,
     /// Its place in the chain, where it was ever known.
     pub short_channel_id: Option<u64>,
-    /// The peer, where LDK told it.
+    /// The peer, where LDK's event names it.
     pub node_id: Option<PublicKey>,
-    /// Its funding output, where LDK told it.
+    /// Its funding output, where LDK's event names it.
     pub funding: Option<OutPoint>,
     /// The capacity.
     pub capacity_sat: u64,

@@ -13,7 +13,7 @@ use crate::storage::{self, Batch, PruneDecision, PruneStep, RetentionClass};
 const BURIED_BLOCKS: u32 = 144;
 
 impl Channels {
-    /// Closed channels, kept for so many days, and in any case while their money is on its way; 0 for ever.
+    /// Closed channels, kept for so many days, and in any case while their money is on its way; 0 forever.
     pub fn closed_history(&self, keep_days: u32) -> RetentionClass {
         let channels = self.clone();
         RetentionClass::new("closed channels", keep_days, move |before, from| {

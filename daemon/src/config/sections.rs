@@ -24,7 +24,7 @@ pub struct Config {
     pub seed: wallet::Config,
     /// The way in.
     pub grpc: api::Config,
-    /// What watching programs are told.
+    /// Metrics and health for monitoring programs.
     pub metrics: metrics::Config,
     /// Where blocks come from.
     pub bitcoind: chain::Config,

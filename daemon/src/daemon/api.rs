@@ -32,7 +32,7 @@ pub(super) struct Served {
     pub(super) tip: watch::Receiver<Tip>,
 }
 
-/// Binds all ports: one that is taken is told before anything else has been done.
+/// Binds all ports: one that is taken ends the start before anything else has been done.
 pub(super) async fn bind(ground: &Ground, config: &Config) -> Result<Doors, Error> {
     let peers = ports::bind("peers", "node.listen", &config.node.listen).await?;
     let grpc = serve::bind(&config.grpc, &ground.places.data, ground.clock.clone())?;

@@ -50,7 +50,7 @@ impl Forwards {
         self.0.ledger.settled(settled, self.0.clock.unix_secs())
     }
 
-    /// Settled forwards, kept for so many days; 0 for ever. The totals stay, and so do the newest, by which a forward that
+    /// Settled forwards, kept for so many days; 0 forever. The totals stay, and so do the newest, by which a forward that
     /// LDK tells again is known.
     pub fn history(&self, keep_days: u32) -> RetentionClass {
         let forwards = self.clone();
@@ -75,7 +75,7 @@ impl Forwards {
     /// Takes in LDK's `HTLCHandlingFailed`; a failed receipt is none of this room's business.
     ///
     /// LDK may tell it again after a kill, and it has no id: the count of failed forwards may then be too
-    /// high by what was told in the last moments.
+    /// high by the events of the last moments.
     ///
     /// # Errors
     /// When the totals cannot be read: LDK is to tell it again.

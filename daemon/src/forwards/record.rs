@@ -59,7 +59,7 @@ pub struct ForwardRecord {
     pub id: u64,
     /// Seconds since 1970.
     pub settled_at: u64,
-    /// What LDK told.
+    /// From LDK's event.
     pub settled: Settled,
 }
 impl_writeable_tlv_based!(ForwardRecord, {

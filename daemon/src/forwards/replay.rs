@@ -13,17 +13,17 @@ use super::record::{ForwardRecord, Settled};
 /// How many forwards without known fee are compared with a new one.
 const UNPRICED_KEPT: usize = 64;
 
-/// Tells new forwards from those that were told before.
+/// Distinguishes new forwards from events that LDK repeats.
 #[derive(Debug, Default)]
 pub struct Replays {
-    /// Recorded before the start and perhaps told again.
+    /// Recorded before the start; LDK may repeat their events.
     expected: Vec<Settled>,
     /// Of these LDK may tell more than once while it runs: once by the channel and once by the chain.
     unpriced: VecDeque<Settled>,
 }
 
 impl Replays {
-    /// Expects the forwards at or above `floor` among `newest` to be told again.
+    /// Expects the forwards at or above `floor` among `newest` to be repeated.
     pub fn expect(newest: Vec<ForwardRecord>, floor: u64) -> Self {
         let expected = newest.into_iter().filter(|record| record.id >= floor);
         Self {

@@ -15,7 +15,7 @@ pub struct Arrival {
     pub preimage: Option<[u8; 32]>,
     /// Which set of HTLCs this is.
     pub claim_id: Option<[u8; 32]>,
-    /// What the payer told.
+    /// What the payer sent with it.
     pub custom_records: Vec<CustomRecord>,
     /// How many HTLCs it came in.
     pub parts: u32,
@@ -60,7 +60,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether what the payer told, rather than the payment itself, is at fault.
+    /// Whether the custom records, rather than the payment itself, are at fault.
     pub fn is_about_payload(self) -> bool {
         self == Refusal::CustomRecord
     }

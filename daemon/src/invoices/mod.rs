@@ -268,7 +268,7 @@ pub struct Following {
 }
 
 impl Following {
-    /// Returns the time in seconds since 1970 by which states are told.
+    /// Returns the time in seconds since 1970 by which states are computed.
     pub fn now(&self) -> u64 {
         self.clock.unix_secs()
     }
@@ -276,7 +276,7 @@ impl Following {
     /// Returns the next state, durable; none after the final one.
     ///
     /// # Errors
-    /// When the store fails; nothing may be told then.
+    /// When the store fails; no state may be shown then.
     pub async fn next(&mut self) -> Result<Option<InvoiceRecord>, storage::Error> {
         if self.told.is_some_and(State::is_final) {
             return Ok(None);

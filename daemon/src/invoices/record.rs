@@ -160,7 +160,7 @@ pub struct InvoiceRecord {
     pub settled_at: Option<u64>,
     /// The preimage that the user chose, or the one that was given to the payer.
     pub preimage: Option<[u8; 32]>,
-    /// What the payer told beside the payment.
+    /// Custom records that the payer sent with the payment.
     pub custom_records: Vec<CustomRecord>,
     /// In how many parts it came.
     pub parts: u32,

@@ -5,7 +5,7 @@ use super::record::{InvoiceRecord, Stored};
 use crate::storage::{PruneDecision, RetentionClass};
 
 impl Invoices {
-    /// Invoices that nobody paid, kept for so many days after they expired; 0 for ever.
+    /// Invoices that nobody paid, kept for so many days after they expired; 0 forever.
     pub fn unpaid_history(&self, keep_days: u32) -> RetentionClass {
         let invoices = self.clone();
         RetentionClass::new("unpaid invoices", keep_days, move |before, from| {
@@ -13,7 +13,7 @@ impl Invoices {
         })
     }
 
-    /// Invoices and keysends that were paid, kept for so many days; 0 for ever.
+    /// Invoices and keysends that were paid, kept for so many days; 0 forever.
     pub fn settled_history(&self, keep_days: u32) -> RetentionClass {
         let invoices = self.clone();
         RetentionClass::new("settled invoices", keep_days, move |before, from| {

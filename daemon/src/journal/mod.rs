@@ -80,7 +80,7 @@ impl Journal {
         self.head.clone()
     }
 
-    /// What is kept here for so many days; 0 for ever.
+    /// What is kept here for so many days; 0 forever.
     pub fn history(&self, keep_days: u32) -> RetentionClass {
         let journal = self.clone();
         RetentionClass::new("journal", keep_days, move |before, _| journal.forget(before))
@@ -111,7 +111,7 @@ mod tests {
         Entry::InvoiceCreated { payment_hash: [number; 32], amount_msat: Some(1000) }
     }
 
-    /// What release 0.1 writes; it must be read for ever.
+    /// What release 0.1 writes; it must be read forever.
     #[test]
     fn stored_entries_are_read_for_ever() {
         let node_id: PublicKey =

@@ -43,7 +43,7 @@ pub struct Log {
     files: Option<ToFiles>,
 }
 
-/// Logs what `tracing` is told from now on; files lie in `folder`.
+/// Installs the subscriber of `tracing`; log files are in `folder`.
 pub fn start(config: &Config, folder: &Path) -> Result<Log, Error> {
     let filter = EnvFilter::try_new(&config.filter)?;
     let files = match config.files {
@@ -67,7 +67,7 @@ pub fn start(config: &Config, folder: &Path) -> Result<Log, Error> {
 }
 
 impl Log {
-    /// Ends the log with a last line, which standard error has been told already.
+    /// Ends the log with a last line, which has been written to standard error already.
     pub fn end(self, last_line: &str) {
         let Some(files) = self.files else { return };
         if !last_line.is_empty() {

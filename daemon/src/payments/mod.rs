@@ -306,7 +306,7 @@ impl Following {
     /// Returns the next state, durable; none after the final one.
     ///
     /// # Errors
-    /// When the store fails; nothing may be told then.
+    /// When the store fails; no state may be shown then.
     pub async fn next(&mut self) -> Result<Option<PaymentRecord>, storage::Error> {
         if self.ended {
             return Ok(None);
@@ -316,7 +316,7 @@ impl Following {
             None => self.watch.changed().await?,
         };
         while let Some(patience) = patience_for_parts(&record, self.clock.unix_millis()) {
-            // Should this future be dropped meanwhile, the record is told at the next call.
+            // If this future is dropped meanwhile, the next call returns the record.
             self.next = Some(record.clone());
             match tokio::time::timeout(patience, self.watch.changed()).await {
                 Ok(changed) => record = changed?,
@@ -329,7 +329,7 @@ impl Following {
     }
 }
 
-/// How long the end of a payment waits to be told with the parts that it arrived by: LDK tells them when the
+/// How long the final update is delayed so that it can include the successful parts: LDK tells them when the
 /// channels have settled, a moment after the payment; or never, where a peer is gone.
 fn patience_for_parts(record: &PaymentRecord, now_ms: u64) -> Option<Duration> {
     let told_msat = record.arrived_msat();

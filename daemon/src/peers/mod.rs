@@ -31,7 +31,7 @@ pub enum Error {
     /// A node is no peer of its own.
     #[error("is this node itself")]
     Ourselves,
-    /// Nobody told where the node is.
+    /// No address of the node is known.
     #[error("no address of {0} is known: give one as host:port")]
     NoAddress(PublicKey),
     /// Nobody answers, or somebody else.

@@ -16,21 +16,21 @@ pub struct Config {
     ///
     /// LDK calls this mode beta: in rare cases it may lead to loss of funds.
     pub async_persistence: bool,
-    /// Journal entries older than so many days are removed; 0 keeps them for ever.
+    /// Journal entries older than so many days are removed; 0 keeps them forever.
     pub keep_journal_days: u32,
-    /// Settled forwards older than so many days are removed, their totals stay; 0 keeps them for ever.
+    /// Settled forwards older than so many days are removed, their totals stay; 0 keeps them forever.
     pub keep_forwards_days: u32,
     /// Payments that ended more than so many days ago are removed with their idempotency keys, once their invoice has
-    /// expired; 0 keeps them for ever, else at least 30.
+    /// expired; 0 keeps them forever, else at least 30.
     pub keep_payments_days: u32,
     /// Invoices that nobody paid are removed so many days after they expired, with their idempotency keys; 0 keeps them
-    /// for ever.
+    /// forever.
     pub keep_unpaid_invoices_days: u32,
     /// Invoices that were paid, and keysends received, are removed so many days after they settled and expired, with
-    /// their idempotency keys; 0 keeps them for ever, else at least 30.
+    /// their idempotency keys; 0 keeps them forever, else at least 30.
     pub keep_settled_invoices_days: u32,
     /// Channels that were closed more than so many days ago are removed with their idempotency keys, once all their money
-    /// is back in the wallet; what they forwarded stays in the totals. 0 keeps them for ever.
+    /// is back in the wallet; what they forwarded stays in the totals. 0 keeps them forever.
     pub keep_closed_channels_days: u32,
     /// Memory for recently used records, in MiB.
     pub cache_mib: u64,

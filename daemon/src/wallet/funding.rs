@@ -123,7 +123,7 @@ impl Wallet {
     ///
     /// LDK forgets, without a word, a channel whose funding it had not broadcast yet: its inputs become
     /// free. Where it has a monitor but we saw no broadcast, the funding goes out now: the channel, or the
-    /// commitment that closes it, is worth nothing without it, and its inputs would stay locked for ever.
+    /// commitment that closes it, is worth nothing without it, and its inputs would stay locked forever.
     pub fn discard_fundings_except(&self, known: &HashSet<Txid>) -> Result<(), Error> {
         for (_, FundingRecord { transaction }) in FUNDINGS.all(self.store())? {
             let txid = transaction.compute_txid();

@@ -1,7 +1,7 @@
 //! On-chain money on bdk_wallet.
 //!
 //! Every change is enqueued in the store under the same lock under which it was made, so the store's order
-//! is the wallet's; it is durable before anybody outside is told: an address before it is shown, a
+//! is the wallet's; it is durable before it leaves the daemon: an address before it is shown, a
 //! transaction and the lock on its inputs before it is broadcast or handed to LDK.
 
 mod coins;

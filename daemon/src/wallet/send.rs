@@ -1,4 +1,4 @@
-//! Sends money on chain: stored with its idempotency key, then broadcast, then told.
+//! Sends money on chain: stored with its idempotency key, then broadcast, then answered.
 
 use bitcoin::{Address, FeeRate, ScriptBuf, Transaction, Txid};
 use lightning::impl_writeable_tlv_based;

@@ -32,11 +32,11 @@ pub struct Toll {
     pub kills: usize,
     /// Of these, how many while they started.
     pub in_opening: usize,
-    /// Payments of which the payer's stream told the success.
+    /// Payments whose success the payer's stream reported.
     pub succeeded: usize,
-    /// Payments of which it told the failure.
+    /// Payments whose failure it reported.
     pub failed: usize,
-    /// Payments whose payer or payee was killed before it told anything.
+    /// Payments whose payer or payee was killed before it reported anything.
     pub untold: usize,
     /// Kill, restart, settling and audit of all rounds.
     pub elapsed: Duration,

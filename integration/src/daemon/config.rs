@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// What a daemon is told; whatever is not set here keeps the daemon's own default.
+/// A daemon's configuration; an option that is not set here keeps the daemon's own default.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// `[section]` -> key -> value as TOML writes it.

@@ -1,4 +1,4 @@
-//! What the demo and the load generator are told.
+//! The options of the demo and the load generator.
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 

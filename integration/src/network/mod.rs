@@ -92,7 +92,7 @@ impl Network {
         Node::create(name, &self.scratch.folder(name)?, &self.bitcoind, &self.settings).await
     }
 
-    /// What every daemon of the network is told beside its own name and ports.
+    /// The configuration of every daemon of the network, beside its own name and ports.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

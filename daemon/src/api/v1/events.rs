@@ -66,7 +66,7 @@ impl v1::events_server::Events for EventsService {
 struct Reading {
     journal: Journal,
     forwards: Forwards,
-    /// The last entry that was told.
+    /// The last entry that was sent.
     seen: u64,
     /// Where to end; none for never.
     last: Option<u64>,

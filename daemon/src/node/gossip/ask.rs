@@ -1,6 +1,6 @@
 //! Decides which channels to ask peers for, whom, and when (BOLT 7, `query_short_channel_ids`).
 //!
-//! Gossip is told once: what is lost on the way, or comes before the channel it belongs to, nobody
+//! Gossip is sent once: what is lost on the way, or comes before the channel it belongs to, nobody
 //! repeats. On mainnet thousands of channels lack one policy for good, so questions are few, short and
 //! soon given up, and what is young or our own comes first.
 

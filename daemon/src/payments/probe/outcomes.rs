@@ -18,7 +18,7 @@ pub enum ProbeOutcome {
     Stuck(Option<u64>),
 }
 
-/// What background probing has done since it last told.
+/// What background probing has done since its last log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProbeStats {
     pub sent: u64,
@@ -99,7 +99,7 @@ impl ProbeOutcomes {
         loop {
             let told = self.told.notified();
             tokio::pin!(told);
-            // From here on nothing that is told is missed.
+            // From here on no notification is missed.
             told.as_mut().enable();
             {
                 let mut known = self.known.lock().expect("no panic while held");

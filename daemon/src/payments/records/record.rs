@@ -77,7 +77,7 @@ pub enum FailureReason {
     NotSentBeforeRestart,
     /// Its time was up while it waited for others to finish: nothing was sent.
     TooManyInFlight,
-    /// What is to be told to the recipient does not fit into an onion.
+    /// The data for the recipient does not fit into an onion.
     OnionTooLarge,
     /// The recipient asks for a feature that we do not know.
     UnknownRequiredFeatures,

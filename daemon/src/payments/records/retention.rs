@@ -11,7 +11,7 @@ use crate::payments::Payments;
 use crate::storage::{PruneDecision, RetentionClass};
 
 impl Payments {
-    /// Payments that have ended, kept for so many days; 0 for ever.
+    /// Payments that have ended, kept for so many days; 0 forever.
     pub fn history(&self, keep_days: u32) -> RetentionClass {
         let payments = self.clone();
         RetentionClass::new("payments", keep_days, move |before, from| {

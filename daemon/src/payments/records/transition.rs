@@ -134,7 +134,7 @@ fn arrived(found: Vec<Part>, known: &[Part], amount_msat: u64) -> Vec<Part> {
     if sum == amount_msat { parts } else { Vec::new() }
 }
 
-/// Puts the parts by which a payment arrived in the place of those of them that were told one by one: all
+/// Replaces the parts that were reported one by one with the parts by which the payment arrived: all
 /// are known here, so that equal ones, as where a plan splits a route in two, are parts of their own.
 fn with_arrived(known: &[Part], arrived: Vec<Part>) -> Vec<Part> {
     if arrived.is_empty() {
@@ -145,7 +145,7 @@ fn with_arrived(known: &[Part], arrived: Vec<Part>) -> Vec<Part> {
     failed.into_iter().cloned().chain(arrived).skip(too_many).collect()
 }
 
-/// Adds a part unless it was told before, and lets the oldest failed one go when there are too many.
+/// Adds a part unless it is a repetition, and lets the oldest failed one go when there are too many.
 fn with_part(parts: &[Part], part: Part) -> Option<Vec<Part>> {
     // LDK does not tell parts apart that go the same way with the same amount, so an equal success counts as
     // a replay; an equal failure may be a second attempt, which tells nothing new.

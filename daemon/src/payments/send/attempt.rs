@@ -23,7 +23,7 @@ const MAX_ROUNDS: u32 = 4;
 /// How long it waits before it does so the first time; each time twice as long as before.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// What LDK is to be told.
+/// What LDK is asked to send.
 pub(super) enum SendRequest {
     /// To pay an invoice.
     Bolt11 { invoice: Box<Bolt11Invoice>, amount_msat: u64 },
@@ -273,7 +273,7 @@ impl Payments {
         let mut watch = self.0.book.watch(payment_id);
         while !self.given_up(&payment_id) {
             if watch.changed().await.is_err() {
-                // The store has failed: the daemon ends, and nobody is told anything any more.
+                // The store has failed: the daemon ends, and no further update is sent.
                 std::future::pending::<()>().await;
             }
         }

@@ -56,7 +56,7 @@ pub struct Keysend {
     pub limits: AskedLimits,
     /// Which ways it may go.
     pub constraints: Constraints,
-    /// What it is told, by type.
+    /// Custom records for the recipient, by TLV type.
     pub custom_records: Vec<(u64, Vec<u8>)>,
     /// The same key again follows the first payment.
     pub idempotency_key: Option<String>,

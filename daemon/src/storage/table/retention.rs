@@ -115,7 +115,7 @@ mod tests {
                 Ok(PruneStep { records: 1, next: (from == 0).then_some(256) })
             })
         };
-        let classes = vec![class("kept for ever", 0), class("month", 30), class("week", 7)];
+        let classes = vec![class("kept forever", 0), class("month", 30), class("week", 7)];
         prune_daily(stopping.clone(), clock, classes).await.unwrap();
         let day = [("month", 0), ("month", 256), ("week", 0), ("week", 256)];
         let calls = calls.lock().expect("no panic while held");

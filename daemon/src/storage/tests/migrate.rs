@@ -14,7 +14,7 @@ use crate::storage::rows::schema::{self, Step};
 use crate::storage::rows::{codec, keys};
 use crate::storage::{Error, offline, open};
 
-/// Written by release 0.1 after payments in both directions; it must be read for ever.
+/// Written by release 0.1 after payments in both directions; it must be read forever.
 const STORED: &[u8] = include_bytes!("store-0.1.export");
 
 /// The old store in a directory of its own.

@@ -84,7 +84,7 @@ enum DisplacedError {
 
 impl Ledger {
     /// Waiting transactions that others signed with us, each with the outputs outside of the wallet that
-    /// it and its waiting ancestors spend. Payments to us may wait for a parent that nobody has told us of,
+    /// it and its waiting ancestors spend. Payments to us may wait for a parent that we have not seen,
     /// and the mempool tells when they are gone.
     fn leaning(&self) -> Vec<(Txid, BTreeSet<OutPoint>)> {
         let (chain, tip) = (self.bdk.local_chain(), self.bdk.latest_checkpoint().block_id());

@@ -27,7 +27,7 @@ pub(super) struct TransactionRecord {
     label: String,
     /// Seconds since 1970.
     seen_at: u64,
-    /// Whether its first confirmation has been told in the journal; a reorganisation tells nothing twice.
+    /// Whether its first confirmation is in the journal; a reorganisation adds no second entry.
     confirmed_before: bool,
 }
 
@@ -157,7 +157,7 @@ impl Wallet {
         Ok(())
     }
 
-    /// A payment by others is told when it is confirmed first; the change of our own never.
+    /// A payment by others gets its entry at its first confirmation; change of our own gets none.
     fn tell_receipt(&self, ledger: &Ledger, txid: Txid, batch: &mut Batch) {
         let Some(tx) = ledger.bdk.tx_graph().get_tx(txid) else { return };
         let spends_ours = |outpoint: OutPoint| coins::is_ours(&ledger.bdk, outpoint);

@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// What release 0.1 writes, at a low cost; made with libsodium, not with this code. It is to be read for ever.
+    /// What release 0.1 writes, at a low cost; made with libsodium, not with this code. It is to be read forever.
     const VERSION_1: &str = "46554c4d53454544010000004000000002010102030405060708090a0b0c0d0e0f1065666768696a6b6c6d\
         6e6f707172737475767778797a7b7cb8e748bb80da8e1d11eea0a5b373ad735126b2180656c1a079704a1eeac34ddcf94a45c534fb243083\
         b865818c574ab5";
