@@ -171,7 +171,7 @@ fn has_even(records: &[CustomRecord]) -> bool {
     records.iter().any(|record| record.kind % 2 == 0)
 }
 
-/// What a claim that went through makes of the record; none if it was told before.
+/// The record after a claim that went through; none if the event is a repetition.
 pub fn settled(record: Option<InvoiceRecord>, arrival: Arrival, now: u64) -> Option<InvoiceRecord> {
     let parts = arrival.parts;
     let preimage = arrival.preimage.or(record.as_ref().and_then(|record| record.preimage));

@@ -123,7 +123,7 @@ impl CancelReason {
     }
 }
 
-/// Something that the payer told beside the payment.
+/// A custom record that the payer sent with the payment (BOLT 4, TLV types of 65536 and above).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomRecord {
     /// Its type, 65536 or more.
