@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// A directory on another disk that receives every batch before it is acknowledged; none by default.
     pub mirror: Option<PathBuf>,
+    /// A file on another disk that keeps the number of the last commit, so that a data directory that is an older copy is
+    /// refused at the start; none by default.
+    pub witness: Option<PathBuf>,
     /// End the daemon when the mirror fails, rather than warn and go on with one copy.
     pub stop_without_mirror: bool,
     /// Let LDK itself wait for each monitor update, rather than hold back what it says until the update is stored.
@@ -46,6 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             mirror: None,
+            witness: None,
             stop_without_mirror: false,
             async_persistence: false,
             keep_journal_days: 0,

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 /// Why the store cannot be opened, read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -28,6 +30,32 @@ pub enum Error {
         /// Why not.
         source: Arc<io::Error>,
     },
+    /// The process or the system has run out of something that comes back: the disk is not at fault.
+    #[error("cannot {what} {}: out of {resource} ({source}); the disk is not at fault", path.display())]
+    Exhausted {
+        /// What was tried, such as `open`.
+        what: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// `file descriptors` or `memory`.
+        resource: &'static str,
+        /// The error of the operating system.
+        source: Arc<io::Error>,
+    },
+    /// Others than the owner can read the store, and that cannot be changed.
+    #[error(
+        "{} has mode {mode:o}, so that others can read channel states there, and cannot be made private: {why}; give \
+         it to the user of fulmend, or mount its file system with umask=077",
+        path.display()
+    )]
+    Exposed {
+        /// The directory or file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// Why it cannot be changed.
+        why: String,
+    },
     /// The disk is full.
     #[error(
         "no space left on the disk of {}: nothing more is acknowledged; free space there and start again",
@@ -45,6 +73,14 @@ pub enum Error {
         /// What was tried.
         what: &'static str,
         /// What it said.
+        why: String,
+    },
+    /// A thread of the store met a broken invariant.
+    #[error("the store's {thread} panicked: {why}")]
+    Panicked {
+        /// The thread.
+        thread: &'static str,
+        /// The panic's message.
         why: String,
     },
     /// The store does not open.
@@ -75,6 +111,18 @@ pub enum Error {
         witnessed: u64,
         /// Who knows of it.
         witness: String,
+    },
+    /// The witness on another disk cannot vouch for the store.
+    #[error(
+        "the witness {} (storage.witness) cannot be used: {why}; mount its disk or mend its path, or remove the option, \
+         which gives up its protection against an older copy of the store",
+        path.display()
+    )]
+    Witness {
+        /// The witness's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The store was written by a newer release.
     #[error(
@@ -170,6 +218,13 @@ impl Error {
             Error::DiskFull { .. } | Error::Mirror { .. } => {
                 "nothing that was acknowledged is lost"
             }
+            Error::Exhausted { .. } => {
+                "nothing that was acknowledged is lost: raise the limit on open files (LimitNOFILE= in the unit) or give \
+                 the machine more memory, then start again"
+            }
+            Error::Panicked { .. } => {
+                "nothing that was acknowledged is lost: start again, and report the panic with the log"
+            }
             _ => {
                 "nothing that was acknowledged is lost: check the disk, then start again; if the disk is failing, \
                  restore the mirror or an export on another one"
@@ -177,8 +232,42 @@ impl Error {
         }
     }
 
+    /// Whether the same operation may succeed later although nobody repairs anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Exhausted { .. } | Error::Busy { .. } => true,
+            Error::Locked { .. }
+            | Error::Io { .. }
+            | Error::DiskFull { .. }
+            | Error::Exposed { .. }
+            | Error::Backend { .. }
+            | Error::Panicked { .. }
+            | Error::Unopenable { .. }
+            | Error::Behind { .. }
+            | Error::NewerSchema { .. }
+            | Error::Witness { .. }
+            | Error::Corrupt { .. }
+            | Error::Mirror { .. }
+            | Error::NoRoom { .. }
+            | Error::Exists { .. }
+            | Error::Missing { .. }
+            | Error::BadExport { .. }
+            | Error::Cancelled
+            | Error::Closed
+            | Error::BadToken => false,
+        }
+    }
+
     /// Wraps an operating-system error with what was tried on which path.
     pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        if let Some(resource) = exhausted(&source) {
+            return Error::Exhausted {
+                what,
+                path: path.to_owned(),
+                resource,
+                source: Arc::new(source),
+            };
+        }
         if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             return Error::DiskFull { path: path.to_owned() };
         }
@@ -186,8 +275,41 @@ impl Error {
     }
 }
 
+/// What the process or the system has run out of, if that is what an error says.
+fn exhausted(error: &io::Error) -> Option<&'static str> {
+    match Errno::from_io_error(error)? {
+        Errno::MFILE | Errno::NFILE => Some("file descriptors"),
+        Errno::NOMEM => Some("memory"),
+        _ => None,
+    }
+}
+
 impl From<Error> for lightning::io::Error {
     fn from(error: Error) -> Self {
         lightning::io::Error::new(lightning::io::ErrorKind::Other, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn running_out_is_not_a_failed_disk() {
+        let path = Path::new("/data/sled/wal.0");
+        let error = |errno: Errno| Error::io("write", path, errno.into());
+        for (errno, resource) in [
+            (Errno::MFILE, "file descriptors"),
+            (Errno::NFILE, "file descriptors"),
+            (Errno::NOMEM, "memory"),
+        ] {
+            let error = error(errno);
+            assert!(error.is_transient(), "{error}");
+            assert!(error.to_string().contains(resource), "{error}");
+            assert!(!error.remedy().contains("mirror"), "{}", error.remedy());
+        }
+        for errno in [Errno::IO, Errno::NOSPC, Errno::ROFS] {
+            assert!(!error(errno).is_transient(), "{errno}");
+        }
     }
 }

@@ -31,19 +31,19 @@ impl Store {
         decode: fn(LdkValue<'_>) -> Result<(), String>,
     ) -> mpsc::Receiver<JobUpdate<CheckReport>> {
         let store = self.clone();
-        spawn(move |on_progress| store.check(&decode, on_progress))
+        spawn(self, "check", move |on_progress| store.check(&decode, on_progress))
     }
 
     /// [`Store::export`] on a thread of its own; dropping the receiver cancels it.
     pub fn start_export(&self, file: PathBuf) -> mpsc::Receiver<JobUpdate<ExportReport>> {
         let store = self.clone();
-        spawn(move |on_progress| store.export(&file, on_progress))
+        spawn(self, "export", move |on_progress| store.export(&file, on_progress))
     }
 
     /// [`Store::compact`] on a thread of its own; dropping the receiver cancels it.
     pub fn start_compact(&self) -> mpsc::Receiver<JobUpdate<CompactReport>> {
         let store = self.clone();
-        spawn(move |on_progress| store.compact(on_progress))
+        spawn(self, "compaction", move |on_progress| store.compact(on_progress))
     }
 
     /// [`Store::stats`] on a thread of its own.
@@ -52,22 +52,26 @@ impl Store {
     /// As [`Store::stats`].
     pub async fn stats_off_worker(&self) -> Result<super::StatsReport, Error> {
         let store = self.clone();
-        let measured = tokio::task::spawn_blocking(move || store.stats()).await;
+        let measured =
+            tokio::task::spawn_blocking(move || store.guard("measuring", || store.stats())).await;
         // The thread ends early only when the daemon does.
         measured.unwrap_or(Err(Error::Closed))
     }
 }
 
 fn spawn<R: Send + 'static>(
+    store: &Store,
+    job: &'static str,
     work: impl FnOnce(&OnProgress<'_>) -> Result<R, Error> + Send + 'static,
 ) -> mpsc::Receiver<JobUpdate<R>> {
     let (tell, told) = mpsc::channel(STEPS_KEPT);
+    let store = store.clone();
     drop(tokio::task::spawn_blocking(move || {
         let on_progress = |step| match tell.try_send(JobUpdate::Progress(step)) {
             Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => ControlFlow::Continue(()),
             Err(mpsc::error::TrySendError::Closed(_)) => ControlFlow::Break(()),
         };
-        let ended = work(&on_progress);
+        let ended = store.guard(job, || work(&on_progress));
         // The listener is gone: nothing is lost.
         let _ = tell.blocking_send(JobUpdate::Done(ended));
     }));
@@ -109,6 +113,18 @@ mod tests {
         assert!(last.rows > 0 && report.rows >= 30_000 && report.is_sound(), "{report:?}");
         assert!(told.recv().await.is_none());
         assert!(store.stats_off_worker().await.unwrap().live_bytes > 0);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_fails_the_store_with_words() {
+        let store = filled(1);
+        let mut told = store.start_check(|_| Ok(()));
+        while told.recv().await.is_some() {}
+        assert!(store.failed().borrow().is_none());
+        let mut told = spawn::<()>(&store, "check", |_| panic!("two and two are five"));
+        let Some(JobUpdate::Done(Err(error))) = told.recv().await else { panic!("it never ended") };
+        assert_eq!(error.to_string(), "the store's check panicked: two and two are five");
+        assert!(matches!(*store.failed().borrow(), Some(Error::Panicked { .. })));
     }
 
     #[test]

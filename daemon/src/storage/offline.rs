@@ -9,6 +9,7 @@ use crate::storage::care::diff::copy_differences;
 use crate::storage::care::export::{ExportReport, Exporter};
 use crate::storage::care::stats::StatsReport;
 use crate::storage::care::{export, stats};
+use crate::storage::commit::witness::Seen;
 use crate::storage::engine::backend::Backend;
 use crate::storage::engine::disk::sync_directory;
 use crate::storage::engine::lock::Lock;
@@ -17,7 +18,7 @@ use crate::storage::engine::sled::Sled;
 use crate::storage::error::Error;
 use crate::storage::open;
 use crate::storage::open::{Unverified, behind, database, open_unverified};
-use crate::storage::rows::meta::last_commit;
+use crate::storage::rows::meta::{last_commit, store_id};
 use crate::storage::rows::schema;
 use crate::storage::rows::seal::Seal;
 
@@ -32,7 +33,7 @@ pub fn check(directory: &Path, decode: &Decode<'_>) -> Result<CheckReport, Error
     let Unverified { lock: _lock, backend, witness } = existing(directory)?;
     let mut report = CheckReport::default();
     let commit = last_commit(&backend)?;
-    if commit < witness.last() {
+    if commit < witness.seen().commit {
         report.add(directory.display(), behind(directory, commit, &witness));
     }
     if let Err(error) = Seal::verified(&backend, directory) {
@@ -61,14 +62,14 @@ pub fn stats(directory: &Path) -> Result<StatsReport, Error> {
 /// Rewrites the store without the space of old values.
 pub fn compact(directory: &Path) -> Result<CompactReport, Error> {
     let Unverified { lock: _lock, backend, witness } = existing(directory)?;
-    refuse_unsound(&backend, directory, witness.last())?;
+    refuse_unsound(&backend, directory, witness.seen().commit)?;
     backend.compact(&ignore_progress)
 }
 
 /// Writes the whole store into one file.
 pub fn export(directory: &Path, file: &Path) -> Result<ExportReport, Error> {
     let Unverified { lock: _lock, backend, witness } = existing(directory)?;
-    refuse_unsound(&backend, directory, witness.last())?;
+    refuse_unsound(&backend, directory, witness.seen().commit)?;
     let mut export = Exporter::create(file)?;
     export.rows(&backend, |_| Ok(()))?;
     export.finish()
@@ -113,12 +114,14 @@ fn place(directory: &Path, fill: impl FnOnce(&Sled) -> Result<(), Error>) -> Res
     let new = directory.join("sled.importing");
     let backend = fresh(&new)?;
     fill(&backend)?;
-    refuse_unsound(&backend, directory, witness.last())?;
+    refuse_unsound(&backend, directory, witness.seen().commit)?;
     let commit = last_commit(&backend)?;
+    let store_id = store_id(&backend)?.unwrap_or(0);
     drop(backend);
     fs::rename(&new, &target).map_err(|error| Error::io("name", &target, error))?;
     sync_directory(directory)?;
-    witness.note(commit)?;
+    // Its age is not known here.
+    witness.note(Seen { commit, unix_secs: 0, store_id })?;
     Ok(commit)
 }
 

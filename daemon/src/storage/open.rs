@@ -1,8 +1,8 @@
 //! Opening a data directory: lock, witness, database, mirror, each refusing what cannot be trusted.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::ops::ControlFlow;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -10,18 +10,23 @@ use tokio::sync::watch;
 
 use crate::storage::care::compact::delete_copy;
 use crate::storage::care::mirror::{MirrorStatus, Mirrored};
+use crate::storage::commit::second_witness;
 use crate::storage::commit::witness::Witness;
 use crate::storage::config::Config;
 use crate::storage::engine::backend::{Backend, Direction, Span};
 use crate::storage::engine::disk::sync_directory;
 use crate::storage::engine::id;
 use crate::storage::engine::lock::Lock;
+use crate::storage::engine::private::{create_directory, narrow_files};
 use crate::storage::engine::sled::Sled;
 use crate::storage::engine::wal::logged::Logged;
 use crate::storage::error::Error;
 use crate::storage::rows::meta::{STORE_ID, last_commit, number, store_id};
 use crate::storage::rows::seal::Seal;
 use crate::storage::rows::{keys, schema};
+
+/// The mirror is read only when it is opened.
+const MIRROR_CACHE_MIB: u64 = 16;
 
 /// A database with its lock and witness, not yet verified; nothing has written to it.
 pub(super) struct Unverified {
@@ -33,6 +38,9 @@ pub(super) struct Unverified {
 
 /// A verified store.
 pub(super) struct Verified {
+    /// What distinguishes the store from others; 0 where it has no id.
+    pub(super) store_id: u64,
+    pub(super) second_witness: Option<Witness>,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) seal: Seal,
     pub(super) last_commit: u64,
@@ -72,10 +80,11 @@ pub(super) fn witness(directory: &Path) -> Result<Witness, Error> {
 
 /// Opens a data directory without verifying what it holds.
 pub(super) fn open_unverified(directory: &Path, cache_mib: u64) -> Result<Unverified, Error> {
-    fs::create_dir_all(directory).map_err(|error| Error::io("create", directory, error))?;
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    created.map_err(|error| Error::io("create", directory, error))?;
     let lock = Lock::take(directory)?;
     let witness = witness(directory)?;
-    if witness.last() > 0 && !database(directory).exists() {
+    if witness.seen().commit > 0 && !database(directory).exists() {
         return Err(behind(directory, 0, &witness));
     }
     let backend = Arc::new(Logged::open(&database(directory), cache_mib)?);
@@ -84,31 +93,46 @@ pub(super) fn open_unverified(directory: &Path, cache_mib: u64) -> Result<Unveri
     Ok(Unverified { backend, witness, lock })
 }
 
-/// Opens a data directory and its mirror for use.
+/// Opens a data directory, its mirror and its second witness for use.
 pub(super) fn verified(directory: &Path, config: &Config) -> Result<Verified, Error> {
     // Declared first, so that the locks are released last on every path.
     let mut locks = Locks::default();
     let Unverified { lock, backend, witness } = open_unverified(directory, config.cache_mib)?;
     locks.add(&backend, lock);
     let found = last_commit(&backend)?;
-    if found < witness.last() {
+    if found < witness.seen().commit {
         return Err(behind(directory, found, &witness));
     }
-    let seal = Seal::verified(&backend, directory)?;
-    let Some(mirror) = &config.mirror else {
-        let mirror = watch::Sender::new(MirrorStatus::Off).subscribe();
-        return prepared(locks, backend, seal, directory, Some(witness), mirror);
+    let second_witness = match &config.witness {
+        Some(path) => {
+            warn_of_same_disk(directory, path, "witness");
+            let store_id = store_id(&backend)?.unwrap_or(0);
+            Some(second_witness::open(path, directory, store_id, found)?)
+        }
+        None => None,
     };
-    if is_same_disk(directory, mirror) {
-        tracing::warn!(mirror = %mirror.display(), "the mirror is on the same disk as the store");
-    }
-    let copy = open_unverified(mirror, 16).map(|copy| {
-        locks.add(&copy.backend, copy.lock);
-        copy.backend
-    });
-    let mirrored = Mirrored::join(backend, copy, mirror, config)?;
-    let status = mirrored.status();
-    prepared(locks, Arc::new(mirrored), seal, directory, Some(witness), status)
+    let seal = Seal::verified(&backend, directory)?;
+    let (main, mirror): (Arc<dyn Backend>, _) = match &config.mirror {
+        None => (backend, watch::Sender::new(MirrorStatus::Off).subscribe()),
+        Some(mirror) => {
+            warn_of_same_disk(directory, mirror, "mirror");
+            let copy = open_mirror(mirror).map(|copy| {
+                locks.add(&copy.backend, copy.lock);
+                copy.backend
+            });
+            let mirrored = Mirrored::join(backend, copy, mirror, config)?;
+            let status = mirrored.status();
+            (Arc::new(mirrored), status)
+        }
+    };
+    let verified = prepared(locks, main, seal, directory, Some(witness), mirror)?;
+    Ok(Verified { second_witness, ..verified })
+}
+
+fn open_mirror(mirror: &Path) -> Result<Unverified, Error> {
+    create_directory(mirror)?;
+    narrow_files(mirror)?;
+    open_unverified(mirror, MIRROR_CACHE_MIB)
 }
 
 /// Gives an empty store its identity and schema, or an old one the newest schema.
@@ -128,7 +152,9 @@ pub(super) fn prepared(
         schema::migrate(&*backend, directory)?;
     }
     let last_commit = last_commit(&*backend)?;
-    Ok(Verified { backend, seal, last_commit, witness, mirror, locks })
+    let store_id = store_id(&*backend)?.unwrap_or(0);
+    let second_witness = None;
+    Ok(Verified { store_id, second_witness, backend, seal, last_commit, witness, mirror, locks })
 }
 
 /// The error for a store that lacks commits its witness has seen.
@@ -136,7 +162,7 @@ pub(super) fn behind(directory: &Path, found: u64, witness: &Witness) -> Error {
     Error::Behind {
         directory: directory.to_owned(),
         found,
-        witnessed: witness.last(),
+        witnessed: witness.seen().commit,
         witness: "its witness file has it".to_owned(),
     }
 }
@@ -151,9 +177,11 @@ pub(super) fn is_empty(backend: &dyn Backend) -> Result<bool, Error> {
     Ok(empty)
 }
 
-fn is_same_disk(one: &Path, other: &Path) -> bool {
+fn warn_of_same_disk(directory: &Path, other: &Path, what: &str) {
     let disk = |path: &Path| {
         path.ancestors().find_map(|path| fs::metadata(path).ok()).map(|metadata| metadata.dev())
     };
-    disk(one) == disk(other)
+    if disk(directory) == disk(other) {
+        tracing::warn!(path = %other.display(), "the {what} is on the same disk as the store");
+    }
 }

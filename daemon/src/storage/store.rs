@@ -4,9 +4,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::storage::care::check::{Check, CheckReport, Decode};
 use crate::storage::care::compact::CompactReport;
 use crate::storage::care::export::{ExportReport, Exporter};
@@ -17,8 +19,10 @@ use crate::storage::commit::batch::Batch;
 use crate::storage::commit::committer::Committer;
 use crate::storage::commit::group::Commit;
 use crate::storage::commit::queue::Queue;
+use crate::storage::commit::second_witness::SecondWitness;
 use crate::storage::commit::space::{LowSpace, SpaceWatch};
 use crate::storage::commit::times::Growth;
+use crate::storage::commit::witness::Seen;
 use crate::storage::config::Config;
 use crate::storage::engine::backend::{Backend, Direction, Span};
 use crate::storage::engine::overlay;
@@ -32,6 +36,9 @@ use crate::storage::rows::damage::damaged;
 #[cfg(test)]
 use crate::storage::rows::seal::Seal;
 use crate::storage::rows::{keys, schema};
+
+/// A stop for longer is rare enough to be a reason for a warning.
+const AGE_TO_WARN: Duration = Duration::from_secs(24 * 3600);
 
 /// Everything that the daemon keeps on disk except the seed; a handle.
 #[derive(Clone)]
@@ -87,14 +94,39 @@ impl Store {
     }
 
     fn start(sound: Verified, space: SpaceWatch, directory: &Path) -> Result<Self, Error> {
-        let Verified { locks, backend, seal, last_commit, witness, mirror } = sound;
+        let Verified {
+            store_id,
+            second_witness,
+            locks,
+            backend,
+            seal,
+            last_commit,
+            witness,
+            mirror,
+        } = sound;
+        let clock = Clock::system();
+        if let Some(witness) = &witness {
+            tell_age(witness.seen(), clock.unix_secs());
+        }
         let chunked = Chunked::load(&*backend)?;
         let queue = Arc::new(Queue::new(backend, seal)?);
         let space = Arc::new(space);
         space.look();
         let low_space = space.low();
         let followed = space.clone();
-        let committer = Committer { queue: queue.clone(), chunked, space, witness, last_commit };
+        let second_witness = second_witness
+            .map(|witness| SecondWitness::start(witness, queue.clone()))
+            .transpose()?;
+        let committer = Committer {
+            queue: queue.clone(),
+            chunked,
+            space,
+            witness,
+            second_witness,
+            store_id,
+            clock,
+            last_commit,
+        };
         let thread = crate::tasks::thread("committer", move || committer.run());
         let thread =
             thread.map_err(|error| Error::io("start the committer of", directory, error))?;
@@ -224,6 +256,15 @@ impl Store {
         self.0.close();
     }
 
+    /// Runs a job of the store; a panic in it fails the store.
+    pub(super) fn guard<T>(
+        &self,
+        job: &'static str,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.0.queue.guard(job, work)?
+    }
+
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Value>, Error> {
         let queue = &self.0.queue;
         let mut before: Option<Vec<u8>> = None;
@@ -304,5 +345,19 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// Says how old the state is that the store goes on from: the one sign of an older copy that needs no witness.
+fn tell_age(seen: Seen, unix_secs: u64) {
+    let commit = seen.commit;
+    match seen.age(unix_secs) {
+        Some((age, words)) if age > AGE_TO_WARN => tracing::warn!(
+            commit,
+            "the last stored state is {words} old: if the node has run since then, this is an older copy; stop it before \
+             it loses money"
+        ),
+        Some((_, words)) => tracing::info!(commit, "the last stored state is {words} old"),
+        None => tracing::info!(commit, "the age of the last stored state is not known"),
     }
 }

@@ -6,8 +6,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::MutexGuard;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, MutexGuard};
+use std::time::Instant;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -20,13 +20,6 @@ use crate::storage::engine::wal::log::NAMES;
 use crate::storage::engine::wal::logged::Logged;
 use crate::storage::engine::wal::swap::Copying;
 use crate::storage::error::Error;
-
-/// How long to wait for a moment without readers.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Poll interval for such a moment.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// The cache of the copy while it is filled.
-const COPY_CACHE_MIB: u64 = 16;
 
 /// The sizes before and after a compaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,42 +47,34 @@ pub(in crate::storage) fn delete_copy(database: &Path) -> Result<(), Error> {
 }
 
 impl Logged<Sled> {
-    /// Rewrites the database without the space of old values, while it is in use.
+    /// Rewrites the database without the space of old values, while it is in use. Until it ends, two databases are open,
+    /// each with its cache.
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] when it is being compacted, or read by somebody for a minute without a pause;
-    /// [`Error::Cancelled`] when `on_progress` breaks off. Whatever the error, the database is in use as before.
+    /// [`Error::Busy`] when it is being compacted; [`Error::Cancelled`] when `on_progress` breaks off. Whatever the error,
+    /// the database is in use as before.
     pub(in crate::storage) fn compact(
         &self,
         on_progress: &OnProgress<'_>,
     ) -> Result<CompactReport, Error> {
-        let busy = |why: &'static str| Error::Busy { directory: self.directory().to_owned(), why };
         let Ok(_alone) = self.compacting().try_lock() else {
-            return Err(busy("it is being compacted already"));
+            let why = "it is being compacted already";
+            return Err(Error::Busy { directory: self.directory().to_owned(), why });
         };
         delete_copy(self.directory())?;
         let before_bytes = self.disk_bytes()?;
-        let copy = Sled::open(&place_of_copy(self.directory()), COPY_CACHE_MIB)?;
+        let copy = Arc::new(self.database().get().beside(&place_of_copy(self.directory()))?);
         *self.copying() = Some(Ok(copy));
-        let exchanged = self.fill(on_progress).map(|()| self.exchange());
+        let filled = self.fill(on_progress);
+        let replaced = filled.as_ref().map_or(Ok(()), |()| self.replace());
         *self.copying() = None;
-        match exchanged {
-            Ok(Ok(true)) => {
-                delete_copy(self.directory())?;
-                Ok(CompactReport { before_bytes, after_bytes: self.disk_bytes()? })
-            }
-            Ok(Ok(false)) => {
-                delete_copy(self.directory())?;
-                Err(busy("it is read without a pause"))
-            }
-            // The next attempt or start deletes the remains, once it knows that the database is sound.
-            Ok(Err(failed)) => Err(failed),
-            Err(broken_off) => {
-                delete_copy(self.directory())?;
-                Err(broken_off)
-            }
-        }
+        // After a failed replacement the remains are left to the next attempt or start, which knows the database sound.
+        replaced?;
+        // The copy that was not filled, or the database that was replaced.
+        delete_copy(self.directory())?;
+        filled?;
+        Ok(CompactReport { before_bytes, after_bytes: self.disk_bytes()? })
     }
 
     /// Copies page by page; between two pages the checkpointer writes its rounds to both databases.
@@ -98,7 +83,7 @@ impl Logged<Sled> {
         loop {
             let began = Instant::now();
             let copying = self.copying();
-            let (rows, next) = page(&*self.database().get()?, &rest)?;
+            let (rows, next) = page(&*self.database().get(), &rest)?;
             step.rows += rows.len() as u64;
             step.bytes +=
                 rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
@@ -120,67 +105,38 @@ impl Logged<Sled> {
         }
     }
 
-    /// Replaces the database by the copy at the first moment without readers; false if there was none.
-    fn exchange(&self) -> Result<bool, Error> {
-        let since = Instant::now();
-        while since.elapsed() < PATIENCE {
-            if self.try_swap()? {
-                return Ok(true);
-            }
-            pause(LOOK_EVERY);
+    /// Replaces the database by the copy.
+    ///
+    /// Both stay open while their directories exchange names: sled opens files by name only when it is opened itself.
+    fn replace(&self) -> Result<(), Error> {
+        // No round is written while this is held, so that both have the same rows.
+        let copying = self.copying();
+        let copy = copy(&copying)?;
+        let (database, beside) = (self.directory(), place_of_copy(self.directory()));
+        for name in NAMES {
+            let linked = fs::hard_link(database.join(name), beside.join(name));
+            linked.map_err(|error| Error::io("link into", &beside, error))?;
         }
-        Ok(false)
-    }
-
-    fn try_swap(&self) -> Result<bool, Error> {
-        // No round is written while this is held.
-        let mut copying = self.copying();
-        copy(&copying)?;
-        let (here, there) = (self.directory(), place_of_copy(self.directory()));
-        let mut refused = None;
-        let exchanged = self.database().try_swap(|base| {
-            // Both are closed while their names change.
-            *copying = None;
-            let cache_mib = base.cache_mib();
-            drop(base);
-            let compacted = take_place(here, &there).and_then(|()| {
-                Sled::open(here, cache_mib).or_else(|error| {
-                    exchange_names(here, &there)?;
-                    Err(error)
-                })
-            });
-            compacted.or_else(|error| {
-                refused = Some(error);
-                Sled::open(here, cache_mib)
-            })
-        })?;
-        refused.map_or(Ok(exchanged), Err)
+        sync_directory(&beside)?;
+        let exchange = || {
+            let exchanged = renameat_with(CWD, database, CWD, &beside, RenameFlags::EXCHANGE);
+            exchanged.map_err(|error| Error::io("exchange", &beside, error.into()))
+        };
+        exchange()?;
+        if let Err(error) = sync_directory(database.parent().unwrap_or(Path::new("."))) {
+            // After a power cut either may have the name, with all rows of now. Without a way back there must be none
+            // after them.
+            exchange().inspect_err(|error| self.fail(error.clone()))?;
+            return Err(error);
+        }
+        self.database().swap(copy.clone());
+        Ok(())
     }
 }
 
-/// Gives the copy the log and the name of the database; if that fails, the database keeps both.
-fn take_place(database: &Path, copy: &Path) -> Result<(), Error> {
-    for name in NAMES {
-        let linked = fs::hard_link(database.join(name), copy.join(name));
-        linked.map_err(|error| Error::io("link into", copy, error))?;
-    }
-    sync_directory(copy)?;
-    exchange_names(database, copy)
-}
-
-fn copy<'a>(copying: &'a MutexGuard<'_, Copying<Sled>>) -> Result<&'a Sled, Error> {
+fn copy<'a>(copying: &'a MutexGuard<'_, Copying<Sled>>) -> Result<&'a Arc<Sled>, Error> {
     match &**copying {
         Some(copy) => copy.as_ref().map_err(Error::clone),
         None => Err(Error::Cancelled),
     }
-}
-
-/// Exchanges two directories, durably or not at all.
-fn exchange_names(one: &Path, other: &Path) -> Result<(), Error> {
-    let exchange = || renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE);
-    exchange().map_err(|error| Error::io("exchange", other, error.into()))?;
-    sync_directory(one.parent().unwrap_or(Path::new("."))).inspect_err(|_| {
-        // The disk is failing: there is nothing better to do.
-        let _ = exchange();
-    })
 }

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::group::{Group, NewHead};
 use super::queue::{Next, Queue};
+use super::second_witness::SecondWitness;
 use super::space::SpaceWatch;
-use super::witness::Witness;
+use super::witness::{Seen, Witness};
+use crate::clock::Clock;
 use crate::storage::error::Error;
 use crate::storage::rows::chunks::Chunked;
 use crate::storage::rows::keys;
@@ -23,13 +25,25 @@ pub(in crate::storage) struct Committer {
     pub(in crate::storage) chunked: Chunked,
     pub(in crate::storage) space: Arc<SpaceWatch>,
     pub(in crate::storage) witness: Option<Witness>,
+    pub(in crate::storage) second_witness: Option<SecondWitness>,
+    pub(in crate::storage) store_id: u64,
+    pub(in crate::storage) clock: Clock,
     /// The number of the last commit in the backend.
     pub(in crate::storage) last_commit: u64,
 }
 
 impl Committer {
-    /// Writes group after group until the queue is closed and empty, or a write fails.
-    pub(in crate::storage) fn run(mut self) {
+    /// Writes group after group until the queue is closed and empty, or a write fails or panics.
+    pub(in crate::storage) fn run(self) {
+        let (queue, second_witness) = (self.queue.clone(), self.second_witness.clone());
+        // The queue has failed with the panic, which the daemon's end tells.
+        let _ = queue.guard("committer", || self.write_all());
+        if let Some(second) = second_witness {
+            second.close();
+        }
+    }
+
+    fn write_all(mut self) {
         let mut last_tick = Instant::now();
         loop {
             let lag = if self.is_witness_behind() { WITNESS_LAG } else { LOOK_EVERY };
@@ -59,6 +73,7 @@ impl Committer {
         if writes.is_empty() {
             // A sync: everything enqueued before is durable.
             done.finish(Ok(()));
+            self.queue.settle(writes);
             return Ok(());
         }
         let mut split = self.chunked.split(&writes);
@@ -89,13 +104,18 @@ impl Committer {
     }
 
     fn is_witness_behind(&self) -> bool {
-        self.witness.as_ref().is_some_and(|witness| witness.last() < self.last_commit)
+        self.witness.as_ref().is_some_and(|witness| witness.seen().commit < self.last_commit)
     }
 
     fn note_witness(&mut self) -> Result<(), Error> {
-        match &mut self.witness {
-            Some(witness) if witness.last() < self.last_commit => witness.note(self.last_commit),
-            _ => Ok(()),
+        if !self.is_witness_behind() {
+            return Ok(());
         }
+        let (unix_secs, store_id) = (self.clock.unix_secs(), self.store_id);
+        let seen = Seen { commit: self.last_commit, unix_secs, store_id };
+        if let Some(second) = &self.second_witness {
+            second.note(seen);
+        }
+        self.witness.as_mut().map_or(Ok(()), |witness| witness.note(seen))
     }
 }

@@ -43,7 +43,7 @@ struct State {
 impl Completion {
     pub(in crate::storage) fn finish(&self, result: Result<(), Error>) {
         let mut state = self.lock();
-        state.result = Some(result);
+        state.result.get_or_insert(result);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.changed.notify_all();

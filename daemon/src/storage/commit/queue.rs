@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::batch::{Batch, Op};
-use super::group::{Commit, Group, NewHead};
+use super::group::{Commit, Completion, Group, NewHead};
 use super::observer::Observers;
 use super::times::Growth;
 use crate::storage::engine::backend::{Backend, Direction, Span, Write};
@@ -52,6 +53,8 @@ struct State {
     next_number: u64,
     /// A batch waits that is not lazy.
     urgent: bool,
+    /// The group that the committer writes.
+    writing: Option<Arc<Completion>>,
     /// The committer waits on `work`.
     idle: bool,
     closed: bool,
@@ -195,6 +198,7 @@ impl Queue {
                 match state.groups.pop_front() {
                     Some(group) => {
                         state.urgent &= !state.groups.is_empty();
+                        state.writing = Some(group.done.clone());
                         return Next::Group(group);
                     }
                     None if state.closed => return Next::End,
@@ -204,7 +208,7 @@ impl Queue {
             let due = lazy_due.map_or(tick_due, |due| due.min(tick_due));
             state.idle = true;
             let woken = self.work.wait_timeout(state, due.saturating_duration_since(now));
-            state = woken.expect("nobody panics while holding it").0;
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
             state.idle = false;
         }
     }
@@ -245,14 +249,29 @@ impl Queue {
         self.failed.borrow().clone().or_else(|| state.closed.then_some(Error::Closed))
     }
 
+    /// Runs a thread of the store; a panic in it fails the store, so that the daemon ends with its words.
+    pub(in crate::storage) fn guard<T>(
+        &self,
+        thread: &'static str,
+        work: impl FnOnce() -> T,
+    ) -> Result<T, Error> {
+        catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+            let error = Error::Panicked { thread, why: crate::tasks::panic_text(&*panic) };
+            self.fail(error.clone());
+            error
+        })
+    }
+
     /// Refuses all writes from now on, those that wait included.
     pub(in crate::storage) fn fail(&self, error: Error) {
         self.fail_locked(&mut self.lock(), error);
     }
 
-    /// Forgets writes that the backend now holds.
+    /// Forgets the writes of a group that the backend now holds.
     pub(in crate::storage) fn settle(&self, writes: Vec<Enqueued>) {
-        self.lock().overlay.settle(writes);
+        let mut state = self.lock();
+        state.writing = None;
+        state.overlay.settle(writes);
     }
 
     fn fail_locked(&self, state: &mut State, error: Error) {
@@ -264,13 +283,15 @@ impl Queue {
             }
             first
         });
-        for group in state.groups.drain(..) {
-            group.done.finish(Err(error.clone()));
+        let waiting = state.groups.drain(..).map(|group| group.done);
+        for done in waiting.chain(state.writing.take()) {
+            done.finish(Err(error.clone()));
         }
     }
 
+    /// Whatever a panic left behind the lock: after it nothing is written any more, and waiters must hear of it.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics while holding it")
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

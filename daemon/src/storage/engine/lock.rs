@@ -2,10 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::private::FILE_MODE;
 use crate::storage::error::Error;
 
 /// Holds a directory until it is dropped.
@@ -18,8 +20,13 @@ impl Lock {
     /// Takes the lock file of `directory`; the error names the process that holds it.
     pub(in crate::storage) fn take(directory: &Path) -> Result<Self, Error> {
         let path = directory.join("lock");
-        let opened =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(&path);
         let mut file = opened.map_err(|error| Error::io("open", &path, error))?;
         if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK {

@@ -12,10 +12,13 @@ use rustix::io::Errno;
 
 use super::backend::{Backend, Direction, Span, Visit, Write};
 use super::disk::pause;
+use super::private::{create_directory, narrow_files};
 use crate::storage::error::Error;
 
 /// With segments of this size every power-cut test was survived; with smaller ones not.
 const SEGMENT_BYTES: usize = 16 << 20;
+/// sled puts longer values, those above a quarter of a segment, into files of their own, which it never syncs.
+const LONGEST_VALUE: usize = SEGMENT_BYTES / 8;
 /// How long an earlier handle of this process may take to release the file.
 const RELEASE_WAIT: Duration = Duration::from_secs(2);
 /// How often to look whether it has.
@@ -36,7 +39,7 @@ impl Sled {
     /// Whatever sled does about a damaged database, panics included, becomes an error. The caller holds the lock of the
     /// data directory, so a lock on the database is one that an earlier handle of this process has not released yet.
     pub fn open(directory: &Path, cache_mib: u64) -> Result<Self, Error> {
-        fs::create_dir_all(directory).map_err(|error| Error::io("create", directory, error))?;
+        create_directory(directory)?;
         delete_torn_snapshots(directory)?;
         wait_for_release(&Self::file(directory))?;
         let config = sled::Config::new()
@@ -48,8 +51,12 @@ impl Sled {
         let unopenable = |why| Error::Unopenable { directory: directory.to_owned(), why };
         let db = match catch_unwind(AssertUnwindSafe(|| config.open())) {
             Ok(Ok(db)) => db,
-            Ok(Err(sled::Error::Io(error))) if error.kind() == io::ErrorKind::StorageFull => {
-                return Err(Error::DiskFull { path: directory.to_owned() });
+            Ok(Err(sled::Error::Io(error))) => {
+                let why = error.to_string();
+                return Err(match Error::io("open", directory, error) {
+                    Error::Io { .. } => unopenable(why),
+                    known => known,
+                });
             }
             Ok(Err(error)) => return Err(unopenable(error.to_string())),
             Err(panic) => return Err(unopenable(crate::tasks::panic_text(&*panic))),
@@ -60,9 +67,9 @@ impl Sled {
         log.sync_all().map_err(|error| Error::io("sync", &path, error))?;
         let names = File::open(directory).map_err(|error| Error::io("open", directory, error))?;
         names.sync_all().map_err(|error| Error::io("sync", directory, error))?;
-        let sled = Self { db, log, directory: directory.to_owned(), cache_mib };
-        sled.assert_no_blobs()?;
-        Ok(sled)
+        refuse_blobs(directory)?;
+        narrow_files(directory)?;
+        Ok(Self { db, log, directory: directory.to_owned(), cache_mib })
     }
 
     /// The file that a database in `directory` is in.
@@ -70,22 +77,10 @@ impl Sled {
         directory.join("db")
     }
 
-    /// How much memory its cache may take.
-    pub(in crate::storage) fn cache_mib(&self) -> u64 {
-        self.cache_mib
-    }
-
-    /// sled never syncs the files in `blobs`; chunks keep values too short to get there.
-    fn assert_no_blobs(&self) -> Result<(), Error> {
-        let blobs = self.directory.join("blobs");
-        match fs::read_dir(&blobs).map(|mut files| files.next().is_some()) {
-            Ok(true) => {
-                Err(self.failed("stay within its log", format!("{} is not empty", blobs.display())))
-            }
-            Ok(false) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::io("read", &blobs, error)),
-        }
+    /// Opens an empty database in `directory`, which is to take the place of this one; its errors name this one's.
+    pub(in crate::storage) fn beside(&self, directory: &Path) -> Result<Self, Error> {
+        let beside = Self::open(directory, self.cache_mib)?;
+        Ok(Self { directory: self.directory.clone(), ..beside })
     }
 
     fn failed(&self, what: &'static str, why: impl ToString) -> Error {
@@ -121,6 +116,11 @@ impl Sled {
             let mut batch = sled::Batch::default();
             for Write { key, value } in writes {
                 match value {
+                    Some(value) if value.len() > LONGEST_VALUE => {
+                        return Err(
+                            self.failed("write to", format!("a value of {} bytes", value.len()))
+                        );
+                    }
                     Some(value) => batch.insert(&**key, &**value),
                     None => batch.remove(&**key),
                 }
@@ -134,8 +134,7 @@ impl Sled {
     /// Makes durable what was written.
     pub(in crate::storage) fn sync(&self) -> Result<(), Error> {
         let synced = self.log.sync_data();
-        synced.map_err(|error| Error::io("sync", &self.directory.join("db"), error))?;
-        self.assert_no_blobs()
+        synced.map_err(|error| Error::io("sync", &Self::file(&self.directory), error))
     }
 }
 
@@ -170,7 +169,9 @@ impl Backend for Sled {
     }
 
     fn disk_bytes(&self) -> Result<u64, Error> {
-        self.db.size_on_disk().map_err(|error| self.refused("measure", error))
+        // sled's own measure reads its directory of blobs, for which it may lack a descriptor.
+        let metadata = self.log.metadata();
+        Ok(metadata.map_err(|error| Error::io("measure", &self.directory, error))?.len())
     }
 }
 
@@ -201,6 +202,21 @@ fn wait_for_release(file: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Refuses a database with values in files of their own: sled never syncs them.
+fn refuse_blobs(directory: &Path) -> Result<(), Error> {
+    let blobs = directory.join("blobs");
+    match fs::read_dir(&blobs).map(|mut files| files.next().is_some()) {
+        Ok(true) => Err(Error::Backend {
+            directory: directory.to_owned(),
+            what: "stay within its log",
+            why: format!("{} is not empty", blobs.display()),
+        }),
+        Ok(false) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("read", &blobs, error)),
+    }
 }
 
 /// A snapshot torn by a power cut makes sled's open fail; without it sled replays its log.

@@ -128,3 +128,41 @@ fn a_closed_store_takes_nothing() {
     early.wait().unwrap();
     assert!(matches!(put(&store, b"late", "note").wait(), Err(Error::Closed)));
 }
+
+/// A backend with a broken invariant.
+struct Panicking(AtomicU32);
+
+impl Backend for Panicking {
+    fn commit(&self, _: &[Write<'_>]) -> Result<(), Error> {
+        match self.0.fetch_add(1, Ordering::SeqCst) {
+            // The store's identity.
+            0 => Ok(()),
+            _ => panic!("the map has no root"),
+        }
+    }
+
+    fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        Ok(None)
+    }
+
+    fn scan(&self, _: &Span, _: Direction, _: &mut Visit<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn disk_bytes(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+}
+
+#[test]
+fn a_committer_that_panics_fails_the_store_and_all_who_wait() {
+    let store = Store::over(Arc::new(Panicking(AtomicU32::new(0)))).unwrap();
+    let waiting: Vec<_> = (0..3u8).map(|key| put(&store, &[key], "note")).collect();
+    for commit in waiting {
+        let words = commit.wait().unwrap_err().to_string();
+        assert_eq!(words, "the store's committer panicked: the map has no root");
+    }
+    let failed = store.failed().borrow().clone().expect("the daemon hears of it");
+    assert!(failed.remedy().contains("start again"), "{}", failed.remedy());
+    assert!(put(&store, b"later", "note").wait().is_err());
+}

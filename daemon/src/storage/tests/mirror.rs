@@ -1,6 +1,6 @@
 //! The second copy: in step, lost, brought back, restored.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use rustix::io::Errno;
 
@@ -43,6 +43,40 @@ fn a_mirror_is_brought_in_step_and_restores_the_store() {
     let store = Store::open(main.path(), &config).unwrap();
     assert_eq!(contents(&store), expected);
     assert_eq!(*store.mirror().borrow(), MirrorStatus::InSync { copied_rows: 0 });
+}
+
+#[test]
+fn a_mirror_is_its_owners_alone() {
+    let (main, mirror) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = mirrored(mirror.path());
+    drop(Store::open(main.path(), &config).unwrap());
+    let paths = || {
+        let inside = |path: &Path| {
+            std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+        };
+        let own = inside(mirror.path()).into_iter().chain(inside(&mirror.path().join("sled")));
+        own.chain([mirror.path().to_owned()]).collect::<Vec<_>>()
+    };
+    // As an older release, or a careless copy, left it.
+    for path in paths() {
+        let mode = if path.is_dir() { 0o755 } else { 0o644 };
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let store = Store::open(main.path(), &config).unwrap();
+    assert!(matches!(*store.mirror().borrow(), MirrorStatus::InSync { .. }));
+    for path in paths() {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, expected, "{} is {mode:o}", path.display());
+    }
+    // Its mode cannot be changed.
+    let exposed = mirrored(Path::new("/proc/self"));
+    let store = Store::open(&main.path().join("other"), &exposed).unwrap();
+    let status = store.mirror().borrow().clone();
+    assert!(
+        matches!(&status, MirrorStatus::Failed { why } if why.contains("others can read")),
+        "{status:?}"
+    );
 }
 
 #[test]

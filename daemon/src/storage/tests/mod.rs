@@ -8,6 +8,7 @@ mod mirror;
 mod offline;
 mod power;
 mod wal;
+mod witness;
 
 use std::path::Path;
 

@@ -232,7 +232,7 @@ impl<B: Backend> Checkpointer<B> {
         });
         let batch: Vec<_> = rows.chain([applied_row(self.id, last)]).collect();
         let mut copying = self.copying();
-        self.base.get()?.commit(&batch)?;
+        self.base.get().commit(&batch)?;
         if let Some(Ok(copy)) = &*copying
             && let Err(error) = copy.commit(&batch)
         {

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::frame;
@@ -16,6 +16,8 @@ use super::frame::{Frames, FramesIn, holds_frames};
 use crate::storage::engine::backend::Write;
 use crate::storage::engine::disk::sync_directory;
 use crate::storage::engine::id;
+use crate::storage::engine::patience::patiently;
+use crate::storage::engine::private::FILE_MODE;
 use crate::storage::error::Error;
 
 /// A file grows by this much at once, so that most frames leave its length as it is.
@@ -99,7 +101,13 @@ impl Wal {
         let open = |name: &str| {
             let path = directory.join(name);
             let mut options = OpenOptions::new();
-            let opened = options.read(true).write(true).create(create).truncate(false).open(&path);
+            let opened = options
+                .read(true)
+                .write(true)
+                .create(create)
+                .truncate(false)
+                .mode(FILE_MODE)
+                .open(&path);
             let file = opened.map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => {
                     let why =
@@ -137,8 +145,11 @@ impl Wal {
         let number = self.next;
         frame::encode(self.id, number, batch, &mut self.frame);
         let log = &mut self.files[self.turn];
-        log.write(&self.frame).map_err(|error| Error::io("write", &log.path, error))?;
-        log.file.sync_data().map_err(|error| Error::io("sync", &log.path, error))?;
+        // Written again as a whole, since a failed sync may have dropped what was written before.
+        patiently(|| {
+            log.write(&self.frame).map_err(|error| Error::io("write", &log.path, error))?;
+            log.file.sync_data().map_err(|error| Error::io("sync", &log.path, error))
+        })?;
         log.end += self.frame.len() as u64;
         log.last = number;
         self.next += 1;

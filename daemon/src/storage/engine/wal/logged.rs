@@ -107,6 +107,11 @@ impl<B: Backend> Logged<B> {
         self.checkpointer.copying()
     }
 
+    /// Refuses further batches.
+    pub(in crate::storage) fn fail(&self, error: Error) {
+        self.checkpointer.fail(error);
+    }
+
     /// Replays the batches that only the log has, then starts the log over.
     fn catch_up(&self, applied: u64, frames: Frames) -> Result<(), Error> {
         let newest = frames.last_key_value().map_or(applied, |(newest, _)| *newest);
@@ -148,20 +153,20 @@ impl<B: Backend> Backend for Logged<B> {
         // Before the database: a write that moves there meanwhile is then found in one of both.
         match self.checkpointer.get(key) {
             Some(value) => Ok(value.map(|value| value.to_vec())),
-            None => self.database().get()?.get(key),
+            None => self.database().get().get(key),
         }
     }
 
     fn scan(&self, span: &Span, direction: Direction, visit: &mut Visit<'_>) -> Result<(), Error> {
         let waiting = self.checkpointer.read_waiting(|waiting| waiting.within(span, direction));
-        let base = self.database().get()?;
+        let base = self.database().get();
         overlay::scan(&waiting, &*base, span, direction, &mut |key, value| {
             if key == APPLIED { ControlFlow::Continue(()) } else { visit(key, value) }
         })
     }
 
     fn disk_bytes(&self) -> Result<u64, Error> {
-        Ok(self.database().get()?.disk_bytes()? + log::disk_bytes(&self.directory)?)
+        Ok(self.database().get().disk_bytes()? + log::disk_bytes(&self.directory)?)
     }
 
     fn health(&self) -> Result<(), Error> {
