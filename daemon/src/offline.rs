@@ -219,7 +219,7 @@ fn checked(report: &CheckReport) -> String {
     }
     match report.is_sound() {
         true => text + "the store is sound\n",
-        false => text + &format!("{} things do not hold", report.problem_count),
+        false => text + &format!("the store has {} problems", report.problem_count),
     }
 }
 

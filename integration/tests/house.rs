@@ -31,8 +31,8 @@ const INNER: [(&str, &[&str]); 5] = [
     (
         "storage/engine",
         &[
-            "wal", "sled", "overlay", "page", "progress", "memory", "writes", "backend", "lock",
-            "id", "disk",
+            "wal", "sled", "overlay", "progress", "page", "piece", "memory", "writes", "backend",
+            "lock", "private", "id", "patience", "disk",
         ],
     ),
     ("storage/engine/wal", &["logged", "checkpointer", "swap", "log", "frame"]),

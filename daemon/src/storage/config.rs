@@ -35,7 +35,7 @@ pub struct Config {
     /// Channels that were closed more than so many days ago are removed with their idempotency keys, once all their money
     /// is back in the wallet; what they forwarded stays in the totals. 0 keeps them forever.
     pub keep_closed_channels_days: u32,
-    /// Memory for recently used records, in MiB.
+    /// Memory for recently used records, in MiB; a compaction takes as much again while it runs.
     pub cache_mib: u64,
     /// New channels and payments are refused while the disk has less free space than this, in MiB.
     pub min_free_mib: u64,

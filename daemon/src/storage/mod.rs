@@ -10,6 +10,8 @@ mod commit;
 mod config;
 mod engine;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod jobs;
 mod ldk;
 pub mod offline;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::storage::care::check::{Check, CheckReport, Decode};
 use crate::storage::care::compact::CompactReport;
+use crate::storage::care::compactor::Compactor;
 use crate::storage::care::export::{ExportReport, Exporter};
 use crate::storage::care::mirror::MirrorStatus;
 use crate::storage::care::stats;
@@ -47,6 +48,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     queue: Arc<Queue>,
     committer: Mutex<Option<JoinHandle<()>>>,
+    compactor: Mutex<Option<Compactor>>,
     watches: Followed,
     /// Released after the committer has ended.
     locks: Locks,
@@ -127,12 +129,16 @@ impl Store {
             clock,
             last_commit,
         };
+        let compactor = Compactor::start(locks.databases(), queue.clone(), followed.clone());
+        let compactor =
+            compactor.map_err(|error| Error::io("start the compactor of", directory, error))?;
+        let compactor = Mutex::new(Some(compactor));
         let thread = crate::tasks::thread("committer", move || committer.run());
         let thread =
             thread.map_err(|error| Error::io("start the committer of", directory, error))?;
         let committer = Mutex::new(Some(thread));
         let watches = Followed { mirror, low_space, space: followed };
-        Ok(Self(Arc::new(Inner { queue, committer, watches, locks })))
+        Ok(Self(Arc::new(Inner { queue, committer, compactor, watches, locks })))
     }
 
     /// Enqueues a batch; its place in the order of all writes is that of this call.
@@ -332,6 +338,10 @@ impl Store {
 
 impl Inner {
     fn close(&self) {
+        let compactor = self.compactor.lock().expect("nobody panics while holding it").take();
+        if let Some(compactor) = compactor {
+            compactor.stop();
+        }
         self.queue.close();
         let committer = self.committer.lock().expect("nobody panics while holding it").take();
         if let Some(committer) = committer

@@ -6,20 +6,25 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::storage::engine::backend::{Backend, Span, Write};
 use crate::storage::engine::disk::{pause, sync_directory};
 use crate::storage::engine::page::page;
+use crate::storage::engine::piece::pieces;
 use crate::storage::engine::progress::{OnProgress, Progress};
 use crate::storage::engine::sled::Sled;
 use crate::storage::engine::wal::log::NAMES;
 use crate::storage::engine::wal::logged::Logged;
 use crate::storage::engine::wal::swap::Copying;
 use crate::storage::error::Error;
+
+/// How often to look whether a compaction that nobody asked for has ended.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// The sizes before and after a compaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +33,31 @@ pub struct CompactReport {
     pub before_bytes: u64,
     /// Bytes on disk after.
     pub after_bytes: u64,
+}
+
+/// Counts the bytes of keys and values in a database that is in use.
+///
+/// # Errors
+///
+/// [`Error::Cancelled`] when `on_progress` breaks off.
+pub(in crate::storage) fn live_bytes(
+    database: &dyn Backend,
+    on_progress: &OnProgress<'_>,
+) -> Result<u64, Error> {
+    let (mut rest, mut read) = (Span::prefix(&[]), Progress::default());
+    loop {
+        let began = Instant::now();
+        let (rows, next) = page(database, &rest)?;
+        read.add(&rows);
+        if on_progress(read).is_break() {
+            return Err(Error::Cancelled);
+        }
+        match next {
+            Some(next) => rest.start = next,
+            None => return Ok(read.bytes),
+        }
+        pause(began.elapsed());
+    }
 }
 
 /// The directory of the copy; the remains of an interrupted attempt there can be deleted.
@@ -58,10 +88,35 @@ impl Logged<Sled> {
         &self,
         on_progress: &OnProgress<'_>,
     ) -> Result<CompactReport, Error> {
-        let Ok(_alone) = self.compacting().try_lock() else {
-            let why = "it is being compacted already";
-            return Err(Error::Busy { directory: self.directory().to_owned(), why });
+        loop {
+            match self.compacting().lock.try_lock() {
+                Ok(_alone) => return self.rewrite(on_progress),
+                Err(_) if self.compacting().unasked.load(Ordering::SeqCst) => pause(AGAIN),
+                Err(_) => return Err(self.busy()),
+            }
+        }
+    }
+
+    /// [`Self::compact`] by the store itself: others wait for its end rather than being refused.
+    pub(in crate::storage) fn compact_unasked(
+        &self,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<CompactReport, Error> {
+        self.compacting().unasked.store(true, Ordering::SeqCst);
+        let done = match self.compacting().lock.try_lock() {
+            Ok(_alone) => self.rewrite(on_progress),
+            Err(_) => Err(self.busy()),
         };
+        self.compacting().unasked.store(false, Ordering::SeqCst);
+        done
+    }
+
+    fn busy(&self) -> Error {
+        let why = "it is being compacted already";
+        Error::Busy { directory: self.directory().to_owned(), why }
+    }
+
+    fn rewrite(&self, on_progress: &OnProgress<'_>) -> Result<CompactReport, Error> {
         delete_copy(self.directory())?;
         let before_bytes = self.disk_bytes()?;
         let copy = Arc::new(self.database().get().beside(&place_of_copy(self.directory()))?);
@@ -84,14 +139,16 @@ impl Logged<Sled> {
             let began = Instant::now();
             let copying = self.copying();
             let (rows, next) = page(&*self.database().get(), &rest)?;
-            step.rows += rows.len() as u64;
-            step.bytes +=
-                rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
+            step.add(&rows);
             let put = |(key, value): (Vec<u8>, Vec<u8>)| Write {
                 key: key.into(),
                 value: Some(value.into()),
             };
-            copy(&copying)?.commit(&rows.into_iter().map(put).collect::<Vec<_>>())?;
+            let copy = copy(&copying)?;
+            // Not synced: the copy has to be durable only when it replaces the database.
+            for piece in pieces(&rows.into_iter().map(put).collect::<Vec<_>>()) {
+                copy.write(piece)?;
+            }
             drop(copying);
             if on_progress(step).is_break() {
                 return Err(Error::Cancelled);
@@ -112,6 +169,7 @@ impl Logged<Sled> {
         // No round is written while this is held, so that both have the same rows.
         let copying = self.copying();
         let copy = copy(&copying)?;
+        copy.sync()?;
         let (database, beside) = (self.directory(), place_of_copy(self.directory()));
         for name in NAMES {
             let linked = fs::hard_link(database.join(name), beside.join(name));

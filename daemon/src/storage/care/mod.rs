@@ -4,6 +4,7 @@
 
 pub(in crate::storage) mod check;
 pub(in crate::storage) mod compact;
+pub(in crate::storage) mod compactor;
 pub(in crate::storage) mod diff;
 pub(in crate::storage) mod export;
 pub(in crate::storage) mod mirror;

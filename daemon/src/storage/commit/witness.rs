@@ -14,7 +14,7 @@ use crate::storage::engine::patience::patiently;
 use crate::storage::engine::private::FILE_MODE;
 use crate::storage::error::Error;
 
-const SLOT_BYTES: usize = 512;
+pub(in crate::storage) const SLOT_BYTES: usize = 512;
 const MAGIC: [u8; 8] = *b"fulmwit1";
 /// The magic and the commit.
 const FIRST_BYTES: usize = 16;
@@ -105,7 +105,7 @@ impl Witness {
     }
 }
 
-fn encode(Seen { commit, unix_secs, store_id }: Seen) -> [u8; SLOT_BYTES] {
+pub(in crate::storage) fn encode(Seen { commit, unix_secs, store_id }: Seen) -> [u8; SLOT_BYTES] {
     let mut slot = [0; SLOT_BYTES];
     slot[..8].copy_from_slice(&MAGIC);
     slot[8..FIRST_BYTES].copy_from_slice(&commit.to_be_bytes());
@@ -117,7 +117,7 @@ fn encode(Seen { commit, unix_secs, store_id }: Seen) -> [u8; SLOT_BYTES] {
     slot
 }
 
-fn decode(slot: &[u8; SLOT_BYTES]) -> Option<Seen> {
+pub(in crate::storage) fn decode(slot: &[u8; SLOT_BYTES]) -> Option<Seen> {
     let number = |at: usize| slot[at..].first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
     let is_whole = |end: usize| slot[end..end + 4] == crc32c::crc32c(&slot[..end]).to_be_bytes();
     if slot[..8] != MAGIC || !is_whole(FIRST_BYTES) {

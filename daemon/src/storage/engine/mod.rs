@@ -11,6 +11,7 @@ pub(in crate::storage) mod memory;
 pub(in crate::storage) mod overlay;
 pub(in crate::storage) mod page;
 pub(in crate::storage) mod patience;
+pub(in crate::storage) mod piece;
 pub(in crate::storage) mod private;
 pub(in crate::storage) mod progress;
 pub(in crate::storage) mod sled;

@@ -15,10 +15,14 @@ use super::disk::pause;
 use super::private::{create_directory, narrow_files};
 use crate::storage::error::Error;
 
-/// With segments of this size every power-cut test was survived; with smaller ones not.
-const SEGMENT_BYTES: usize = 16 << 20;
+/// Small segments are reused soon, and so keep the file short; [`super::piece`] says what else they demand.
+const SEGMENT_BYTES: usize = 1 << 20;
+/// Of databases made by release 0.1, until they are compacted.
+const OLD_SEGMENT_BYTES: usize = 16 << 20;
 /// sled puts longer values, those above a quarter of a segment, into files of their own, which it never syncs.
-const LONGEST_VALUE: usize = SEGMENT_BYTES / 8;
+const LONGEST_VALUE: usize = SEGMENT_BYTES / 16;
+/// With so many bytes a read, what is read beyond the cache's capacity stays below 16 MiB.
+const BYTES_A_READ: usize = 1 << 10;
 /// How long an earlier handle of this process may take to release the file.
 const RELEASE_WAIT: Duration = Duration::from_secs(2);
 /// How often to look whether it has.
@@ -42,25 +46,22 @@ impl Sled {
         create_directory(directory)?;
         delete_torn_snapshots(directory)?;
         wait_for_release(&Self::file(directory))?;
-        let config = sled::Config::new()
-            .path(directory)
-            .segment_size(SEGMENT_BYTES)
-            .mode(sled::Mode::LowSpace)
-            .flush_every_ms(Some(500))
-            .cache_capacity(cache_mib.max(16) << 20);
+        let opened = match open_sled(directory, cache_mib, SEGMENT_BYTES) {
+            // It says that the size of segments cannot be changed.
+            Err(sled::Error::Unsupported(_)) => open_sled(directory, cache_mib, OLD_SEGMENT_BYTES),
+            opened => opened,
+        };
         let unopenable = |why| Error::Unopenable { directory: directory.to_owned(), why };
-        let db = match catch_unwind(AssertUnwindSafe(|| config.open())) {
-            Ok(Ok(db)) => db,
-            Ok(Err(sled::Error::Io(error))) => {
+        let db = opened.map_err(|error| match error {
+            sled::Error::Io(error) => {
                 let why = error.to_string();
-                return Err(match Error::io("open", directory, error) {
+                match Error::io("open", directory, error) {
                     Error::Io { .. } => unopenable(why),
                     known => known,
-                });
+                }
             }
-            Ok(Err(error)) => return Err(unopenable(error.to_string())),
-            Err(panic) => return Err(unopenable(crate::tasks::panic_text(&*panic))),
-        };
+            error => unopenable(error.to_string()),
+        })?;
         let path = Self::file(directory);
         let log = File::open(&path).map_err(|error| Error::io("open", &path, error))?;
         // The files' names must survive too.
@@ -81,6 +82,15 @@ impl Sled {
     pub(in crate::storage) fn beside(&self, directory: &Path) -> Result<Self, Error> {
         let beside = Self::open(directory, self.cache_mib)?;
         Ok(Self { directory: self.directory.clone(), ..beside })
+    }
+
+    /// Makes sled count a read by its bytes: its cache gives pages up only after 64 reads in each of its 256 parts, and a
+    /// scan of long values, one read each, would have all of them in memory by then whatever the cache's capacity.
+    fn count(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        for _ in 0..value.len() / BYTES_A_READ {
+            self.db.get(key).map_err(|error| self.refused("read", error))?;
+        }
+        Ok(())
     }
 
     fn failed(&self, what: &'static str, why: impl ToString) -> Error {
@@ -147,7 +157,7 @@ impl Backend for Sled {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.guarded("read", || {
             let value = self.db.get(key).map_err(|error| self.refused("read", error))?;
-            Ok(value.map(|value| value.to_vec()))
+            value.map(|value| self.count(key, &value).map(|()| value.to_vec())).transpose()
         })
     }
 
@@ -159,6 +169,7 @@ impl Backend for Sled {
             let rows = self.db.range::<&[u8], _>(span.bounds());
             let mut show = |row: sled::Result<(sled::IVec, sled::IVec)>| {
                 let (key, value) = row.map_err(|error| self.refused("read", error))?;
+                self.count(&key, &value)?;
                 Ok(visit(&key, &value))
             };
             match direction {
@@ -173,6 +184,18 @@ impl Backend for Sled {
         let metadata = self.log.metadata();
         Ok(metadata.map_err(|error| Error::io("measure", &self.directory, error))?.len())
     }
+}
+
+/// Opens sled itself; a panic becomes an error.
+fn open_sled(directory: &Path, cache_mib: u64, segment_bytes: usize) -> sled::Result<sled::Db> {
+    let config = sled::Config::new()
+        .path(directory)
+        .segment_size(segment_bytes)
+        .mode(sled::Mode::LowSpace)
+        .flush_every_ms(Some(500))
+        .cache_capacity(cache_mib << 20);
+    catch_unwind(AssertUnwindSafe(|| config.open()))
+        .unwrap_or_else(|panic| Err(sled::Error::ReportableBug(crate::tasks::panic_text(&*panic))))
 }
 
 fn until_break(shown: impl Iterator<Item = Result<ControlFlow<()>, Error>>) -> Result<(), Error> {
@@ -247,6 +270,23 @@ mod tests {
             let put = |row| Write { key: key(row).into(), value: Some((&value[..]).into()) };
             sled.commit(&(0..512).map(put).collect::<Vec<_>>()).unwrap();
         }
+    }
+
+    #[test]
+    fn a_database_with_segments_of_release_0_1_is_read_and_written() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(open_sled(directory.path(), 16, OLD_SEGMENT_BYTES).unwrap());
+        for round in 0..3u8 {
+            let sled = Sled::open(directory.path(), 16).unwrap();
+            let put = Write { key: vec![round].into(), value: Some(vec![round].into()) };
+            sled.commit(&[put]).unwrap();
+            assert_eq!(sled.get(&[0]).unwrap(), Some(vec![0]));
+        }
+        assert!(open_sled(directory.path(), 16, SEGMENT_BYTES).is_err());
+        let long = vec![0; LONGEST_VALUE + 1];
+        let sled = Sled::open(directory.path(), 16).unwrap();
+        let refused = sled.commit(&[Write { key: vec![9].into(), value: Some(long.into()) }]);
+        assert!(refused.unwrap_err().to_string().contains("65537 bytes"));
     }
 
     #[test]

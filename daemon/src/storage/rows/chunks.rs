@@ -32,7 +32,7 @@ impl Manifest {
         }
     }
 
-    fn encode(self) -> Vec<u8> {
+    pub(in crate::storage) fn encode(self) -> Vec<u8> {
         let body =
             [&self.chunks.to_be_bytes()[..], &self.bytes.to_be_bytes(), &self.sum.to_be_bytes()]
                 .concat();

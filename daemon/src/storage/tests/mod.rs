@@ -7,6 +7,7 @@ mod migrate;
 mod mirror;
 mod offline;
 mod power;
+mod properties;
 mod wal;
 mod witness;
 

@@ -172,6 +172,40 @@ fn a_store_is_compacted_while_it_is_read_and_written() {
 }
 
 #[test]
+fn the_database_stays_short_while_its_rows_are_written_again_and_again() {
+    const VALUES: u64 = 200;
+    const VALUE_BYTES: usize = 80_000;
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let live_bytes = VALUES * VALUE_BYTES as u64;
+    let file = directory.path().join("sled/db");
+    let times = || std::fs::metadata(&file).unwrap().len() as f64 / live_bytes as f64;
+    let (mut dice, mut longest) = (7u64, 0f64);
+    for round in 0..2_000u64 {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+        let number = if round < VALUES { round } else { (dice >> 33) % VALUES };
+        let value = dice.to_be_bytes().repeat(VALUE_BYTES / 8);
+        let mut batch = Batch::new();
+        batch.put(
+            keys::namespace("monitors", "").into_iter().chain(number.to_be_bytes()).collect(),
+            codec::frame(1, codec::BYTES_KIND, &value),
+        );
+        let written = store.commit(batch);
+        if round % 20 == 0 {
+            written.wait().unwrap();
+            if round >= VALUES {
+                longest = longest.max(times());
+            }
+        }
+    }
+    store.sync().wait().unwrap();
+    assert!(longest < 4.0, "{longest:.1} times its live bytes");
+    store.compact(&ignore_progress).unwrap();
+    let compacted = times();
+    assert!(compacted < 2.0, "{compacted:.1} times its live bytes after a compaction");
+}
+
+#[test]
 fn a_kill_in_the_middle_of_a_compaction_leaves_one_whole_store() {
     let directory = tempfile::tempdir().unwrap();
     let main = directory.path().join("main");

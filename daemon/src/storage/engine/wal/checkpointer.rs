@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 use super::swap::{Copying, Swappable};
 use crate::storage::engine::backend::{Backend, Write};
 use crate::storage::engine::overlay::{Enqueued, Overlay, Value};
+use crate::storage::engine::piece::pieces;
 use crate::storage::error::Error;
 
 /// A round begins at once when this many bytes wait.
-const ENOUGH_BYTES: usize = 2 << 20;
+const ENOUGH_BYTES: usize = 4 << 20;
 /// A round holds at most this many bytes, or one batch.
-const ROUND_BYTES: usize = 4 << 20;
+const ROUND_BYTES: usize = 8 << 20;
 /// A round holds about this many writes at most.
-const ROUND_WRITES: usize = 1024;
+const ROUND_WRITES: usize = 8192;
 /// A database that accepts nothing for this long counts as failed; otherwise the log would grow without a reason given.
 const STUCK_AFTER: Duration = Duration::from_secs(300);
 /// Poll interval of waiters for a stuck database.
@@ -221,7 +222,7 @@ impl<B: Backend> Checkpointer<B> {
         }
     }
 
-    /// Writes the newest value of each key in a round, with the number of its last batch, as one batch.
+    /// Writes the newest value of each key in a round, and then the number of its last batch.
     fn apply(&self, round: &[LoggedBatch]) -> Result<u64, Error> {
         let last = round.last().map_or(0, |logged| logged.number);
         let writes = round.iter().flat_map(|logged| &logged.writes);
@@ -230,13 +231,17 @@ impl<B: Backend> Checkpointer<B> {
             key: Cow::Borrowed(key.as_slice()),
             value: value.as_ref().map(|value| Cow::Borrowed(value.as_slice())),
         });
+        // Until the last row is there, a crash has the log replay all of the round; readers find it in memory.
         let batch: Vec<_> = rows.chain([applied_row(self.id, last)]).collect();
         let mut copying = self.copying();
-        self.base.get().commit(&batch)?;
-        if let Some(Ok(copy)) = &*copying
-            && let Err(error) = copy.commit(&batch)
-        {
-            *copying = Some(Err(error));
+        let base = self.base.get();
+        for piece in pieces(&batch) {
+            base.commit(piece)?;
+            if let Some(Ok(copy)) = &*copying
+                && let Err(error) = copy.commit(piece)
+            {
+                *copying = Some(Err(error));
+            }
         }
         Ok(last)
     }

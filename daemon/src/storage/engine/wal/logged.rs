@@ -6,6 +6,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,8 +32,18 @@ pub(in crate::storage) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { rest: Duration::from_millis(200), turn_bytes: 8 << 20 }
+        // LDK writes the same rows many times a second; the database gets each once.
+        Self { rest: Duration::from_secs(1), turn_bytes: 8 << 20 }
     }
+}
+
+/// Whether a database is being compacted.
+#[derive(Default)]
+pub(in crate::storage) struct Compacting {
+    /// Held until it ends.
+    pub(in crate::storage) lock: Mutex<()>,
+    /// Nobody asked for it.
+    pub(in crate::storage) unasked: AtomicBool,
 }
 
 /// A database with its log.
@@ -40,8 +51,7 @@ pub(in crate::storage) struct Logged<B: Backend> {
     checkpointer: Arc<Checkpointer<B>>,
     thread: Option<JoinHandle<()>>,
     wal: Mutex<Wal>,
-    /// Held by a running compaction.
-    compacting: Mutex<()>,
+    compacting: Compacting,
     directory: PathBuf,
 }
 
@@ -81,7 +91,7 @@ impl<B: Backend> Logged<B> {
         let runs = checkpointer.clone();
         let thread = crate::tasks::thread("checkpointer", move || runs.run())
             .map_err(|error| Error::io("start the checkpointer of", &directory, error))?;
-        let (wal, compacting) = (Mutex::new(wal), Mutex::default());
+        let (wal, compacting) = (Mutex::new(wal), Compacting::default());
         let logged = Self { checkpointer, thread: Some(thread), wal, compacting, directory };
         logged.catch_up(applied, frames)?;
         Ok(logged)
@@ -97,8 +107,8 @@ impl<B: Backend> Logged<B> {
         &self.checkpointer.base
     }
 
-    /// The lock that a running compaction holds.
-    pub(in crate::storage) fn compacting(&self) -> &Mutex<()> {
+    /// Whether it is being compacted.
+    pub(in crate::storage) fn compacting(&self) -> &Compacting {
         &self.compacting
     }
 
