@@ -201,6 +201,47 @@ fn a_store_of_yesterday_is_refused_in_words() {
 }
 
 #[test]
+fn an_older_data_directory_is_refused_by_the_witness_elsewhere() {
+    scenario::run_with("witness", Settings::default(), async |network| {
+        let witness = network.folder("witness")?.join("seen").display().to_string();
+        let quoted = config::quoted(&witness);
+        let witnessed = network.settings().clone().with("storage", "witness", quoted);
+        network.build(&Plan::balanced(Topology::Pair)).await?;
+        network.nodes[0].stop().await?;
+        network.nodes[0].configure(&network.bitcoind, &witnessed)?;
+        network.nodes[0].launch().await?;
+        network.wait_usable().await?;
+        network.nodes[0].stop().await?;
+        // The store with the witness file beside it, as a backup of the whole directory has it.
+        let beside = network.nodes[0].state_dir().join("witness");
+        let old = stores::save_store(&network.nodes[0], "yesterday")?;
+        let old_witness = std::fs::read(&beside)?;
+        network.nodes[0].launch().await?;
+        network.wait_usable().await?;
+        {
+            let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };
+            pay::transfer(alice, bob, 1_000_000).await?;
+        }
+        network.nodes[0].stop().await?;
+        let new = stores::save_store(&network.nodes[0], "today")?;
+        let new_witness = std::fs::read(&beside)?;
+        stores::put_store(&network.nodes[0], &old)?;
+        std::fs::write(&beside, old_witness)?;
+        let said = refuses_to_start(&mut network.nodes[0]).await?;
+        for part in [witness.as_str(), "older copy", "put the newest store back"] {
+            ensure!(said.contains(part), "{part:?} is not in: {said}");
+        }
+        stores::put_store(&network.nodes[0], &new)?;
+        std::fs::write(&beside, new_witness)?;
+        network.nodes[0].launch().await?;
+        network.wait_usable().await?;
+        let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };
+        pay::transfer(bob, alice, 500_000).await?;
+        Ok(())
+    });
+}
+
+#[test]
 fn a_mirror_is_lost_comes_back_and_restores_the_store() {
     scenario::run_with("mirror", Settings::default(), async |network| {
         let copy = network.folder("mirror")?;

@@ -278,7 +278,7 @@ impl Queue {
         self.failed.send_if_modified(|failed| {
             let first = failed.is_none();
             if first {
-                tracing::error!(%error, "store failed; refusing further writes");
+                tracing::error!(%error, "the store failed; refusing further writes");
                 *failed = Some(error.clone());
             }
             first
