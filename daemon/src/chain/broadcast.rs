@@ -43,7 +43,7 @@ pub trait Offer {
     /// Queues transactions, a child with its parents at most; they go out whether the answer is awaited or not.
     fn offer(&self, transactions: Vec<Transaction>) -> Answer;
 
-    /// The same for a package that was offered before.
+    /// Queues a package that may have been offered before, by this run of the daemon or by an earlier one.
     fn offer_again(&self, transactions: Vec<Transaction>) -> Answer {
         self.offer(transactions)
     }

@@ -58,8 +58,13 @@ impl<B: Offer> Offer for Announcer<B> {
         self.broadcaster.offer(transactions)
     }
 
-    /// What was refused may have been displaced meanwhile: to see it once more would bring it back.
+    /// Announces only what the wallet has never seen: what it has seen may have been displaced meanwhile, and to
+    /// announce that again would lock the coins that it spends.
     fn offer_again(&self, transactions: Vec<Transaction>) -> Answer {
+        let unseen = self.wallet.never_seen(&transactions);
+        if !unseen.is_empty() {
+            self.announce(&unseen);
+        }
         self.broadcaster.offer_again(transactions)
     }
 }
@@ -91,6 +96,23 @@ impl ChangeDestinationSourceSync for Wallet {
 }
 
 impl Wallet {
+    /// Returns the transactions of a package that the wallet has never seen; none of a package of which it has forgotten
+    /// one, since then no transaction of the package can confirm.
+    fn never_seen<'a>(&self, package: &'a [Transaction]) -> Vec<&'a Transaction> {
+        let ledger = self.ledger();
+        let graph = ledger.bdk.tx_graph();
+        let is_forgotten = |tx: &Transaction| {
+            let txid = tx.compute_txid();
+            let seen_at = graph.get_tx_node(txid).and_then(|node| node.last_seen);
+            // BDK counts a transaction as gone from the second in which it was evicted.
+            graph.get_last_evicted(txid).is_some_and(|at| seen_at.is_none_or(|seen| seen <= at))
+        };
+        if package.iter().any(is_forgotten) {
+            return Vec::new();
+        }
+        package.iter().filter(|tx| graph.get_tx(tx.compute_txid()).is_none()).collect()
+    }
+
     /// Waits for the disk: money goes to that script before long.
     fn destination(&self, destination: Destination) -> Result<ScriptBuf, Error> {
         let (script, commit) = {

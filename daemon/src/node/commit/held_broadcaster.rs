@@ -64,7 +64,7 @@ impl<B: Offer> HeldBroadcaster<B> {
     /// Sends again what the last checkpoint held.
     pub fn resume(&self, packages: Packages) {
         let unsent = self.lock().leave(packages.0);
-        self.offer(unsent);
+        self.offer_again(unsent);
     }
 
     /// Sends again what bitcoind refused and is due; call it at each rebroadcast tick.
@@ -74,7 +74,11 @@ impl<B: Offer> HeldBroadcaster<B> {
             state.unaccepted.settle();
             state.unaccepted.due()
         };
-        for (id, package) in due {
+        self.offer_again(due);
+    }
+
+    fn offer_again(&self, packages: Vec<(PackageId, Vec<Transaction>)>) {
+        for (id, package) in packages {
             let answer = self.broadcaster.offer_again(package);
             self.lock().unaccepted.offered(id, answer);
         }
@@ -136,6 +140,8 @@ impl<B: Offer> BroadcasterInterface for HeldBroadcaster<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use tokio::sync::oneshot;
 
     use super::*;
@@ -145,13 +151,18 @@ mod tests {
     type Reply = oneshot::Sender<Result<(), Refusal>>;
 
     #[derive(Default)]
-    struct Sent(Mutex<Vec<(Vec<Transaction>, Reply)>>);
+    struct Sent(Mutex<Vec<(Vec<Transaction>, Reply)>>, AtomicUsize);
 
     impl Offer for Sent {
         fn offer(&self, transactions: Vec<Transaction>) -> Answer {
             let (reply, answer) = oneshot::channel();
             self.0.lock().expect("held briefly").push((transactions, reply));
             answer
+        }
+
+        fn offer_again(&self, transactions: Vec<Transaction>) -> Answer {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.offer(transactions)
         }
     }
 
@@ -201,6 +212,7 @@ mod tests {
         let packages = || Packages(vec![vec![a_transaction()], vec![transaction(2, &[])]]);
         held.resume(packages());
         assert_eq!(sent.packages(), packages().0);
+        assert_eq!(sent.1.load(Ordering::Relaxed), 2, "the wallet may have forgotten them");
         assert_eq!(held.unsent(), packages());
     }
 

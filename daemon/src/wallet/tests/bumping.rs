@@ -6,12 +6,21 @@ use lightning::events::bump_transaction::sync::WalletSourceSync as _;
 use lightning::sign::ChangeDestinationSourceSync as _;
 
 use super::*;
+use crate::chain::{Answer, Offer};
+use crate::storage::Batch;
 
 struct Network2(Mutex<Vec<Txid>>);
 
 impl BroadcasterInterface for Network2 {
     fn broadcast_transactions(&self, txs: &[&Transaction]) {
         self.0.lock().expect("no panic").extend(txs.iter().map(|tx| tx.compute_txid()));
+    }
+}
+
+impl Offer for Network2 {
+    fn offer(&self, transactions: Vec<Transaction>) -> Answer {
+        self.broadcast_transactions(&transactions.iter().collect::<Vec<_>>());
+        tokio::sync::oneshot::channel().1
     }
 }
 
@@ -83,6 +92,40 @@ async fn a_bump_goes_when_the_peer_closes_with_its_own_commitment() {
     assert_eq!(bench.wallet.balance().spendable_sat, 25_000);
     bench.restart();
     assert_eq!(bench.wallet.balance().spendable_sat, 25_000);
+}
+
+#[tokio::test]
+async fn a_displaced_bump_that_is_offered_again_stays_displaced() {
+    let mut bench = Bench::with_coins(&[25_000]).await;
+    let bump = bump(&bench).await;
+    let package = vec![bump.commitment.clone(), bump.child.clone()];
+    let network = Arc::new(Network2(Mutex::default()));
+    let announcer =
+        |bench: &Bench| Announcer::new(bench.wallet.clone(), network.clone(), Arc::new(|_| ()));
+    drop(announcer(&bench).offer(package.clone()));
+    {
+        let wallet = &bench.wallet;
+        let mut ledger = wallet.ledger();
+        let displaced = ledger.with_descendants([bump.commitment.compute_txid()].into());
+        ledger.evict(displaced, wallet.now());
+        wallet.keep(&mut ledger, Batch::new(), &[]).expect("stored").wait().expect("durable");
+    }
+    assert_eq!(bench.wallet.balance().spendable_sat, 25_000);
+    bench.restart();
+    drop(announcer(&bench).offer_again(package));
+    assert_eq!(bench.wallet.balance().spendable_sat, 25_000);
+    assert_eq!(network.0.lock().expect("no panic").len(), 4, "bitcoind gets it all the same");
+}
+
+#[tokio::test]
+async fn a_bump_that_the_wallet_missed_is_announced_when_it_is_offered_again() {
+    let bench = Bench::with_coins(&[25_000]).await;
+    let bump = bump(&bench).await;
+    let network = Arc::new(Network2(Mutex::default()));
+    let announcer = Announcer::new(bench.wallet.clone(), network, Arc::new(|_| ()));
+    drop(announcer.offer_again(vec![bump.commitment, bump.child]));
+    assert_eq!(bench.wallet.balance().spendable_sat, 0);
+    assert_eq!(bench.wallet.balance().unconfirmed_sat, 24_000);
 }
 
 #[tokio::test]
