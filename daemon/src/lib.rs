@@ -76,6 +76,8 @@ pub mod log;
 
 pub mod ports;
 
+pub mod descriptors;
+
 pub mod private_file;
 
 pub mod clock;

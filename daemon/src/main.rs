@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use fulmen_daemon::config::{self, Args, Config};
-use fulmen_daemon::{daemon, log, offline};
+use fulmen_daemon::{daemon, descriptors, log, offline};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -28,6 +28,9 @@ fn main() -> ExitCode {
 
 fn run(places: &config::Places, config: Config) -> anyhow::Result<()> {
     let log = log::start(&config.log, &places.data)?;
+    if let Err(error) = descriptors::raise() {
+        tracing::warn!(%error, "could not raise the limit of open files");
+    }
     // LDK stores a channel's new state before it answers the peer, and the thread that does so waits for
     // the disk; more threads than cores let updates of different peers share one write.
     let runtime = tokio::runtime::Builder::new_multi_thread()

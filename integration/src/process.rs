@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::poll;
 
@@ -65,6 +65,21 @@ impl Process {
     /// Where its outputs go.
     pub fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// Limits its open files, soft and hard, from now on.
+    pub fn limit_descriptors(&self, limit: u64) -> Result<()> {
+        let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        prlimit(pid, Resource::Nofile, limit)
+            .map(drop)
+            .with_context(|| format!("limiting the open files of {}", self.name))
+    }
+
+    /// How many files and sockets it has open.
+    pub fn open_descriptors(&self) -> Result<usize> {
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid));
+        Ok(entries.with_context(|| format!("counting the open files of {}", self.name))?.count())
     }
 
     /// How it ended, if it has.

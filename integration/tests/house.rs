@@ -101,6 +101,7 @@ const STOREYS: [&[&str]; 25] = [
     &["storage"],
     &["log"],
     &["ports"],
+    &["descriptors"],
     &["private_file"],
     &["clock"],
     &["tasks"],

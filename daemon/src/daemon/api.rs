@@ -14,7 +14,7 @@ use crate::chain::Tip;
 use crate::config::Config;
 use crate::metrics::{self, Registry};
 use crate::node::Node;
-use crate::node::run::net;
+use crate::node::run::listen;
 use crate::tasks::{Stage, Tasks};
 use crate::wallet::Wallet;
 use crate::{collectors, ports};
@@ -79,7 +79,7 @@ pub(super) fn open(
 }
 
 fn open_to_peers(tasks: &Tasks, node: &Arc<Node>, rooms: &Rooms, listeners: Vec<TcpListener>) {
-    net::listen(node, tasks, listeners);
+    listen::listen(node, tasks, listeners);
     let reconnecting = rooms.peers.clone();
     tasks.spawn(Stage::Peers, "reconnect peers", |stopping| reconnecting.run(stopping));
     let leaving = node.clone();

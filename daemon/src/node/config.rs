@@ -23,8 +23,16 @@ pub struct Config {
     ///
     /// Waiting hides from observers which HTLC led to which; 0 forwards at once.
     pub forward_delay_ms: u64,
-    /// Most connections from peers with which there is no channel.
+    /// Most connections from peers with which there is no channel; peers with a channel always get in.
     pub max_inbound_peers: usize,
+    /// Most inbound connections that have not completed their handshake; a new one takes the place of the oldest.
+    pub max_inbound_handshakes: usize,
+    /// Most inbound connections without a channel from one IPv4 address or one IPv6 /64; loopback is exempt.
+    pub max_inbound_per_address: usize,
+    /// Most inbound connections without a channel from one IPv4 /24 or one IPv6 /48; loopback is exempt.
+    pub max_inbound_per_subnet: usize,
+    /// Seconds that an inbound connection may take until it has completed its handshake and sent `init`.
+    pub handshake_timeout_secs: u64,
     /// Who finds the routes of our payments: `fulmen`, with LDK as a second opinion, or only `ldk`.
     pub router: Choice,
     /// Monitor updates kept apart before a channel's whole monitor is written again.
@@ -40,6 +48,10 @@ impl Default for Config {
             announce_addresses: Vec::new(),
             forward_delay_ms: 0,
             max_inbound_peers: 250,
+            max_inbound_handshakes: 128,
+            max_inbound_per_address: 8,
+            max_inbound_per_subnet: 32,
+            handshake_timeout_secs: 15,
             router: Choice::Fulmen,
             monitor_updates_before_rewrite: 100,
         }
@@ -61,6 +73,20 @@ impl Config {
                 problems
                     .push(format!("announce_addresses: `{address}` is not of the form host:port"));
             }
+        }
+        for (option, value) in [
+            ("max_inbound_handshakes", self.max_inbound_handshakes),
+            ("max_inbound_per_address", self.max_inbound_per_address),
+            ("max_inbound_per_subnet", self.max_inbound_per_subnet),
+        ] {
+            if value == 0 {
+                problems.push(format!(
+                    "{option}: 0 would keep peers with channels out; empty node.listen to accept nobody"
+                ));
+            }
+        }
+        if self.handshake_timeout_secs == 0 {
+            problems.push("handshake_timeout_secs: at least 1".to_owned());
         }
         problems
     }
@@ -92,13 +118,17 @@ mod tests {
             alias: "x".repeat(33),
             color: "red".to_owned(),
             announce_addresses: vec!["nowhere".to_owned()],
+            max_inbound_handshakes: 0,
+            handshake_timeout_secs: 0,
             ..Config::default()
         };
         let problems = config.problems();
-        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert_eq!(problems.len(), 5, "{problems:?}");
         assert!(problems[0].starts_with("alias:"));
         assert!(problems[1].starts_with("color:"));
         assert!(problems[2].starts_with("announce_addresses:"));
+        assert!(problems[3].starts_with("max_inbound_handshakes:"));
+        assert!(problems[4].starts_with("handshake_timeout_secs:"));
         assert!(Config::default().problems().is_empty());
     }
 }

@@ -106,6 +106,16 @@ impl Bitcoind {
         self.process.take().map_or(Ok(()), |process| process.kill())
     }
 
+    /// SIGSTOP: it takes connections and answers nothing.
+    pub fn pause(&self) -> Result<()> {
+        self.process.as_ref().context("bitcoind does not run")?.pause()
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) -> Result<()> {
+        self.process.as_ref().context("bitcoind does not run")?.resume()
+    }
+
     /// A fresh client: bitcoincore-rpc is blocking, every call of ours takes milliseconds.
     pub fn client(&self) -> Result<Client> {
         let url = format!("http://127.0.0.1:{}", self.rpc.number());

@@ -33,6 +33,7 @@ pub struct Node {
     words: String,
     id: Vec<u8>,
     environment: Vec<(String, String)>,
+    descriptors: Option<u64>,
     process: Option<Process>,
     connection: Option<Connection>,
 }
@@ -64,6 +65,7 @@ impl Node {
             words: String::new(),
             id: Vec::new(),
             environment: Vec::new(),
+            descriptors: None,
             process: None,
             connection: None,
         };
@@ -118,6 +120,9 @@ impl Node {
         let program = &binaries::get()?.fulmend;
         let (place, log) = (self.place(), self.log());
         let process = Process::spawn_with(&self.name, program, place, &self.environment, &log)?;
+        if let Some(limit) = self.descriptors {
+            process.limit_descriptors(limit)?;
+        }
         self.process = Some(process);
         Ok(())
     }
@@ -125,6 +130,11 @@ impl Node {
     /// What the process finds in its environment from the next start on.
     pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
         self.environment = environment;
+    }
+
+    /// How many files and sockets the process may have open from the next start on, as `ulimit -Hn` sets it.
+    pub fn set_descriptors(&mut self, limit: u64) {
+        self.descriptors = Some(limit);
     }
 
     /// Waits until a spawned process answers.

@@ -1,11 +1,11 @@
-//! Sockets to peers: listening, dialling, and handing them to LDK.
+//! Dials peers and hands the connections to LDK.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::secp256k1::PublicKey;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::node::{Node, address};
 use crate::tasks::{Stage, Tasks};
@@ -46,47 +46,6 @@ pub enum ConnectError {
     /// The node id is our own.
     #[error("this is the node's own id")]
     Ourselves,
-}
-
-/// Accepts connections until the peers' stage ends.
-pub fn listen(node: &Arc<Node>, tasks: &Tasks, listeners: Vec<TcpListener>) {
-    for listener in listeners {
-        let node = node.clone();
-        let connections = tasks.clone();
-        tasks.spawn(Stage::Peers, "listen for peers", move |stopping| async move {
-            loop {
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    () = stopping.cancelled() => return Ok(()),
-                };
-                match accepted {
-                    Ok((stream, _)) => serve_inbound(&node, &connections, stream),
-                    // Out of file descriptors, or the connection was gone at once: neither is the
-                    // listener's end, and a short wait keeps a full table from becoming a busy loop.
-                    Err(error) => {
-                        tracing::warn!(%error, "could not accept a connection");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                }
-            }
-        });
-    }
-}
-
-fn serve_inbound(node: &Arc<Node>, tasks: &Tasks, stream: TcpStream) {
-    let strangers = node.peer_manager.list_peers().len();
-    if strangers >= node.config.max_inbound_peers + node.channel_manager.list_channels().len() {
-        tracing::debug!("refused a connection: node.max_inbound_peers is reached");
-        return;
-    }
-    match prepare(stream) {
-        Ok(stream) => {
-            let peer_manager = node.peer_manager.clone();
-            let served = lightning_net_tokio::setup_inbound(peer_manager, stream);
-            tasks.spawn_once(Stage::Peers, "inbound peer", served);
-        }
-        Err(error) => tracing::debug!(%error, "could not prepare an inbound connection"),
-    }
 }
 
 /// Dials `node_id` at `peer_address` and waits until both sides have sent `init`.
@@ -153,7 +112,7 @@ async fn dial(address: &str) -> Result<std::net::TcpStream, ConnectError> {
 }
 
 /// Sets TCP_NODELAY: messages are small and wait for answers, so each would otherwise cost a delayed ACK.
-fn prepare(stream: TcpStream) -> std::io::Result<std::net::TcpStream> {
+pub(super) fn prepare(stream: TcpStream) -> std::io::Result<std::net::TcpStream> {
     stream.set_nodelay(true)?;
     stream.into_std()
 }
