@@ -2,15 +2,20 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use fulmen_integration::daemon::{Node, Settings};
+use fulmen_integration::daemon::{Node, Settings, channels};
 use fulmen_integration::network::Topology;
 use fulmen_integration::network::funding::Plan;
 use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
-use fulmen_integration::steps::pay;
-use fulmen_proto::v1::{ConnectPeerRequest, DisconnectPeerRequest, ListPeersRequest};
+use fulmen_integration::steps::{pay, refused};
+use fulmen_proto::v1::payment::State;
+use fulmen_proto::v1::{
+    ConnectPeerRequest, CreateInvoiceRequest, DisconnectPeerRequest, ListPeersRequest, PayRequest,
+    PaymentLimits,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
+use tonic::Code;
 
 /// The usual limit of a system service.
 const DESCRIPTORS: u64 = 1_024;
@@ -106,6 +111,66 @@ fn a_stranger_too_many_goes_and_a_peer_with_a_channel_stays() {
         })
         .await?;
         pay::transfer(alice, bob, 1_000_000).await?;
+        Ok(())
+    });
+}
+
+/// Waits until a node says that it is synced, or why it is not.
+async fn synced(node: &Node, expected: bool) -> Result<()> {
+    poll::eventually(&format!("{} is synced: {expected}", node.name()), async || {
+        let info = node.info().await?;
+        let says_why = info.warnings.iter().any(|warning| warning.starts_with("not synced: "));
+        Ok(match info.synced_to_chain == expected && says_why != expected {
+            true => Look::Done(()),
+            false => Look::NotYet(format!("{} {:?}", info.synced_to_chain, info.warnings)),
+        })
+    })
+    .await
+}
+
+#[test]
+fn a_blind_node_refuses_new_htlcs_and_settles_old_ones() {
+    scenario::run("rim-blind", async |network| {
+        network.build(&Plan::balanced(Topology::Line(3))).await?;
+        // Only bob minds a bitcoind that is silent for a while.
+        let short = network.settings().clone();
+        let short = short.with("bitcoind", "poll_interval_secs", 1);
+        let short = short.with("bitcoind", "max_silence_secs", 4);
+        network.nodes[1].configure(&network.bitcoind, &short)?;
+        network.nodes[1].restart().await?;
+        network.wait_usable().await?;
+        network.wait_for_graph().await?;
+        let [alice, bob, carol] = &network.nodes[..] else { unreachable!("a line of three") };
+        let request = |bolt11: &str| PayRequest {
+            limits: Some(PaymentLimits { timeout_secs: 5, ..PaymentLimits::default() }),
+            ..pay::request(bolt11)
+        };
+        let early = pay::invoice(carol, 1_000_000).await?;
+        let refused_forward = pay::invoice(carol, 2_000_000).await?;
+        let refused_receipt = pay::invoice(bob, 3_000_000).await?;
+
+        let outgoing = channels::between(bob, carol).await?;
+        carol.process()?.pause()?;
+        let under_way = alice.payments().pay(pay::request(&early.bolt11)).await?.into_inner();
+        channels::carries_htlcs(bob, &outgoing.channel_id, 1).await?;
+        network.bitcoind.pause()?;
+        synced(bob, false).await?;
+        carol.process()?.resume()?;
+        let payment = pay::finish(under_way).await?;
+        ensure!(payment.state() == State::Succeeded, "{payment:?}");
+
+        for invoice in [&refused_forward, &refused_receipt] {
+            let payment = pay::fails(alice, request(&invoice.bolt11)).await?;
+            let said: Vec<_> = payment.parts.iter().map(|part| part.failure.as_str()).collect();
+            ensure!(!said.is_empty(), "no HTLC was tried: {payment:?}");
+        }
+        let request = CreateInvoiceRequest { amount_msat: 1_000, ..Default::default() };
+        refused(bob.invoices().create(request).await, Code::FailedPrecondition, "not synced")?;
+
+        network.bitcoind.resume()?;
+        synced(bob, true).await?;
+        pay::transfer(alice, carol, 4_000_000).await?;
+        pay::transfer(alice, bob, 5_000_000).await?;
         Ok(())
     });
 }

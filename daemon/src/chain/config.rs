@@ -21,6 +21,9 @@ pub struct Config {
     pub rpc_connections: usize,
     /// Seconds after which bitcoind is asked for its tip though it has not announced a new one.
     pub poll_interval_secs: u64,
+    /// Seconds without an answer of bitcoind, or without a connection of its own to the network, after which the node
+    /// takes on no new channels, payments and HTLCs; more than `poll_interval_secs`.
+    pub max_silence_secs: u64,
     /// Seconds between two looks at the mempool for payments to the wallet; 0 to wait for blocks.
     pub mempool_interval_secs: u64,
     /// Most blocks fetched ahead of the one being processed while catching up.
@@ -36,6 +39,7 @@ impl Default for Config {
             rpc_password: None,
             rpc_connections: 6,
             poll_interval_secs: 10,
+            max_silence_secs: 120,
             mempool_interval_secs: 5,
             prefetch_blocks: 6,
         }
@@ -67,6 +71,10 @@ impl Config {
         problem(
             !(1..=600).contains(&self.poll_interval_secs),
             "poll_interval_secs: must be between 1 and 600",
+        );
+        problem(
+            !(self.poll_interval_secs + 1..=3_600).contains(&self.max_silence_secs),
+            "max_silence_secs: must be greater than poll_interval_secs and at most 3600",
         );
         problem(
             self.mempool_interval_secs > 600,
@@ -163,11 +171,12 @@ mod tests {
             rpc_cookie_file: Some("/c".into()),
             rpc_connections: 0,
             poll_interval_secs: 0,
+            max_silence_secs: 0,
             mempool_interval_secs: 601,
             prefetch_blocks: 0,
             rpc_password: None,
         };
-        assert_eq!(config.problems().len(), 7);
+        assert_eq!(config.problems().len(), 8);
     }
 
     #[test]

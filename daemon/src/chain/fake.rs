@@ -245,6 +245,7 @@ impl ChainSource for FakeChain {
             time: block.header.time,
             work: work(*chainwork),
             initial_download: false,
+            peers: 8,
         })
     }
 

@@ -115,6 +115,7 @@ mod tests {
                 time: 0,
                 work: work(tip_work),
                 initial_download,
+                peers: 8,
             };
             let got = course(best, our_work.map(work), &tip);
             assert_eq!(got, expected, "{tip:?} {our_work:?}");

@@ -95,6 +95,8 @@ pub struct SourceTip {
     pub work: Work,
     /// Whether the source is still downloading old blocks.
     pub initial_download: bool,
+    /// How many nodes of the Bitcoin network the source is connected to.
+    pub peers: u32,
 }
 
 impl SourceTip {

@@ -37,8 +37,14 @@ pub struct Tip {
     pub hash: BlockHash,
     /// The time in its header, in seconds since 1970.
     pub time: u32,
-    /// When the source last said that this is the tip; old when bitcoind is away.
+    /// When the source last confirmed that this is the tip, by the wall clock; old when bitcoind is away.
     pub confirmed_at: SystemTime,
+    /// The same by the clock that nobody sets.
+    pub confirmed: Instant,
+    /// When the source last was connected to the Bitcoin network; at the start if it has not been since.
+    pub connected: Instant,
+    /// Whether the source is still downloading old blocks.
+    pub initial_download: bool,
 }
 
 impl Tip {
@@ -74,7 +80,7 @@ impl<S: ChainSource> Sync<S> {
             recent: Recent::open(store.clone())?,
             prefetch: config.prefetch_blocks.max(1),
             poll_interval: Duration::from_secs(config.poll_interval_secs.max(1)),
-            tip: watch::Sender::new(tip_of(&source_tip)),
+            tip: watch::Sender::new(tip_of(&source_tip, Instant::now())),
         };
         sync.catch_up_more(listeners).await?;
         Ok(sync)
@@ -134,7 +140,8 @@ impl<S: ChainSource> Sync<S> {
         if listeners.iter().any(|listener| listener.best.block_hash != source_tip.hash) {
             return Ok(Step::Moved);
         }
-        self.publish(tip_of(&source_tip));
+        let connected = self.tip.borrow().connected;
+        self.publish(tip_of(&source_tip, connected));
         Ok(Step::AtTip)
     }
 
@@ -187,8 +194,8 @@ impl<S: ChainSource> Sync<S> {
             if deliver::connect(listeners, &block, height).is_err() {
                 return Ok(());
             }
-            let confirmed_at = SystemTime::now();
-            self.publish(Tip { height, hash, time: block.header.time, confirmed_at });
+            let source_tip = tip_of(tip, self.tip.borrow().connected);
+            self.publish(Tip { height, hash, time: block.header.time, ..source_tip });
             progress.tell(height);
             // Processing a block may take long: let others have the thread in between.
             tokio::task::yield_now().await;
@@ -240,8 +247,18 @@ pub async fn patient_tip(source: &impl ChainSource) -> Result<SourceTip, Error> 
     }
 }
 
-fn tip_of(tip: &SourceTip) -> Tip {
-    Tip { height: tip.height, hash: tip.hash, time: tip.time, confirmed_at: SystemTime::now() }
+/// Returns what the source says now; `connected` is when it last was connected before.
+fn tip_of(tip: &SourceTip, connected: Instant) -> Tip {
+    let now = Instant::now();
+    Tip {
+        height: tip.height,
+        hash: tip.hash,
+        time: tip.time,
+        confirmed_at: SystemTime::now(),
+        confirmed: now,
+        connected: if tip.peers > 0 { now } else { connected },
+        initial_download: tip.initial_download,
+    }
 }
 
 async fn changed(hints: &mut watch::Receiver<Option<BlockHash>>) {

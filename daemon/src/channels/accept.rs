@@ -92,6 +92,7 @@ pub fn decide(config: &Config, request: &Request) -> Result<(), Rejection> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::Unsynced;
 
     fn good() -> Request {
         Request {
@@ -124,8 +125,8 @@ mod tests {
             (Request { pending_with_peer: 2, ..good() }, Err(Rejection::TooManyPending(2, 2))),
             (Request { wallet_sat: 24_999, ..good() }, Err(Rejection::NoReserve)),
             (
-                Request { not_ready: Some(NotReady::NotSynced), ..good() },
-                Err(Rejection::NotReady(NotReady::NotSynced)),
+                Request { not_ready: Some(NotReady::NotSynced(Unsynced::NoPeers)), ..good() },
+                Err(Rejection::NotReady(NotReady::NotSynced(Unsynced::NoPeers))),
             ),
         ];
         for (request, expected) in table {

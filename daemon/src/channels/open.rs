@@ -294,6 +294,7 @@ impl OpenFollower {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::Unsynced;
 
     fn request() -> Open {
         Open {
@@ -321,7 +322,7 @@ mod tests {
         ));
         assert!(matches!(refusal(Facts { connected: false, ..facts() }), Error::NotConnected(_)));
         assert!(matches!(
-            refusal(Facts { not_ready: Some(NotReady::NotSynced), ..facts() }),
+            refusal(Facts { not_ready: Some(NotReady::NotSynced(Unsynced::NoPeers)), ..facts() }),
             Error::NotReady(_)
         ));
         assert!(matches!(

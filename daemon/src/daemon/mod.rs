@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 pub use self::error::Error;
 
+use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::config::{Config, Places};
 use crate::journal::Journal;
@@ -76,8 +77,15 @@ async fn start(ground: &Ground, seed: &Seed, config: Config) -> Result<(), Error
     let journal = Journal::open(&ground.store, ground.clock.clone())?;
     let mut chain = chain::start(ground, &config).await?;
     let mut wallet = wallet::start(ground, &config, seed, &journal, &chain).await?;
-    let node = node::start(ground, &config, &mut chain, &mut wallet).await?;
-    let rooms = rooms::start(ground, &config, &journal, &chain, &wallet, &node).await?;
+    let admission = Admission::new(
+        wallet.tip.clone(),
+        ground.store.clone(),
+        ground.clock.clone(),
+        config.network,
+        Duration::from_secs(config.bitcoind.max_silence_secs),
+    );
+    let node = node::start(ground, &config, &mut chain, &mut wallet, &admission).await?;
+    let rooms = rooms::start(ground, &config, &journal, &chain, &wallet, &node, admission).await?;
     let served = api::Served { wallet: wallet.wallet.clone(), tip: wallet.tip.clone() };
     tasks::start(ground, &config, &chain, wallet, &node, &rooms);
     api::open(ground, &config, doors, chain, served, node, rooms);

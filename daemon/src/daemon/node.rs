@@ -7,6 +7,7 @@ use bitcoin::constants::ChainHash;
 use super::chain::Chain;
 use super::wallet::OnChain;
 use super::{Error, Ground};
+use crate::admission::Admission;
 use crate::chain::{self, Listener, Sync, UtxoCheck};
 use crate::channels::FundingSpends;
 use crate::config::Config;
@@ -24,6 +25,7 @@ pub(super) async fn start(
     config: &Config,
     chain: &mut Chain,
     on_chain: &mut OnChain,
+    admission: &Admission,
 ) -> Result<Arc<Node>, Error> {
     let utxo_check = Arc::new(UtxoCheck::new(
         chain.source.clone(),
@@ -45,6 +47,7 @@ pub(super) async fn start(
         tip,
         async_persistence: config.storage.async_persistence,
         clock: ground.clock.clone(),
+        admission: admission.as_check(),
     })?;
     reserve::publish(&assembled.node, &on_chain.reserve);
     let node = catch_up(assembled, &on_chain.spends, &mut on_chain.sync).await?;

@@ -35,8 +35,8 @@ pub(super) async fn start(
     chain: &Chain,
     on_chain: &OnChain,
     node: &Arc<Node>,
+    admission: Admission,
 ) -> Result<Rooms, Error> {
-    let admission = Admission::new(on_chain.tip.clone(), ground.store.clone());
     let parts = Parts {
         node: node.clone(),
         feerates: Arc::new(chain.feerates.clone()),

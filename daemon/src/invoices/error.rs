@@ -1,6 +1,7 @@
 //! Why an invoice cannot be made, shown or cancelled.
 
 use super::record::State;
+use crate::admission::NotReady;
 use crate::storage;
 
 /// Why something cannot be done with invoices.
@@ -23,6 +24,9 @@ pub enum Error {
     /// The key stands for another request.
     #[error("this key was used for another invoice")]
     KeyReused,
+    /// The node takes on nothing new: a payment of the invoice would be refused.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
     /// No such invoice.
     #[error("no such invoice")]
     Unknown,

@@ -25,6 +25,7 @@ pub use create::{Create, Describe};
 pub use error::Error;
 pub use record::{CancelReason, CustomRecord, InvoiceRecord, Kind, State};
 
+use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
 use crate::idempotency::Key;
 use crate::node::Node;
@@ -44,6 +45,7 @@ struct Inner {
     node: Arc<Node>,
     clock: Clock,
     tasks: Tasks,
+    admission: AdmissionCheck,
     book: InvoiceBook,
 }
 
@@ -69,9 +71,9 @@ pub struct Claimable<'a> {
 impl Invoices {
     /// Makes the room.
     pub fn new(config: Config, parts: &Parts) -> Self {
-        let Parts { node, store, journal, clock, tasks, .. } = parts.clone();
+        let Parts { node, store, journal, admission, clock, tasks, .. } = parts.clone();
         let book = InvoiceBook::new(store, journal);
-        Self(Arc::new(Inner { config, node, clock, tasks, book }))
+        Self(Arc::new(Inner { config, node, clock, tasks, admission, book }))
     }
 
     /// Returns the time in seconds since 1970 by which [`InvoiceRecord::state`] tells whether an invoice has expired.
@@ -82,7 +84,8 @@ impl Invoices {
     /// Makes an invoice; it is durable when it is returned.
     ///
     /// # Errors
-    /// [`Error::Bad`], [`Error::HashTaken`], [`Error::KeyReused`], [`Error::NotMade`], [`Error::Store`].
+    /// [`Error::Bad`], [`Error::HashTaken`], [`Error::KeyReused`], [`Error::NotReady`], [`Error::NotMade`],
+    /// [`Error::Store`].
     pub async fn create(&self, request: Create) -> Result<InvoiceRecord, Error> {
         let kind = if request.hold_hash.is_some() { Kind::Hold } else { Kind::Bolt11 };
         self.make(request, kind).await
@@ -117,6 +120,7 @@ impl Invoices {
             self.0.book.sync().await?;
             return Ok(record);
         }
+        (self.0.admission)()?;
         let invoice = self
             .0
             .node

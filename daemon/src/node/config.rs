@@ -23,6 +23,8 @@ pub struct Config {
     ///
     /// Waiting hides from observers which HTLC led to which; 0 forwards at once.
     pub forward_delay_ms: u64,
+    /// Most HTLCs that a channel may bring within a minute; more are failed back. 0 for no limit.
+    pub max_htlcs_per_minute: u32,
     /// Most connections from peers with which there is no channel; peers with a channel always get in.
     pub max_inbound_peers: usize,
     /// Most inbound connections that have not completed their handshake; a new one takes the place of the oldest.
@@ -47,6 +49,7 @@ impl Default for Config {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 9735))],
             announce_addresses: Vec::new(),
             forward_delay_ms: 0,
+            max_htlcs_per_minute: 0,
             max_inbound_peers: 250,
             max_inbound_handshakes: 128,
             max_inbound_per_address: 8,

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::view;
-use crate::admission::Admission;
+use crate::admission::{Admission, NotReady};
 use crate::api::status::{internal_because, malformed};
 use crate::chain::Tip;
 use crate::channels::Channels;
@@ -86,7 +86,7 @@ impl v1::node_server::Node for NodeService {
             graph_nodes,
             graph_channels,
             started_at: self.started_at,
-            warnings: warnings(&self.store),
+            warnings: warnings(&self.store, &self.admission),
         }))
     }
 
@@ -173,7 +173,7 @@ const TARGETS: &[(ConfirmationTarget, &str)] = &[
 ];
 
 /// What an operator should see to, in words.
-fn warnings(store: &Store) -> Vec<String> {
+fn warnings(store: &Store, admission: &Admission) -> Vec<String> {
     let low_space = store.low_space().borrow().as_ref().map(ToString::to_string);
     let mirror = match &*store.mirror().borrow() {
         MirrorStatus::Failed { why } => Some(format!(
@@ -182,7 +182,10 @@ fn warnings(store: &Store) -> Vec<String> {
         )),
         MirrorStatus::InSync { .. } | MirrorStatus::Off => None,
     };
-    low_space.into_iter().chain(mirror).collect()
+    let unsynced = admission.unsynced().map(|why| {
+        format!("{}; new channels, payments and HTLCs are refused", NotReady::NotSynced(why))
+    });
+    low_space.into_iter().chain(mirror).chain(unsynced).collect()
 }
 
 fn bounded(message: Vec<u8>) -> Result<Vec<u8>, Status> {

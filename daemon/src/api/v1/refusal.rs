@@ -67,6 +67,7 @@ pub fn invoices(argument: &'static str, error: invoices::Error) -> Status {
             "IDEMPOTENCY_KEY_REUSED",
             format!("idempotency_key: {words}"),
         ),
+        Error::NotReady(not) => refuse(Code::FailedPrecondition, not.word(), words),
         Error::Unknown => unknown("INVOICE_NOT_FOUND", format!("{argument}: {words}")),
         Error::TooLate(_) => {
             refuse(Code::FailedPrecondition, "INVOICE_NOT_OPEN", format!("{argument}: {words}"))

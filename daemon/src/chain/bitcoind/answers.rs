@@ -26,6 +26,8 @@ pub(super) struct Blockchain {
 #[derive(Deserialize)]
 pub(super) struct Node {
     pub(super) version: u64,
+    #[serde(default)]
+    pub(super) connections: u32,
 }
 
 /// `getblockheader`

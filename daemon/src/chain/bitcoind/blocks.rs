@@ -26,6 +26,7 @@ pub(super) async fn tip(rpc: &Arc<Rpc>) -> Result<SourceTip, Error> {
         time: answer.time.unwrap_or(answer.mediantime),
         work: work(method, &answer.chainwork)?,
         initial_download: answer.initialblockdownload,
+        peers: rpc.call::<answers::Node>("getnetworkinfo", vec![]).await?.connections,
     })
 }
 

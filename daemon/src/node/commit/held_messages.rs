@@ -16,19 +16,41 @@ use lightning::ln::msgs::{
 use lightning::ln::types::ChannelId;
 use lightning::types::features::{InitFeatures, NodeFeatures};
 
+use tokio::time::Instant;
+
+use super::buckets::Buckets;
 use super::gate::{OutputGate, Waiting};
+use crate::admission::AdmissionCheck;
 
 /// Passes messages in at once, and out when the gate releases them.
 pub struct HeldMessages<M> {
     manager: Arc<M>,
     gate: Arc<OutputGate>,
     waiting: Mutex<Waiting<MessageSendEvent>>,
+    admission: AdmissionCheck,
+    buckets: Mutex<Buckets>,
 }
 
 impl<M> HeldMessages<M> {
-    /// Puts `gate` in front of `manager`.
-    pub fn new(manager: Arc<M>, gate: Arc<OutputGate>) -> Self {
-        Self { manager, gate, waiting: Mutex::default() }
+    /// Puts `gate` in front of `manager`; HTLCs are refused while `admission` does, and beyond `buckets`.
+    pub fn new(
+        manager: Arc<M>,
+        gate: Arc<OutputGate>,
+        admission: AdmissionCheck,
+        buckets: Buckets,
+    ) -> Self {
+        let (waiting, buckets) = (Mutex::default(), Mutex::new(buckets));
+        Self { manager, gate, waiting, admission, buckets }
+    }
+
+    /// Returns why a new HTLC on a channel is to be failed back, if so.
+    fn refusal(&self, channel_id: &ChannelId) -> Option<String> {
+        if let Err(obstacle) = (self.admission)() {
+            return Some(obstacle.to_string());
+        }
+        let mut buckets = self.buckets.lock().expect("no panic while held");
+        let is_empty = !buckets.take(channel_id, Instant::now());
+        is_empty.then(|| "too many HTLCs on this channel within a minute".to_owned())
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting<MessageSendEvent>> {
@@ -39,7 +61,8 @@ impl<M> HeldMessages<M> {
 impl<M: BaseMessageHandler> BaseMessageHandler for HeldMessages<M> {
     fn get_and_clear_pending_msg_events(&self) -> Vec<MessageSendEvent> {
         // In order: LDK calls this from one thread at a time, and drops no connection meanwhile.
-        let messages = self.manager.get_and_clear_pending_msg_events();
+        let mut messages = self.manager.get_and_clear_pending_msg_events();
+        messages.iter_mut().for_each(withhold_release_paths);
         let mut waiting = self.waiting();
         waiting.join(&self.gate, messages);
         waiting.released(&self.gate)
@@ -103,7 +126,6 @@ impl<M: ChannelMessageHandler> ChannelMessageHandler for HeldMessages<M> {
         handle_tx_init_rbf: &TxInitRbf;
         handle_tx_ack_rbf: &TxAckRbf;
         handle_tx_abort: &TxAbort;
-        handle_update_add_htlc: &UpdateAddHTLC;
         handle_update_fulfill_htlc: UpdateFulfillHTLC;
         handle_update_fail_htlc: &UpdateFailHTLC;
         handle_update_fail_malformed_htlc: &UpdateFailMalformedHTLC;
@@ -114,6 +136,20 @@ impl<M: ChannelMessageHandler> ChannelMessageHandler for HeldMessages<M> {
         handle_channel_reestablish: &ChannelReestablish;
         handle_channel_update: &ChannelUpdate;
         handle_error: &ErrorMessage;
+    }
+
+    /// Marks an HTLC that is to be refused as one to be held. LDK fails such HTLCs back with `temporary_node_failure`
+    /// once they are committed, since it holds none unless `UserConfig::enable_htlc_hold` is set; what is under way
+    /// settles and fails as ever. A refusal by silence, or by leaving the channel, would cost the channel.
+    fn handle_update_add_htlc(&self, their_node_id: PublicKey, message: &UpdateAddHTLC) {
+        match self.refusal(&message.channel_id) {
+            None => self.manager.handle_update_add_htlc(their_node_id, message),
+            Some(why) => {
+                tracing::debug!(peer = %their_node_id, channel = %message.channel_id, why, "refusing an HTLC");
+                let refused = UpdateAddHTLC { hold_htlc: Some(()), ..message.clone() };
+                self.manager.handle_update_add_htlc(their_node_id, &refused);
+            }
+        }
     }
 
     fn handle_commitment_signed_batch(
@@ -131,6 +167,14 @@ impl<M: ChannelMessageHandler> ChannelMessageHandler for HeldMessages<M> {
 
     fn message_received(&self) {
         self.manager.message_received();
+    }
+}
+
+/// Takes out of a `revoke_and_ack` the paths by which the peer could have a held HTLC released, and so accepted: we hold
+/// none but those that we refuse.
+fn withhold_release_paths(message: &mut MessageSendEvent) {
+    if let MessageSendEvent::SendRevokeAndACK { msg, .. } = message {
+        msg.release_htlc_message_paths.clear();
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`checkpoint`] writes LDK's state; [`held_messages`] and [`held_broadcaster`] wait for it at the [`gate`].
 //! Imports `planner`, `gossip` and `ldk`.
 
+pub mod buckets;
 pub mod checkpoint;
 pub mod deferred_persister;
 pub mod gate;

@@ -15,10 +15,12 @@ use tokio::sync::Notify;
 
 use super::catch_up::Assembled;
 use super::restore;
+use crate::admission::AdmissionCheck;
 use crate::chain::UtxoCheck;
 use crate::clock::Clock;
 use crate::feerates::Feerates;
 use crate::metrics::Durations;
+use crate::node::commit::buckets::Buckets;
 use crate::node::commit::checkpoint::CheckpointParts;
 use crate::node::commit::deferred_persister::{DeferredPersister, DeferredStore};
 use crate::node::commit::gate::OutputGate;
@@ -66,6 +68,8 @@ pub struct Materials {
     pub async_persistence: bool,
     /// The wall clock.
     pub clock: Clock,
+    /// While it refuses, HTLCs are failed back.
+    pub admission: AdmissionCheck,
 }
 
 /// Restores all parts, or makes those that were never stored.
@@ -85,8 +89,15 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
     let (sweeper_best, sweeper) = sweeper(&materials, &ground, manager_best)?;
     let onion_messenger = Arc::new(onion_messenger(&ground, &routing, &channel_manager));
     let gossip = Gossip::new(&materials, &ground, &routing);
-    let peer_manager =
-        peer_manager(&ground, &output, &gossip, &channel_manager, &chain_monitor, &onion_messenger);
+    let peer_manager = peer_manager(
+        &materials,
+        &ground,
+        &output,
+        &gossip,
+        &channel_manager,
+        &chain_monitor,
+        &onion_messenger,
+    );
 
     let into_restored = |(_, monitor): (BlockHash, ChannelMonitor)| {
         let feerates = materials.feerates.clone();
@@ -366,6 +377,7 @@ impl Gossip {
 }
 
 fn peer_manager(
+    materials: &Materials,
     ground: &Ground,
     output: &Output,
     gossip: &Gossip,
@@ -373,7 +385,12 @@ fn peer_manager(
     chain_monitor: &Arc<ChainMonitor>,
     onion_messenger: &Arc<OnionMessenger>,
 ) -> PeerManager {
-    let messages = HeldMessages::new(channel_manager.clone(), output.message_gate.clone());
+    let messages = HeldMessages::new(
+        channel_manager.clone(),
+        output.message_gate.clone(),
+        materials.admission.clone(),
+        Buckets::new(materials.config.max_htlcs_per_minute),
+    );
     PeerManager::new(
         MessageHandler {
             chan_handler: Arc::new(messages),
