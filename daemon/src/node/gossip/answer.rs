@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn unknown_channels_are_passed_over_and_the_end_says_so() {
-        let graph = Arc::new(Graph::new(Network::Regtest, Arc::new(Logger)));
+        let graph = Arc::new(Graph::new(Network::Regtest, Arc::new(Logger::default())));
         let answers = Answers::new(graph);
         answers.take(key(1), question([1, 2])).expect("the first question");
         let replies = answers.get_and_clear_pending_msg();

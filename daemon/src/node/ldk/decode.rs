@@ -27,7 +27,7 @@ pub fn stored(value: LdkValue<'_>) -> Result<(), String> {
     } else if value.primary == CHANNEL_MONITOR_UPDATE_PERSISTENCE_PRIMARY_NAMESPACE {
         ChannelMonitorUpdate::read(&mut &bytes[..]).map(drop)
     } else if value.primary.is_empty() && value.key == NETWORK_GRAPH_PERSISTENCE_KEY {
-        NetworkGraph::read(&mut &bytes[..], &Logger).map(drop)
+        NetworkGraph::read(&mut &bytes[..], &Logger::default()).map(drop)
     } else {
         Ok(())
     };

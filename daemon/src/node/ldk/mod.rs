@@ -2,6 +2,7 @@
 
 pub mod decode;
 pub mod keys;
+pub mod log_budget;
 pub mod logger;
 pub mod slots;
 pub mod types;

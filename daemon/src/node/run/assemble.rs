@@ -163,7 +163,7 @@ impl Ground {
     fn new(materials: &Materials) -> Self {
         let started_at = materials.clock.since_epoch();
         Self {
-            logger: Arc::new(Logger),
+            logger: Arc::new(Logger::default()),
             kv: Arc::new(KvStore::new(materials.store.clone())),
             keys: Arc::new(Keys::new(&materials.seed, started_at, materials.wallet.clone())),
             wallet: Arc::new(materials.wallet.clone()),
