@@ -235,12 +235,14 @@ impl<'a> Checkpoints<'a> {
 /// Returns whether an event is reported or counted: then a crash must not undo it after the report.
 ///
 /// The others teach, continue something, are broadcasts (which wait at the gate themselves), or stay true after a
-/// crash: a preimage stays known.
+/// crash: a preimage stays known, and an HTLC was failed even if it is handled once more. Anybody can make an HTLC fail,
+/// for free: a checkpoint for each would let a stranger fill the disk.
 fn is_reported(event: &Event) -> bool {
     !matches!(
         event,
         Event::OpenChannelRequest { .. }
             | Event::FundingGenerationReady { .. }
+            | Event::HTLCHandlingFailed { .. }
             | Event::PaymentClaimable { .. }
             | Event::PaymentSent { .. }
             | Event::PaymentPathSuccessful { .. }
@@ -282,6 +284,8 @@ impl Writer for Refusing {
 
 #[cfg(test)]
 mod tests {
+    use lightning::events::HTLCHandlingFailureType;
+
     use super::*;
 
     #[test]
@@ -302,6 +306,12 @@ mod tests {
             reason: None,
         };
         assert!(is_reported(&failed));
+        let stranger = Event::HTLCHandlingFailed {
+            prev_channel_id: ChannelId([1; 32]),
+            failure_type: HTLCHandlingFailureType::InvalidOnion,
+            failure_reason: None,
+        };
+        assert!(!is_reported(&stranger));
         let found = Event::ProbeSuccessful {
             payment_id: lightning::ln::channelmanager::PaymentId([1; 32]),
             payment_hash: lightning::types::payment::PaymentHash([1; 32]),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::announce::Announcer;
 use super::heal::{self, Healer};
+use super::replay::Replay;
 use super::sweep;
 use crate::node::Node;
 use crate::node::commit::checkpoint::Checkpoints;
@@ -46,9 +47,16 @@ const PRUNE_TICK: Duration = Duration::from_secs(3600);
 pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -> Outcome {
     let mut timers = Timers::new();
     let checkpoints = Checkpoints::new(&node.commit, &*outlet.manager_stored);
+    let replay = Replay::default();
     let handle = |event: Event| {
         checkpoints.cover(&event);
-        (outlet.event)(event)
+        let handled = (outlet.event)(event);
+        let replay = &replay;
+        Box::pin(async move {
+            let outcome = handled.await;
+            replay.record(&outcome);
+            outcome
+        })
     };
     let mut forward_at: Option<Instant> = None;
     checkpoints.before_events();
@@ -60,15 +68,19 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
         let monitor_changed = node.chain_monitor.get_update_future();
         let message_changed = node.onion_messenger.get_update_future();
 
-        // Events first: a failure has to be learnt before LDK retries the payment.
-        checkpoints.before_events();
-        node.channel_manager.process_pending_events_async(handle).await;
-        forward_at = forward(&node, forward_at);
-        node.chain_monitor.process_pending_events_async(handle).await;
-        node.onion_messenger.process_pending_events_async(handle).await;
+        let paused_until = replay.pause_until()?;
+        if paused_until.is_none() {
+            // Events first: a failure has to be learnt before LDK retries the payment.
+            checkpoints.before_events();
+            node.channel_manager.process_pending_events_async(handle).await;
+            forward_at = forward(&node, forward_at);
+            node.chain_monitor.process_pending_events_async(handle).await;
+            node.onion_messenger.process_pending_events_async(handle).await;
+        }
         node.peer_manager.process_events();
         checkpoints.begin_if_due();
 
+        let replay_at = replay.pause_until()?;
         tokio::select! {
             () = stopping.cancelled() => (),
             () = node.wake.notified() => (),
@@ -76,6 +88,7 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
             () = monitor_changed => (),
             () = message_changed => (),
             () = sleep_until(forward_at.unwrap_or_else(Instant::now)), if forward_at.is_some() => (),
+            () = sleep_until(replay_at.unwrap_or_else(Instant::now)), if replay_at.is_some() => (),
             () = node.commit.deferred.added() => (),
             () = node.commit.gate.output_waits() => (),
             durable_or_due = checkpoints.durable_or_due() => durable_or_due?,
@@ -176,7 +189,10 @@ impl Timers {
 impl Tick<'_> {
     fn act(self, node: &Node) {
         match self {
-            Tick::Channels => node.channel_manager.timer_tick_occurred(),
+            Tick::Channels => {
+                node.channel_manager.timer_tick_occurred();
+                node.logger.report_suppressed();
+            }
             Tick::Peers => {
                 node.peer_manager.timer_tick_occurred();
                 lightning::ln::msgs::OnionMessageHandler::timer_tick_occurred(
