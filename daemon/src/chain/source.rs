@@ -35,6 +35,9 @@ pub trait ChainSource: Clone + Send + Sync + 'static {
     fn pruned_below(&self) -> impl Future<Output = Result<Option<u32>, Error>> + Send;
 
     /// Returns the ids of a block's transactions, in order.
+    ///
+    /// # Errors
+    /// [`Error::Pruned`]: the source does not fetch the block back from elsewhere.
     fn block_txids(&self, hash: BlockHash)
     -> impl Future<Output = Result<Vec<Txid>, Error>> + Send;
 

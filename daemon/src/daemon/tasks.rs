@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::events;
 use crate::journal::{Entry, Journal};
 use crate::node::Node;
-use crate::node::run::{catch_up, process, reserve};
+use crate::node::run::{catch_up, process, pruning, reserve};
 use crate::storage::{self, Batch, MirrorStatus, Store};
 use crate::tasks::{Stage, Tasks};
 use crate::wallet::Wallet;
@@ -65,6 +65,9 @@ pub(super) fn start(
     tasks.spawn(Stage::Work, "cancel hold invoices in time", |stopping| {
         holding.cancel_in_time(tip, stopping)
     });
+    let (told, asked) = (node.clone(), chain.source.clone());
+    tasks.spawn(Stage::Work, "follow pruning", |stopping| pruning::follow(told, asked, stopping));
+
     prune_history(ground, config, rooms, replayed);
     let probing = rooms.payments.clone();
     tasks.spawn(Stage::Work, "probe in the background", |stopping| probing.explore(stopping));

@@ -33,6 +33,7 @@ pub use config::Config;
 use commit::checkpoint::CheckpointParts;
 use commit::types::{Bumper, ChainMonitor, ChannelManager, OnionMessenger, PeerManager};
 use gossip::order::{OrderedGossip, Resolving};
+use gossip::spent::SpentChannels;
 use ldk::keys::Keys;
 use ldk::logger::Logger;
 use ldk::slots::BELIEFS;
@@ -65,6 +66,8 @@ pub struct Node {
     pub keys: Arc<Keys>,
     /// Sweeps outputs of closed channels to the wallet.
     pub sweeper: Arc<Sweeper>,
+    /// Forgets channels that were closed on chain.
+    pub spent_channels: Arc<SpentChannels>,
     /// What payments taught about the liquidity of channels.
     pub scorer: Arc<Scorer>,
     /// Finds routes for our own payments.

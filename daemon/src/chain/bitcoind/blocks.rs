@@ -70,11 +70,7 @@ pub(super) async fn block(rpc: &Arc<Rpc>, hash: BlockHash) -> Result<Block, Erro
 }
 
 /// Asks for something of a block; if bitcoind has pruned it, has it fetched back first.
-pub(super) async fn with_pruned<T, F>(
-    rpc: &Arc<Rpc>,
-    hash: BlockHash,
-    ask: impl Fn() -> F,
-) -> Result<T, Error>
+async fn with_pruned<T, F>(rpc: &Arc<Rpc>, hash: BlockHash, ask: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
@@ -112,7 +108,7 @@ fn has_all_blocks(services: &[String]) -> bool {
 }
 
 /// Gives an error about a block its meaning.
-fn about_block(hash: BlockHash, error: Error) -> Error {
+pub(super) fn about_block(hash: BlockHash, error: Error) -> Error {
     match error {
         Error::Refused { code: NOT_FOUND, .. } => Error::UnknownBlock { hash },
         Error::Refused { code: MISC_ERROR, message, .. } if message.contains("pruned data") => {

@@ -6,17 +6,15 @@ use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, TxOut, Txid};
 use serde_json::json;
 
 use super::answers;
-use super::blocks::with_pruned;
+use super::blocks::about_block;
 use super::rpc::Rpc;
 use crate::chain::{Error, Unspent};
 
+/// A pruned block is not fetched back: anybody may ask for this, with an announcement of a few hundred bytes.
 pub(super) async fn block_txids(rpc: &Arc<Rpc>, hash: BlockHash) -> Result<Vec<Txid>, Error> {
-    let ask = || {
-        rpc.call_then("getblock", vec![json!(hash), json!(1)], |answer: answers::BlockTxids| {
-            Ok(answer.tx)
-        })
-    };
-    with_pruned(rpc, hash, ask).await
+    let txids = |answer: answers::BlockTxids| Ok(answer.tx);
+    let answer = rpc.call_then("getblock", vec![json!(hash), json!(1)], txids).await;
+    answer.map_err(|error| about_block(hash, error))
 }
 
 pub(super) async fn unspent(rpc: &Arc<Rpc>, outpoint: OutPoint) -> Result<Option<Unspent>, Error> {

@@ -171,10 +171,13 @@ fn replies(graph: &ReadOnlyNetworkGraph<'_>, portion: &Portion) -> Vec<Reply> {
         let Some(channel) = graph.channel(*short_channel_id) else { continue };
         // Without its proof a channel means nothing to a peer.
         let Some(announcement) = &channel.announcement_message else { continue };
-        replies.push(Reply::of(announcement));
-        for policy in [&channel.one_to_two, &channel.two_to_one].into_iter().flatten() {
-            replies.extend(policy.last_update_message.as_ref().map(Reply::of));
+        let policies = [&channel.one_to_two, &channel.two_to_one].into_iter().flatten();
+        let updates: Vec<_> = policies.filter_map(|it| it.last_update_message.as_ref()).collect();
+        if updates.is_empty() {
+            continue;
         }
+        replies.push(Reply::of(announcement));
+        replies.extend(updates.into_iter().map(Reply::of));
         ends.extend([channel.node_one, channel.node_two]);
     }
     for end in ends {

@@ -2,5 +2,11 @@
 
 pub mod answer;
 pub mod ask;
+#[cfg(test)]
+pub(crate) mod fake;
+pub mod first_update;
 pub mod order;
+pub mod spent;
 pub mod survey;
+#[cfg(test)]
+mod tests;

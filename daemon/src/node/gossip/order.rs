@@ -5,6 +5,7 @@
 //! graph: a policy that comes in between finds the channel in neither place and is dropped, and nobody
 //! sends it again. So messages wait for the fraction of a millisecond that this takes.
 
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use bitcoin::secp256k1::PublicKey;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 use super::answer::Answers;
 use super::ask::{Asker, Lacking};
+use super::first_update::FirstUpdates;
 use super::survey::Survey;
 use crate::node::ldk::types::GossipSync;
 
@@ -34,13 +36,26 @@ pub struct OrderedGossip {
     asker: Mutex<Asker>,
     survey: Mutex<Survey>,
     outgoing: Mutex<Vec<MessageSendEvent>>,
+    first_updates: Mutex<FirstUpdates>,
+    unverified: Unverified,
 }
+
+/// Channels that bitcoind cannot vouch for, since it has pruned their blocks.
+#[derive(Default)]
+struct Unverified {
+    pruned_below: AtomicU32,
+    accepted: AtomicUsize,
+}
+
+/// Most channels that are accepted without a look-up; mainnet has fewer.
+const MOST_UNVERIFIED: usize = 60_000;
 
 impl OrderedGossip {
     /// Wraps `gossip`; the resolver of UTXO look-ups holds `resolving` for writing.
     pub fn new(gossip: Arc<GossipSync>, resolving: Resolving, answers: Arc<Answers>) -> Self {
-        let (asker, survey, outgoing) = Default::default();
-        Self { gossip, resolving, answers, asker, survey, outgoing }
+        let (asker, survey, outgoing, first_updates) = Default::default();
+        let unverified = Unverified::default();
+        Self { gossip, resolving, answers, asker, survey, outgoing, first_updates, unverified }
     }
 
     /// Sends what the graph holds of a channel to all peers once more, also to those that sent it.
@@ -99,6 +114,43 @@ impl OrderedGossip {
         self.answers.refill();
     }
 
+    /// Says which blocks bitcoind has pruned: all below this height.
+    ///
+    /// Channels of those blocks are accepted by their signatures alone, up to a limit. To look them up would make
+    /// bitcoind fetch megabytes from its peers for each announcement that somebody makes up, and a planner that meets a
+    /// channel which does not exist learns so at its first attempt.
+    pub fn set_pruned_below(&self, height: u32) {
+        self.unverified.pruned_below.store(height, Ordering::Relaxed);
+    }
+
+    /// Returns whether a channel is accepted without a look-up; counts it then.
+    fn accepts_unverified(&self, short_channel_id: u64) -> bool {
+        let pruned_below = u64::from(self.unverified.pruned_below.load(Ordering::Relaxed));
+        short_channel_id >> 40 < pruned_below
+            && !self.is_known(short_channel_id)
+            && self.unverified.accepted.fetch_add(1, Ordering::Relaxed) < MOST_UNVERIFIED
+    }
+
+    fn has_update(&self, short_channel_id: u64) -> bool {
+        let graph = self.gossip.network_graph().read_only();
+        let channel = graph.channel(short_channel_id);
+        channel.is_some_and(|channel| channel.one_to_two.is_some() || channel.two_to_one.is_some())
+    }
+
+    /// Returns whether a message of LDK's may go out now; an announcement without updates has to wait.
+    fn may_go_out(&self, message: &MessageSendEvent) -> bool {
+        let MessageSendEvent::BroadcastChannelAnnouncement { msg, update_msg: None } = message
+        else {
+            return true;
+        };
+        let short_channel_id = msg.contents.short_channel_id;
+        let has_update = self.has_update(short_channel_id);
+        if !has_update {
+            lock(&self.first_updates).hold_back(short_channel_id);
+        }
+        has_update
+    }
+
     fn is_known(&self, short_channel_id: u64) -> bool {
         self.gossip.network_graph().read_only().channel(short_channel_id).is_some()
     }
@@ -115,6 +167,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl BaseMessageHandler for OrderedGossip {
     fn get_and_clear_pending_msg_events(&self) -> Vec<MessageSendEvent> {
         let mut events = self.gossip.get_and_clear_pending_msg_events();
+        events.retain(|event| self.may_go_out(event));
         events.append(&mut lock(&self.outgoing));
         events
     }
@@ -164,7 +217,19 @@ impl RoutingMessageHandler for OrderedGossip {
         msg: &ChannelAnnouncement,
     ) -> Result<bool, LightningError> {
         let _settled = self.settled();
-        self.gossip.handle_channel_announcement(their_node_id, msg)
+        let short_channel_id = msg.contents.short_channel_id;
+        let is_new = match self.accepts_unverified(short_channel_id) {
+            true => {
+                let graph = self.gossip.network_graph();
+                graph.update_channel_from_announcement_no_lookup(msg).map(|()| true)?
+            }
+            false => self.gossip.handle_channel_announcement(their_node_id, msg)?,
+        };
+        if is_new && !self.has_update(short_channel_id) {
+            lock(&self.first_updates).hold_back(short_channel_id);
+            return Ok(false);
+        }
+        Ok(is_new)
     }
 
     fn handle_channel_update(
@@ -173,14 +238,28 @@ impl RoutingMessageHandler for OrderedGossip {
         msg: &ChannelUpdate,
     ) -> Result<bool, LightningError> {
         let _settled = self.settled();
-        self.gossip.handle_channel_update(their_node_id, msg)
+        let is_new = self.gossip.handle_channel_update(their_node_id, msg)?;
+        let short_channel_id = msg.contents.short_channel_id;
+        if is_new && lock(&self.first_updates).release(short_channel_id) {
+            // The announcement first, and this update after it.
+            self.repeat(short_channel_id);
+            return Ok(false);
+        }
+        Ok(is_new)
     }
 
     fn get_next_channel_announcement(
         &self,
         starting_point: u64,
     ) -> Option<(ChannelAnnouncement, Option<ChannelUpdate>, Option<ChannelUpdate>)> {
-        self.gossip.get_next_channel_announcement(starting_point)
+        let mut start = starting_point;
+        loop {
+            let (announcement, one, two) = self.gossip.get_next_channel_announcement(start)?;
+            if one.is_some() || two.is_some() {
+                return Some((announcement, one, two));
+            }
+            start = announcement.contents.short_channel_id.checked_add(1)?;
+        }
     }
 
     fn get_next_node_announcement(

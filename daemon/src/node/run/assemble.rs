@@ -31,6 +31,7 @@ use crate::node::commit::types::{
 };
 use crate::node::gossip::answer::Answers;
 use crate::node::gossip::order::{OrderedGossip, Resolving};
+use crate::node::gossip::spent::SpentChannels;
 use crate::node::ldk::keys::Keys;
 use crate::node::ldk::logger::Logger;
 use crate::node::ldk::slots::Error;
@@ -127,6 +128,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
         channel_manager,
         peer_manager: Arc::new(peer_manager),
         chain_monitor,
+        spent_channels: Arc::new(SpentChannels::new(routing.graph.clone())),
         graph: routing.graph,
         gossip: gossip.sync,
         resolving: gossip.resolving,

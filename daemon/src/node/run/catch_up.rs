@@ -75,5 +75,6 @@ pub fn following(
         ("channel manager", best, node.channel_manager.clone()),
         ("chain monitor", best, node.chain_monitor.clone()),
         ("sweeper", swept, node.sweeper.clone()),
+        ("spent channels", best, node.spent_channels.clone()),
     ]
 }

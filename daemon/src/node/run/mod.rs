@@ -9,6 +9,7 @@ pub mod learn;
 pub mod listen;
 pub mod net;
 pub mod process;
+pub mod pruning;
 pub mod replay;
 pub mod reserve;
 pub mod restore;
