@@ -17,15 +17,15 @@ use crate::tasks::{Stage, Tasks};
 
 /// LDK stops reading from peers while many checks are pending: none may take long.
 const LONGEST_CHECK: Duration = Duration::from_secs(10);
-/// How long a check is repeated that bitcoind could not decide, and how often: gossip is sent once, and a
-/// peer may have seen a block some seconds before us.
+/// How long, and how often, an undecided check is repeated: gossip is sent once, and a peer may have seen a block some
+/// seconds before us.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(500);
-/// Checks that may be patient at once: few of those after which LDK stops reading (32).
+/// Most checks that repeat at once: few of those after which LDK stops reading (32).
 const PATIENT_CHECKS: usize = 8;
 /// A channel is announced at six confirmations (BOLT 7); our view may be one block behind.
 const LEAST_CONFIRMATIONS: u32 = 5;
-/// A synchronisation asks for channels in the order of blocks, so few blocks are kept.
+/// Peers send channels in the order of blocks, so few blocks are kept.
 const BLOCKS_KEPT: usize = 64;
 
 type Resolve = Box<dyn Fn(&UtxoFuture, Result<TxOut, UtxoLookupError>) + Send + std::marker::Sync>;
@@ -41,7 +41,7 @@ pub struct UtxoCheck<S = Source> {
     resolve: Arc<OnceLock<Resolve>>,
 }
 
-/// The transactions of one block, fetched once however many ask for them.
+/// The transaction ids of one block, fetched once for all checks.
 type BlockTxids = Arc<OnceCell<Vec<Txid>>>;
 /// The blocks used last, by hash, so that a reorganisation cannot mislead us.
 type Blocks = Mutex<VecDeque<(BlockHash, BlockTxids)>>;
@@ -115,7 +115,7 @@ impl<S: ChainSource> UtxoLookup for UtxoCheck<S> {
     }
 }
 
-/// What one check works with.
+/// One check's share of the look-up's parts.
 struct Check<S> {
     source: S,
     slots: Arc<Semaphore>,
@@ -123,7 +123,7 @@ struct Check<S> {
     blocks: Arc<Blocks>,
 }
 
-/// What bitcoind says of a funding output.
+/// What bitcoind knows about a funding output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Finding {
     /// It is there, and deep enough.

@@ -101,8 +101,8 @@ impl Node {
             .expect("the key of the node itself is always available")
     }
 
-    /// Returns how many channels may still need a transaction of ours bumped: open ones, and closed ones of which
-    /// an output is still contested.
+    /// Returns how many channels may still need a transaction of ours bumped: open ones, and closed ones with
+    /// a contested output.
     pub fn channels_to_defend(&self) -> usize {
         let open = self.channel_manager.list_channels();
         let is_contested = |id: &ChannelId| {

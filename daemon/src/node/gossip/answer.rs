@@ -1,4 +1,4 @@
-//! Answers peers that ask for single channels (BOLT 7, `query_short_channel_ids`), which LDK does not.
+//! Replies to `query_short_channel_ids` (BOLT 7), which LDK does not.
 //!
 //! The answers go out as custom messages, because LDK has no event for their end, nor for the
 //! announcement of a node to one peer; their types are those of BOLT 7.
@@ -23,12 +23,12 @@ use lightning::util::ser::{LengthLimitedRead, Writeable, Writer};
 
 use crate::node::ldk::types::Graph;
 
-/// Channels that one question gets in a second: about 100 kB, as other implementations limit it.
+/// Most channels sent in reply to one query in a second: about 100 kB, as other implementations limit it.
 const MOST_FOR_ONE: usize = 100;
-/// Channels that all questions together get in a second.
+/// Most channels sent in reply to all queries in a second.
 const MOST_FOR_ALL: usize = 400;
 
-/// Questions of peers, answered from the graph little by little.
+/// Queries of peers, answered from the graph little by little.
 pub struct Answers {
     graph: Arc<Graph>,
     waiting: Mutex<Waiting>,
@@ -47,10 +47,10 @@ impl Answers {
         Self { graph, waiting: Mutex::new(Waiting::new()) }
     }
 
-    /// Takes a question; the answer goes out with the next messages, as far as the limits allow.
+    /// Takes a query; the reply goes out with the next messages, as far as the limits allow.
     ///
     /// # Errors
-    /// A warning for the peer whose last question has not been answered yet.
+    /// A warning for a peer whose last query has not been answered yet.
     pub fn take(
         &self,
         peer: PublicKey,
@@ -63,7 +63,7 @@ impl Answers {
         }
     }
 
-    /// Allows another second's worth of answers.
+    /// Allows another second's worth of replies.
     pub fn refill(&self) {
         self.waiting().refill();
     }
@@ -84,7 +84,7 @@ fn still_answering() -> LightningError {
     }
 }
 
-/// Questions in the order in which they are answered.
+/// Queries in the order in which they are answered.
 struct Waiting {
     questions: VecDeque<Question>,
     allowance: usize,
@@ -97,7 +97,7 @@ struct Question {
     end: ReplyShortChannelIdsEnd,
 }
 
-/// What goes to a peer at once, with the end of the answer if this is the last of it.
+/// What goes to a peer at once; with `reply_short_channel_ids_end` if it is the last part.
 #[derive(Debug, PartialEq, Eq)]
 struct Portion {
     peer: PublicKey,
@@ -110,7 +110,7 @@ impl Waiting {
         Self { questions: VecDeque::new(), allowance: MOST_FOR_ALL }
     }
 
-    /// Returns false if the peer has a question here already: at most one message's worth for each.
+    /// Returns false if the peer has a query here already: at most one for each.
     fn take(&mut self, peer: PublicKey, asked: QueryShortChannelIds, our_chain: ChainHash) -> bool {
         if self.questions.iter().any(|question| question.peer == peer) {
             return false;
@@ -140,7 +140,7 @@ impl Waiting {
         self.questions.retain(|question| question.peer != *peer);
     }
 
-    /// Takes out what may be answered now.
+    /// Takes out what may be sent now.
     fn portions(&mut self) -> Vec<Portion> {
         let mut portions = Vec::new();
         for _ in 0..self.questions.len() {
@@ -163,13 +163,13 @@ impl Waiting {
     }
 }
 
-/// What the graph knows of the channels, each with its policies, and then of their ends.
+/// Returns the announcements of the channels, each with its updates, and then those of their nodes.
 fn replies(graph: &ReadOnlyNetworkGraph<'_>, portion: &Portion) -> Vec<Reply> {
     let mut replies = Vec::new();
     let mut ends = BTreeSet::new();
     for short_channel_id in &portion.short_channel_ids {
         let Some(channel) = graph.channel(*short_channel_id) else { continue };
-        // Without its proof a channel means nothing to a peer.
+        // A peer ignores a channel without its signed announcement.
         let Some(announcement) = &channel.announcement_message else { continue };
         let policies = [&channel.one_to_two, &channel.two_to_one].into_iter().flatten();
         let updates: Vec<_> = policies.filter_map(|it| it.last_update_message.as_ref()).collect();

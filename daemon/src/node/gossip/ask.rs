@@ -1,8 +1,8 @@
-//! Decides which channels to ask peers for, whom, and when (BOLT 7, `query_short_channel_ids`).
+//! Decides which channels to query, at which peer, and when (BOLT 7, `query_short_channel_ids`).
 //!
-//! Gossip is sent once: what is lost on the way, or comes before the channel it belongs to, nobody
-//! repeats. On mainnet thousands of channels lack one policy for good, so questions are few, short and
-//! soon given up, and what is young or our own comes first.
+//! Gossip is sent once: a message that is lost, or that arrives before the channel it belongs to, is not repeated. On
+//! mainnet thousands of channels lack one policy permanently, so queries are few, short and soon given up, and young
+//! channels and our own come first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,28 +12,28 @@ use bitcoin::secp256k1::PublicKey;
 use lightning::routing::gossip::NodeId;
 use tokio::time::Instant;
 
-/// How long something has to be missing before it is asked for, and the pauses after vain questions.
+/// How long something has to be missing before the first query, and the pauses after queries in vain.
 const PAUSES: [Duration; 4] = [
     Duration::from_secs(3),
     Duration::from_secs(15),
     Duration::from_secs(60),
     Duration::from_secs(600),
 ];
-/// What is missing of an old channel is mostly missing everywhere: one question.
+/// What an old channel lacks is mostly missing everywhere: one query.
 const PAUSES_OF_OLD: [Duration; 1] = [Duration::from_secs(60)];
-/// Channels in a question; an answer has about a kilobyte for each.
+/// Most channels in a query; the answer has about a kilobyte for each.
 const MOST_IN_A_QUESTION: usize = 50;
-/// Channels in all questions of one moment.
+/// Most channels in all queries of one moment.
 const MOST_AT_ONCE: usize = 200;
-/// Channels remembered as lacking something; mainnet has some thousands.
+/// Most channels remembered as incomplete; mainnet has some thousands.
 const MOST_WANTED: usize = 20_000;
 
-/// A channel of which our graph lacks a policy, or everything.
+/// A channel that our graph lacks, or one whose policy it lacks.
 #[derive(Clone, Copy, Debug)]
 pub struct Lacking {
     /// Which one.
     pub short_channel_id: u64,
-    /// Who is likely to know: its ends, or the peer that listed it.
+    /// Nodes that are likely to know it: its ends, or the peer that listed it.
     pub known_to: [NodeId; 2],
     /// How much it matters.
     pub worth: Worth,
@@ -42,7 +42,7 @@ pub struct Lacking {
 /// Blocks for which a channel counts as young: about a day.
 pub(super) const YOUNG: u32 = 144;
 
-/// How much it matters to know all of a channel; what matters most comes first.
+/// How much a complete channel matters; the most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Worth {
     /// Nobody can route through us without it.
@@ -124,7 +124,7 @@ impl Asker {
 
         let mut asked: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
         for channel in &lacking {
-            let Some(peer) = self.whom(channel, &asked) else { continue };
+            let Some(peer) = self.peer_for(channel, &asked) else { continue };
             asked.entry(peer).or_default().push(channel.short_channel_id);
             if let Some(want) = self.wanted.get_mut(&channel.short_channel_id) {
                 want.asked += 1;
@@ -148,7 +148,7 @@ impl Asker {
     }
 
     /// An end of the channel knows best; the others take turns, so that each try asks somebody else.
-    fn whom(&self, channel: &Lacking, asked: &BTreeMap<NodeId, Vec<u64>>) -> Option<NodeId> {
+    fn peer_for(&self, channel: &Lacking, asked: &BTreeMap<NodeId, Vec<u64>>) -> Option<NodeId> {
         let has_room = |id: &NodeId| {
             self.peers.get(id).is_some_and(|peer| !peer.owes_an_answer)
                 && asked.get(id).is_none_or(|channels| channels.len() < MOST_IN_A_QUESTION)
@@ -240,7 +240,7 @@ mod tests {
             let later = now + Duration::from_secs(3_600);
             let again = asker.decide(lacking.to_vec(), later);
             assert_eq!(!again.is_empty(), asked_again, "{answer:?}");
-            // A new connection begins anew.
+            // A new connection starts over.
             asker.disconnected(&key(1));
             asker.connected(key(1));
             assert_eq!(asker.decide(lacking.to_vec(), later).is_empty(), asked_again);
@@ -264,7 +264,7 @@ mod tests {
                 })
                 .collect();
             assert_eq!(asked_at, expected, "{worth:?}");
-            // What was complete in between is asked for again when it lacks something anew.
+            // What was complete in between is asked for again when it lacks something again.
             let later = began + Duration::from_secs(20_000);
             assert_eq!(asker.decide(Vec::new(), later), []);
             assert_eq!(asker.decide(lacking.to_vec(), later), []);

@@ -1,9 +1,9 @@
-//! Stands between LDK's gossip and the peers: keeps it in order, asks for what was lost, and answers.
+//! LDK's `RoutingMessageHandler` around its own gossip: keeps messages in order, queries what was lost, and replies.
 //!
 //! LDK holds back the policies of a channel whose funding output is being looked up. When the look-up
 //! ends it takes the channel out of what is pending, verifies its signatures, and only then puts it into the
-//! graph: a policy that comes in between finds the channel in neither place and is dropped, and nobody
-//! sends it again. So messages wait for the fraction of a millisecond that this takes.
+//! graph: a policy that arrives in between finds the channel in neither place, is dropped, and is not sent
+//! again. So messages wait for the fraction of a millisecond that this takes.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -51,14 +51,14 @@ struct Unverified {
 const MOST_UNVERIFIED: usize = 60_000;
 
 impl OrderedGossip {
-    /// Wraps `gossip`; the resolver of UTXO look-ups holds `resolving` for writing.
+    /// Wraps `gossip`; look-ups are resolved with `resolving` locked for writing.
     pub fn new(gossip: Arc<GossipSync>, resolving: Resolving, answers: Arc<Answers>) -> Self {
         let (asker, survey, outgoing, first_updates) = Default::default();
         let unverified = Unverified::default();
         Self { gossip, resolving, answers, asker, survey, outgoing, first_updates, unverified }
     }
 
-    /// Sends what the graph holds of a channel to all peers once more, also to those that sent it.
+    /// Sends everything that the graph holds of a channel to all peers again, whoever it came from.
     pub fn repeat(&self, short_channel_id: u64) {
         let graph = self.gossip.network_graph().read_only();
         let Some(channel) = graph.channel(short_channel_id) else { return };
@@ -80,13 +80,13 @@ impl OrderedGossip {
         );
     }
 
-    /// Asks peers for what is `lacking`, and for what they know and we have never heard of, as often as is
-    /// decent; `height` is that of our tip.
+    /// Queries peers for what is `lacking`, and for channels that they list and we do not know, within the limits of
+    /// [`Asker`] and [`Survey`]; `height` is that of our tip.
     pub fn ask_for(&self, mut lacking: Vec<Lacking>, height: u32) {
         let now = Instant::now();
-        let told_of = lock(&self.survey).told_of(height);
+        let listed = lock(&self.survey).listed(height);
         let (known, unheard_of): (Vec<_>, Vec<_>) =
-            told_of.into_iter().partition(|channel| self.is_known(channel.short_channel_id));
+            listed.into_iter().partition(|channel| self.is_known(channel.short_channel_id));
         lock(&self.survey).forget(&known);
         lacking.extend(unheard_of);
         let range = lock(&self.survey).decide(height, now);
@@ -109,7 +109,7 @@ impl OrderedGossip {
         lock(&self.outgoing).extend(range.into_iter().chain(channels));
     }
 
-    /// Goes on answering peers; to be called every second.
+    /// Goes on replying to peers; call it every second.
     pub fn refill_answers(&self) {
         self.answers.refill();
     }
@@ -276,7 +276,7 @@ impl RoutingMessageHandler for OrderedGossip {
     ) -> Result<(), LightningError> {
         let ids = msg.short_channel_ids.iter().copied();
         let unheard_of: Vec<u64> = ids.filter(|id| !self.is_known(*id)).collect();
-        lock(&self.survey).told(&their_node_id, unheard_of, msg.sync_complete);
+        lock(&self.survey).record_reply(&their_node_id, unheard_of, msg.sync_complete);
         self.gossip.handle_reply_channel_range(their_node_id, msg)
     }
 

@@ -1,8 +1,8 @@
-//! Asks peers in turn which young channels they know, so that none stays unheard of (BOLT 7,
+//! Asks peers in turn which young channels they know, so that none stays unknown to us (BOLT 7,
 //! `query_channel_range`).
 //!
-//! LDK asks its first few peers for the whole network and then lives on what is forwarded, which nobody
-//! repeats. The channels of a day are a few hundred: the answer is a kilobyte or two.
+//! LDK asks its first few peers for the whole network and then relies on relayed gossip, which is not repeated. The
+//! channels of a day are a few hundred: the answer is a kilobyte or two.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -13,13 +13,13 @@ use tokio::time::Instant;
 
 use super::ask::{Lacking, Worth, YOUNG};
 
-/// Between two questions.
+/// Pause between two queries.
 const PAUSE: Duration = Duration::from_secs(30);
-/// After a peer has come: it may tell by itself what it knows, or know what nobody else did.
+/// Pause after a peer has connected: it may send gossip by itself, or know what no other peer does.
 const PAUSE_FOR_A_NEWCOMER: Duration = Duration::from_secs(5);
-/// Unheard-of channels that one peer may tell of: what it makes up takes no place from others.
+/// Most unknown channels that one peer may list: what it makes up takes no place from others.
 const MOST_OF_A_PEER: usize = 200;
-/// Unheard-of channels of all peers.
+/// Most unknown channels of all peers.
 const MOST_OF_ALL: usize = 2_000;
 
 /// The blocks whose channels a peer is asked for.
@@ -33,7 +33,7 @@ pub struct Question {
     pub blocks: u32,
 }
 
-/// Whose turn it is, and which channels each peer listed.
+/// Whose turn it is, and which unknown channels peers listed.
 #[derive(Default)]
 pub struct Survey {
     turns: VecDeque<PublicKey>,
@@ -58,7 +58,7 @@ impl Survey {
         self.turns.retain(|other| other != peer);
     }
 
-    /// Returns whom to ask now, if anybody.
+    /// Returns the next query, if one is due.
     pub fn decide(&mut self, height: u32, now: Instant) -> Option<Question> {
         if self.next.is_some_and(|next| next > now) {
             return None;
@@ -70,8 +70,8 @@ impl Survey {
         Some(Question { peer, first_block, blocks: height - first_block + 1 })
     }
 
-    /// A peer listed channels that are not in our graph; `complete` with the last of its answer.
-    pub fn told(
+    /// Records channels that a peer listed and our graph lacks; `complete` with the last part of its reply.
+    pub fn record_reply(
         &mut self,
         peer: &PublicKey,
         unheard_of: impl IntoIterator<Item = u64>,
@@ -81,7 +81,7 @@ impl Survey {
             return;
         }
         let id = NodeId::from_pubkey(peer);
-        let of_peer = self.unheard_of.values().filter(|teller| **teller == id).count();
+        let of_peer = self.unheard_of.values().filter(|lister| **lister == id).count();
         let room = MOST_OF_A_PEER
             .saturating_sub(of_peer)
             .min(MOST_OF_ALL.saturating_sub(self.unheard_of.len()));
@@ -93,18 +93,18 @@ impl Survey {
         }
     }
 
-    /// Returns the channels listed lately, known by now or not.
-    pub fn told_of(&mut self, height: u32) -> Vec<Lacking> {
+    /// Returns the young channels that peers listed, known by now or not.
+    pub fn listed(&mut self, height: u32) -> Vec<Lacking> {
         self.unheard_of.retain(|scid, _| Worth::of(*scid, height) == Worth::Young);
-        let lacking = self.unheard_of.iter().map(|(short_channel_id, teller)| Lacking {
+        let lacking = self.unheard_of.iter().map(|(short_channel_id, lister)| Lacking {
             short_channel_id: *short_channel_id,
-            known_to: [*teller, *teller],
+            known_to: [*lister, *lister],
             worth: Worth::Young,
         });
         lacking.collect()
     }
 
-    /// Forgets what is known by now.
+    /// Forgets channels that are known by now.
     pub fn forget(&mut self, known: &[Lacking]) {
         for channel in known {
             self.unheard_of.remove(&channel.short_channel_id);
@@ -141,7 +141,7 @@ mod tests {
             if let Some(question) = survey.decide(800, now) {
                 assert_eq!((question.first_block, question.blocks), (656, 145));
                 if question.peer != key(2) {
-                    survey.told(&question.peer, [], true);
+                    survey.record_reply(&question.peer, [], true);
                 }
                 asked.push((second, question.peer));
             }
@@ -158,21 +158,21 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_tells_of_is_lacking_until_it_is_known_or_old() {
+    fn a_listed_channel_is_lacking_until_it_is_known_or_old() {
         let mut survey = Survey::default();
         let began = Instant::now();
         survey.connected(key(1), began);
-        survey.told(&key(1), [at(790, 1)], true);
-        assert_eq!(survey.told_of(800).len(), 0, "nobody asked");
+        survey.record_reply(&key(1), [at(790, 1)], true);
+        assert_eq!(survey.listed(800).len(), 0, "nobody asked");
         survey.decide(800, began + PAUSE);
-        survey.told(&key(1), [at(790, 1), at(795, 1), at(3, 1)], false);
-        survey.told(&key(1), [at(799, 1)], true);
+        survey.record_reply(&key(1), [at(790, 1), at(795, 1), at(3, 1)], false);
+        survey.record_reply(&key(1), [at(799, 1)], true);
         let ids = |survey: &mut Survey, height| -> Vec<u64> {
-            let told_of = survey.told_of(height).into_iter();
-            told_of.map(|channel| channel.short_channel_id).collect()
+            let listed = survey.listed(height).into_iter();
+            listed.map(|channel| channel.short_channel_id).collect()
         };
         assert_eq!(ids(&mut survey, 800), [at(790, 1), at(795, 1), at(799, 1)]);
-        let known = survey.told_of(800).remove(1);
+        let known = survey.listed(800).remove(1);
         survey.forget(&[known]);
         assert_eq!(ids(&mut survey, 800), [at(790, 1), at(799, 1)]);
         assert_eq!(ids(&mut survey, 940), [at(799, 1)]);
@@ -188,9 +188,9 @@ mod tests {
         for turn in 0..12 {
             let question = survey.decide(800, began + PAUSE * (turn + 1)).expect("somebody's turn");
             let made_up = (0..1_000).map(|number| at(700 + u64::from(turn), number));
-            survey.told(&question.peer, made_up, true);
+            survey.record_reply(&question.peer, made_up, true);
             let expected = MOST_OF_ALL.min(MOST_OF_A_PEER * (turn as usize + 1));
-            assert_eq!(survey.told_of(800).len(), expected);
+            assert_eq!(survey.listed(800).len(), expected);
         }
     }
 }

@@ -89,7 +89,8 @@ impl From<NoRoute> for NoWay {
             NoRoute::Malformed(what) => (Cause::Contradiction, what.to_owned()),
             NoRoute::UnknownPayee => (
                 Cause::UnknownPayee,
-                "gossip has not announced the payee, and no usable hint leads to it".to_owned(),
+                "the payee is not in the network graph, and no usable route hint leads to it"
+                    .to_owned(),
             ),
             NoRoute::NoOwnChannel => {
                 (Cause::NoOwnChannel, "no channel of the payer can be used for this".to_owned())

@@ -1,4 +1,4 @@
-//! Reads LDK's state back from the store; what was never stored is made anew.
+//! Reads LDK's state back from the store; makes what was never stored.
 
 use std::sync::Arc;
 
