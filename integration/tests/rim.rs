@@ -14,6 +14,7 @@ use fulmen_proto::v1::{
     PaymentLimits,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tonic::Code;
 
@@ -110,6 +111,31 @@ fn a_stranger_too_many_goes_and_a_peer_with_a_channel_stays() {
             Ok(())
         })
         .await?;
+        pay::transfer(alice, bob, 1_000_000).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn garbage_instead_of_a_handshake_leaves_few_lines_in_the_log() {
+    scenario::run("rim-garbage", async |network| {
+        network.build(&Plan::balanced(Topology::Pair)).await?;
+        let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };
+        let lines = || -> Result<usize> { Ok(std::fs::read_to_string(bob.log())?.lines().count()) };
+        let (quiet, before) = (bob.process()?.open_descriptors()?, lines()?);
+        for _ in 0..500 {
+            let mut stranger = connect_silently(bob, 1).await?.remove(0);
+            // The length of act one (BOLT 8), with a key that is no point of the curve.
+            stranger.write_all(&[0; 50]).await?;
+        }
+        poll::eventually("the strangers are gone", async || {
+            let open = bob.process()?.open_descriptors()?;
+            let are_gone = open < quiet + 20;
+            Ok(if are_gone { Look::Done(()) } else { Look::NotYet(format!("{open} are open")) })
+        })
+        .await?;
+        let written = lines()? - before;
+        ensure!(written < 50, "{written} lines for 500 strangers");
         pay::transfer(alice, bob, 1_000_000).await?;
         Ok(())
     });
