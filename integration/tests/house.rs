@@ -20,7 +20,38 @@ const CIRCLES_LEFT: [(&str, usize); 5] =
 const CROWDED_LEFT: [&str; 2] = ["cli/src/commands", "cli/src/render"];
 
 /// The inner rooms of rooms, top to bottom: a file of one imports only from those below it.
-const INNER: [(&str, &[&str]); 5] = [
+const INNER: [(&str, &[&str]); 9] = [
+    ("node", &["run", "commit", "gossip", "config", "planner", "address", "ldk"]),
+    (
+        "node/commit",
+        &[
+            "checkpoint",
+            "types",
+            "held_messages",
+            "deferred_persister",
+            "held_broadcaster",
+            "buckets",
+            "rebroadcast",
+            "gate",
+        ],
+    ),
+    ("node/gossip", &["spent", "order", "survey", "ask", "first_update", "answer"]),
+    (
+        "node/planner",
+        &[
+            "router",
+            "in_flight",
+            "share",
+            "plan",
+            "view",
+            "route",
+            "query",
+            "constraints",
+            "beliefs",
+            "words",
+            "stored",
+        ],
+    ),
     (
         "storage",
         &[

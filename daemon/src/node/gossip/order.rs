@@ -58,7 +58,7 @@ impl OrderedGossip {
         Self { gossip, resolving, answers, asker, survey, outgoing, first_updates, unverified }
     }
 
-    /// Sends everything that the graph holds of a channel to all peers again, whoever it came from.
+    /// Sends everything that the graph holds of a channel to all peers again, wherever it came from.
     pub fn repeat(&self, short_channel_id: u64) {
         let graph = self.gossip.network_graph().read_only();
         let Some(channel) = graph.channel(short_channel_id) else { return };

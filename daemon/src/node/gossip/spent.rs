@@ -1,7 +1,7 @@
 //! Forgets channels of others whose funding output has been spent (BOLT 7: 72 blocks after the spend).
 //!
-//! The graph has no outpoints, but an announcement has the two keys of the funding output, and whoever spends the output
-//! of a channel shows them: the witness of a 2-of-2 ends with `2 KEY KEY 2 OP_CHECKMULTISIG` (BOLT 3). A taproot channel
+//! The graph has no outpoints, but an announcement has the two keys of the funding output, and a spend of the
+//! funding output shows them: the witness of a 2-of-2 ends with `2 KEY KEY 2 OP_CHECKMULTISIG` (BOLT 3). A taproot channel
 //! is not announced by this protocol.
 
 use std::collections::{BTreeMap, HashMap};
