@@ -17,7 +17,7 @@ pub struct Config {
     pub color: String,
     /// Addresses to listen on for peers; empty to accept no connections.
     pub listen: Vec<SocketAddr>,
-    /// Addresses that the node announces (`host:port`); empty for a node that is not to be found.
+    /// Addresses that the node announces (`host:port`); empty to announce none.
     pub announce_addresses: Vec<String>,
     /// The longest random wait, in milliseconds, before received HTLCs are forwarded or claimed.
     ///
@@ -35,9 +35,9 @@ pub struct Config {
     pub max_inbound_per_subnet: usize,
     /// Seconds that an inbound connection may take until it has completed its handshake and sent `init`.
     pub handshake_timeout_secs: u64,
-    /// Who finds the routes of our payments: `fulmen`, with LDK as a second opinion, or only `ldk`.
+    /// Router of our payments: `fulmen`, with LDK's as a second opinion, or only `ldk`.
     pub router: Choice,
-    /// Monitor updates kept apart before a channel's whole monitor is written again.
+    /// Monitor updates stored apart before a channel's whole monitor is written again.
     pub monitor_updates_before_rewrite: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Reads LDK's values only to see that they can be read, for checks of a store.
+//! Decodes LDK's values without using them, for checks of a store.
 
 use bitcoin::BlockHash;
 use lightning::chain::channelmonitor::{ChannelMonitor, ChannelMonitorUpdate};
@@ -13,13 +13,13 @@ use lightning::util::ser::{Readable, ReadableArgs};
 use super::logger::Logger;
 use crate::storage::LdkValue;
 
-/// LDK marks with these bytes a monitor to which updates are kept apart.
+/// LDK's prefix of a monitor whose updates are stored apart.
 const WITH_UPDATES: [u8; 2] = [0xff; 2];
 
-/// Decodes monitors, their updates and the graph; other values are taken as they are.
+/// Decodes monitors, their updates and the graph; accepts other values unseen.
 ///
 /// # Errors
-/// What LDK says of bytes that it cannot read.
+/// LDK's error for bytes that it cannot decode.
 pub fn stored(value: LdkValue<'_>) -> Result<(), String> {
     let bytes = value.value;
     let outcome = if value.primary == CHANNEL_MONITOR_PERSISTENCE_PRIMARY_NAMESPACE {
@@ -34,7 +34,7 @@ pub fn stored(value: LdkValue<'_>) -> Result<(), String> {
     outcome.map_err(|error| format!("{error:?}"))
 }
 
-/// The keys only derive a signer, which is thrown away: any will do.
+/// Any keys will do: they only derive a signer, which is dropped.
 fn monitor(mut bytes: &[u8]) -> Result<(), lightning::ln::msgs::DecodeError> {
     let keys = KeysManager::new(&[0; 32], 0, 0, true);
     <(BlockHash, ChannelMonitor<InMemorySigner>)>::read(&mut bytes, (&keys, &keys)).map(drop)

@@ -18,7 +18,7 @@ use lightning_invoice::RawBolt11Invoice;
 
 use crate::wallet::Wallet;
 
-/// The node's secrets; closing outputs go straight to the on-chain wallet.
+/// The node's secrets; closing outputs pay directly to the on-chain wallet.
 pub struct Keys {
     ldk: KeysManager,
     wallet: Wallet,
@@ -28,8 +28,8 @@ impl Keys {
     /// Derives all keys from the node's 32-byte seed.
     ///
     /// `started_at` (seconds and nanoseconds of the clock) makes the random bytes of each start unique.
-    /// Keys of our balances on counterparties' commitments follow LDK's second derivation, with
-    /// which the seed alone finds them again; channels opened without it never could.
+    /// Keys of our balances on counterparty commitments use LDK's second derivation, with which the
+    /// seed alone recovers them; a channel opened without it cannot switch later.
     pub fn new(seed: &[u8; 32], started_at: std::time::Duration, wallet: Wallet) -> Self {
         let ldk = KeysManager::new(seed, started_at.as_secs(), started_at.subsec_nanos(), true);
         Self { ldk, wallet }
