@@ -1,9 +1,9 @@
 //! The command line: global options, groups of commands, and short forms of the daily ones.
 use clap::{Parser, Subcommand};
 
+use crate::commands::setup::{completions, create, seed};
 use crate::commands::{
-    channel, completions, create, events, forward, graph, invoice, node, payment, peer, probe,
-    seed, store, wallet,
+    channel, events, forward, graph, invoice, node, payment, peer, probe, store, wallet,
 };
 use crate::discover::Place;
 
@@ -99,7 +99,7 @@ pub enum Command {
     /// Payments forwarded for others: list, summary
     #[command(subcommand)]
     Forward(forward::Group),
-    /// The network as gossip tells it: node, channel, summary, route, estimate, liquidity
+    /// The network known from gossip: node, channel, summary, route, estimate, liquidity
     #[command(subcommand)]
     Graph(graph::Group),
     /// The daemon's disk while it runs: check, stats, export, compact

@@ -195,12 +195,12 @@ pub fn advice(reason: &str) -> Option<&'static str> {
         "ALREADY_PAID" => "See `fulmen payments`: nothing was paid twice",
         "PAYMENT_UNDER_WAY" => "See `fulmen payments`: nothing was paid twice",
         "PAYMENT_NOT_FOUND" => "`fulmen payments` lists the payments",
-        "PAYMENT_ENDED" => "`fulmen payment show` tells how it ended",
+        "PAYMENT_ENDED" => "`fulmen payment show` shows how it ended",
         "TOO_MANY_PAYMENTS_WAITING" => "Wait until some have ended: see `fulmen payments`",
         "INVOICE_EXPIRED" => "Ask the payee for a new invoice",
         "INVOICE_UNPAYABLE" => "Ask the payee for another invoice",
         "INVOICE_NOT_FOUND" => "`fulmen invoices` lists the invoices",
-        "INVOICE_NOT_OPEN" => "`fulmen invoice show` tells what became of it",
+        "INVOICE_NOT_OPEN" => "`fulmen invoice show` shows its state",
         "PAYMENT_HASH_TAKEN" => "Leave --preimage or --hash out for a random one",
         "NOT_ACCEPTED_YET" => "`fulmen invoice watch` shows when it is accepted",
         "NOT_A_HOLD_INVOICE" => "`fulmen invoices --state accepted` lists those that wait",
@@ -209,7 +209,7 @@ pub fn advice(reason: &str) -> Option<&'static str> {
         "CHANNEL_UNKNOWN" => {
             "`fulmen channels` lists the open ones, `fulmen channel closed` the others"
         }
-        "CHANNEL_CLOSED" => "`fulmen channel show` tells why it closed",
+        "CHANNEL_CLOSED" => "`fulmen channel show` shows why it closed",
         "CHANNEL_BUSY" => "Try again in a moment",
         "TOO_MANY_PENDING_CHANNELS" => "Wait until those with this peer are confirmed",
         "CLOSE_ADDRESS_FIXED" => {
@@ -250,7 +250,7 @@ pub fn advice(reason: &str) -> Option<&'static str> {
         "PARTS_LIMIT" => "Allow more parts with --max-parts, or pay less",
         "LIQUIDITY" => "Pay less, or try again later: channels on the way may have money then",
         "SEARCH_TOO_LONG" => "Try again with fewer constraints",
-        "NO_ROUTE" => "`fulmen graph route` tells what stands in the way",
+        "NO_ROUTE" => "`fulmen graph route` explains why there is no route",
 
         // How payments end.
         "ROUTE_NOT_FOUND" => {

@@ -99,7 +99,7 @@ pub fn bolt11(text: &str) -> Result<String, String> {
     Err("an invoice begins with ln (lnbc…, lntb…, lnbcrt…) and has letters and digits only".into())
 }
 
-/// Whom to pay: a node, or the payee of an invoice.
+/// The payee: a node, or the payee of an invoice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeOrBolt11 {
     /// A node.

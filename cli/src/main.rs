@@ -5,6 +5,7 @@ mod commands;
 mod discover;
 mod dispatch;
 mod failure;
+mod format;
 mod ids;
 mod render;
 mod session;

@@ -13,7 +13,7 @@ use crate::steps::wallet;
 pub struct Verdict {
     /// Each thing that is not as it must be; empty when all is exact.
     pub differences: Vec<String>,
-    /// On-chain costs, as the chain tells them.
+    /// On-chain costs, computed from the chain.
     pub onchain: ledger::Onchain,
 }
 

@@ -60,7 +60,7 @@ fn build(place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// Cargo tells programs that it runs of their own package. Build scripts that look at these variables (ring's
+/// Cargo describes their own package to the programs that it runs. Build scripts that look at these variables (ring's
 /// does) would run anew, and much be compiled again, at each change between that cargo and this one.
 fn tells_of_a_package(variable: &str) -> bool {
     ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]

@@ -48,7 +48,7 @@ impl Cli {
             .spawn()
             .with_context(|| format!("starting {}", self.binary.display()))?;
         let mut input = child.stdin.take().context("standard input is piped")?;
-        // Who reads nothing may have ended before it could be told anything.
+        // A command that reads no input may have ended before it is written.
         let _ = input.write_all(typed.as_bytes()).await;
         drop(input);
         let output = child.wait_with_output().await.context("waiting for fulmen")?;

@@ -166,7 +166,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Best effort: a destructor has nobody to tell.
+        // Best effort: a destructor cannot report an error.
         let _ = self.signal(Signal::CONT);
         let _ = self.signal(Signal::TERM);
         if !poll::blocking(Duration::from_secs(10), || !matches!(self.ended(), Ok(None))) {

@@ -48,7 +48,7 @@ async fn tell(
         network.keep();
         network.tear_down();
         let mut screen = std::io::stderr();
-        // Nobody to tell when standard error is closed.
+        // A closed standard error is ignored.
         let _ = writeln!(
             screen,
             "{name}: failed; FULMEN_SEED={}, files in {}",

@@ -128,7 +128,7 @@ fn events_are_complete_in_order_and_resumable() {
         ensure!(count(&|what| matches!(what, What::PaymentStarted(_))) == 3);
         ensure!(count(&|what| matches!(what, What::PaymentFinished(_))) == 3);
         ensure!(count(&|what| matches!(what, What::InvoiceSettled(_))) == 1);
-        // The last forward settles while its payer is told already.
+        // The last forward may settle after its payer's stream has ended.
         poll::eventually("bob's journal knows four forwards", async || {
             let forwarded = journal(&network.nodes[1], 0).await?;
             let settled = |event: &&Event| matches!(event.what, Some(What::ForwardSettled(_)));
@@ -151,7 +151,7 @@ fn events_are_complete_in_order_and_resumable() {
         ensure!(again[..all.len()] == all[..], "a restart must not change what happened");
         network.wait_ready().await?;
 
-        // And a subscriber that waits is told.
+        // A waiting subscriber gets the entry.
         let [alice, _, carol] = &network.nodes[..] else { unreachable!("a line of three") };
         let live = SubscribeEventsRequest { from_now: true, ..Default::default() };
         let mut live = alice.events().subscribe(live).await?.into_inner();

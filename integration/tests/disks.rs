@@ -144,7 +144,7 @@ async fn paying_alice(network: &Network) -> Result<JoinSet<()>> {
         until: Until::Payments(400),
     };
     let mut paying = JoinSet::new();
-    // How each ends is the audit's business: what bob was told to have paid, alice must have.
+    // The audit checks how each ends: what bob's node reports as paid, alice must have.
     paying.spawn(async move { drop(traffic::run(load, |_| ()).await) });
     Ok(paying)
 }

@@ -32,7 +32,7 @@ fn a_channel_announced_while_nobody_listened_is_asked_for() {
             reconnect(network).await?;
         }
 
-        // Carol neither hears nor is told again of what happens now.
+        // Carol misses this gossip, and nobody sends it to her again.
         let [alice, bob, carol] = &network.nodes[..] else { unreachable!("three were added") };
         carol.process()?.pause()?;
         bob.peers().disconnect(DisconnectPeerRequest { node_id: carol.id(), force: true }).await?;
@@ -45,7 +45,7 @@ fn a_channel_announced_while_nobody_listened_is_asked_for() {
         for node in [alice, bob] {
             knows(node, opened.short_channel_id).await?;
         }
-        // A young channel is told twice within moments; then never again.
+        // A young channel is announced twice within moments; then never again.
         poll::throughout(TOLD_TWICE, "carol is cut off", async || {
             let peers = bob.peers().list(ListPeersRequest {}).await?.into_inner().peers;
             let cut_off = peers.iter().all(|peer| peer.node_id != carol.id() || !peer.connected);

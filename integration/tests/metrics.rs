@@ -35,7 +35,7 @@ async fn ask_for(host: &str, port: &Port, method: &str, path: &str) -> Result<(u
     .await
 }
 
-/// Samples by name and labels, as `fulmen_channels{state="ready"}`; each belongs to a type that is told once.
+/// Samples by name and labels, as `fulmen_channels{state="ready"}`; each belongs to a type that is declared once.
 async fn figures(port: &Port) -> Result<BTreeMap<String, f64>> {
     let (status, text) = ask(port, "GET", "/metrics").await?;
     ensure!(status == 200, "{status}: {text}");
@@ -44,20 +44,20 @@ async fn figures(port: &Port) -> Result<BTreeMap<String, f64>> {
     for line in text.lines() {
         if let Some(told) = line.strip_prefix("# TYPE ") {
             let (name, kind) = told.split_once(' ').with_context(|| line.to_owned())?;
-            ensure!(types.insert(name, kind).is_none(), "{name} is told twice");
+            ensure!(types.insert(name, kind).is_none(), "{name} is declared twice");
         } else if !line.starts_with("# HELP ") {
             let (name, value) = line.rsplit_once(' ').with_context(|| line.to_owned())?;
             let value = value.parse().with_context(|| line.to_owned())?;
             let family = name.split('{').next().unwrap_or_default();
             ensure!(types.keys().any(|known| family.starts_with(known)), "what is {family}?");
             ensure!(family.starts_with("fulmen_"), "{line}");
-            ensure!(figures.insert(name.to_owned(), value).is_none(), "{name} is told twice");
+            ensure!(figures.insert(name.to_owned(), value).is_none(), "{name} is declared twice");
         }
     }
     Ok(figures)
 }
 
-/// Waits until these figures are told; what happened is counted once it is durable.
+/// Waits until the metrics have these values; events are counted once they are durable.
 async fn tells(port: &Port, expected: &[(String, u64)]) -> Result<BTreeMap<String, f64>> {
     poll::eventually("the figures are those of the API", async || {
         let figures = figures(port).await?;

@@ -88,10 +88,10 @@ fn a_payment_shows_before_it_is_confirmed_and_goes_when_it_is_replaced() {
             ensure!(seen.confirmed_sat == 0 && seen.spendable_sat == 0, "{seen:?}");
             let utxos = wallet::unspent(bob).await?;
             ensure!(utxos.len() == 1 && utxos[0].confirmations == 0, "{utxos:?}");
-            ensure!(received(bob).await?.is_empty(), "told only when it is confirmed");
+            ensure!(received(bob).await?.is_empty(), "reported only when it is confirmed");
             network.mine(1).await?;
             wallet::confirmed(bob, 300_000).await?;
-            // The balance is told at once, the journal once it is durable.
+            // The balance changes at once, the journal once the entry is durable.
             poll::eventually("bob's receipt is in the journal", async || {
                 let told = received(bob).await?;
                 Ok(if told == [300_000] {
@@ -111,7 +111,7 @@ fn a_payment_shows_before_it_is_confirmed_and_goes_when_it_is_replaced() {
         wallet::confirmed(&network.nodes[1], 300_000).await?;
         network.nodes[1].restart().await?;
         let told = received(&network.nodes[1]).await?;
-        ensure!(told == [300_000], "told twice, or of what was replaced: {told:?}");
+        ensure!(told == [300_000], "reported twice, or reported although replaced: {told:?}");
         Ok(())
     });
 }

@@ -1,4 +1,4 @@
-//! Probes that tell whether a payment would arrive, and what is believed because of them.
+//! Probes: whether a payment would arrive, and what the planner learns from them.
 use anyhow::{Context as _, Result, ensure};
 use fulmen_integration::cli::hex;
 use fulmen_integration::daemon::{Node, Settings};

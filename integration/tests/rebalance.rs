@@ -37,7 +37,7 @@ fn request(ends: &Ends, amount_msat: u64, max_fee_msat: u64) -> RebalanceRequest
     }
 }
 
-/// Follows it to its end: the way that was told, and the payment's last state.
+/// Follows it to its end: the route in the first update, and the payment's last state.
 async fn carry_out(
     node: &Node,
     request: RebalanceRequest,
@@ -70,7 +70,7 @@ fn money_goes_around_to_the_other_channel_for_the_exact_fee() {
 
         let dry = RebalanceRequest { dry_run: true, ..request(&ends, MOVED_MSAT, fee_msat) };
         let (route, nothing) = carry_out(alice, dry).await?;
-        ensure!(route.context("a dry run tells the way")?.fee_msat == fee_msat);
+        ensure!(route.context("a dry run has a route")?.fee_msat == fee_msat);
         ensure!(nothing.is_none(), "a dry run pays nothing: {nothing:?}");
 
         let keyed = RebalanceRequest {
@@ -83,7 +83,7 @@ fn money_goes_around_to_the_other_channel_for_the_exact_fee() {
         ensure!(moved.state() == payment::State::Succeeded, "{moved:?}");
         ensure!(moved.kind() == payment::Kind::Rebalance && moved.payee == alice.id());
         ensure!(moved.fee_msat == fee_msat && moved.amount_msat == MOVED_MSAT, "{moved:?}");
-        let hops = route.context("the way is told first")?.parts[0].hops.clone();
+        let hops = route.context("the route comes first")?.parts[0].hops.clone();
         ensure!(hops.len() == 4 && hops[0].short_channel_id == ends.from, "{hops:?}");
         ensure!(hops[3].short_channel_id == ends.to, "{hops:?}");
 

@@ -238,7 +238,7 @@ fn a_close_that_bitcoind_has_not_seen_survives_a_kill() {
         for _ in 0..5 {
             pay::transfer(bob, carol, 1_000_000).await?;
         }
-        // Alice has it too, but never comes back to tell.
+        // Alice has it too, but never comes back.
         network.nodes[0].kill()?;
         network.nodes[1].kill()?;
         network.bitcoind.launch().await?;
@@ -332,7 +332,7 @@ fn the_graph_survives_a_restart() {
             network.nodes[0].graph().summarize(SummarizeGraphRequest {}).await?.into_inner();
         ensure!(before.channels_with_both_policies == 3, "{before:?}");
         network.stop_nodes().await?;
-        // Alone: nobody can tell it again.
+        // Alone: no peer can resend it.
         network.nodes[0].launch().await?;
         let after =
             network.nodes[0].graph().summarize(SummarizeGraphRequest {}).await?.into_inner();

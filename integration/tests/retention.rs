@@ -29,7 +29,7 @@ async fn listed(cli: &Cli, command: &[&str], field: &str) -> Result<(usize, Stri
 
 async fn rows(cli: &Cli, table: &str) -> Result<u64> {
     let stats = cli.json(&["store", "stats"]).await?;
-    let tables = stats.get("tables").and_then(Value::as_array).context("stats tell of tables")?;
+    let tables = stats.get("tables").and_then(Value::as_array).context("stats list the tables")?;
     let found = tables.iter().find(|row| row.get("name").and_then(Value::as_str) == Some(table));
     Ok(found.and_then(|row| row.get("rows")?.as_u64()).unwrap_or(0))
 }

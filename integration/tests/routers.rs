@@ -99,7 +99,7 @@ async fn ldk_keeps_to_the_ways(network: &Network) -> Result<()> {
     let over_dave = channel::between(alice, dave).await?.short_channel_id;
     let bob_erin = channel::between(bob, erin).await?.short_channel_id;
     let none = RouteConstraints::default;
-    // Over bob and carol it is free: whatever goes another way has been told to.
+    // Over bob and carol it is free: another route is taken only when the request demands it.
     for (constraints, first, last) in [
         (none(), over_bob, None),
         (RouteConstraints { out_through: vec![over_dave], ..none() }, over_dave, None),

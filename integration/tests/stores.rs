@@ -36,7 +36,7 @@ async fn stats(node: &Node) -> Result<StoreStatsResponse> {
 }
 
 async fn mirror(node: &Node) -> Result<StoreMirror> {
-    stats(node).await?.mirror.context("stats tell of the mirror")
+    stats(node).await?.mirror.context("stats show the mirror")
 }
 
 async fn compact(node: &Node) -> Result<CompactStoreUpdate, Status> {

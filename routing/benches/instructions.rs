@@ -55,7 +55,7 @@ fn count(subject: &str, times: u32) -> Result<u64, String> {
     let told = String::from_utf8_lossy(&output.stderr);
     let line = told.lines().find(|line| line.contains("Collected"));
     let number = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
-    number.ok_or_else(|| format!("callgrind told no count:\n{told}"))
+    number.ok_or_else(|| format!("callgrind printed no count:\n{told}"))
 }
 
 fn run(subject: &str, times: u32) {

@@ -10,12 +10,13 @@ use fulmen_proto::v1::{
     ListClosedChannelsRequest, OpenChannelRequest, SetPolicyRequest, set_policy_request::Which,
 };
 
-use super::paging;
+use super::options::paging;
 use super::rebalance::Rebalance;
 use crate::amount::{Msat, SatOrAll};
 use crate::failure::Failure;
+use crate::format::human;
 use crate::ids::{ChannelName, NodeAt, NodeId};
-use crate::render::{channel_progress, channels, human};
+use crate::render::{channel_progress, channels};
 use crate::session::{Session, next_state};
 use crate::units::Feerate;
 
@@ -64,7 +65,7 @@ fn base_fee(text: &str) -> Result<u32, String> {
 
 #[derive(Debug, Args)]
 pub struct Open {
-    /// With whom, and where to connect to it if it is not connected
+    /// The peer, and its address if it is not connected
     #[arg(value_name = "NODE_ID[@HOST:PORT]")]
     node: NodeAt,
     /// The capacity: 0.01btc, or `all` on-chain money that is not reserved

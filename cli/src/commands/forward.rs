@@ -2,7 +2,7 @@
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{ListForwardsRequest, SummarizeForwardsRequest};
 
-use super::paging;
+use super::options::paging;
 use crate::failure::Failure;
 use crate::render::forwards;
 use crate::session::Session;

@@ -1,4 +1,4 @@
-//! `fulmen graph …`: the network as gossip tells it.
+//! `fulmen graph …`: the network known from gossip.
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{GetGraphChannelRequest, GetGraphNodeRequest, SummarizeGraphRequest};
 

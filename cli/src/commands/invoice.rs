@@ -8,7 +8,7 @@ use fulmen_proto::v1::{
     ListInvoicesRequest, SettleInvoiceRequest, WatchInvoiceRequest,
 };
 
-use super::paging;
+use super::options::paging;
 use crate::amount::MsatOrAny;
 use crate::failure::Failure;
 use crate::ids::{HashOrBolt11, Id32, bolt11};

@@ -10,8 +10,8 @@ use fulmen_proto::v1::{
 use serde_json::Value;
 
 use crate::failure::{Exit, Failure};
+use crate::format::{human, json};
 use crate::ids::ShortChannelId;
-use crate::render::{human, json};
 use crate::session::Session;
 
 /// Rows that are sent in one call.
@@ -76,7 +76,7 @@ impl Import {
         }
         let channels = human::count(taken, "channel", "channels");
         session.screen.text(&format!(
-            "Merged what is known about {channels}, ignored {} of ours or unknown",
+            "Imported {channels}, ignored {} (own or unknown)",
             human::grouped(ignored)
         ))
     }

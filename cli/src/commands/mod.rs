@@ -1,23 +1,18 @@
 //! One file per group of commands: read the arguments, ask the daemon, hand the answer to the screen.
 pub mod channel;
-pub mod completions;
-pub mod constraints;
-pub mod create;
 pub mod events;
 pub mod forward;
-mod fulmend;
 pub mod graph;
 pub mod invoice;
-pub mod limits;
 pub mod liquidity;
 pub mod node;
-pub mod paging;
+pub mod options;
 pub mod payment;
 pub mod peer;
 pub mod probe;
 pub mod rebalance;
 pub mod route;
-pub mod seed;
+pub mod setup;
 pub mod store;
 pub mod wallet;
 

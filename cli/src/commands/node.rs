@@ -20,7 +20,7 @@ pub enum Group {
     Feerates(Feerates),
     /// Sign a text with the node's key (as lnd, CLN and eclair do)
     Sign(Sign),
-    /// Tell who signed a text
+    /// Verify a signature and show who signed the text
     Verify(Verify),
     /// Stop the daemon
     Stop(Stop),

@@ -8,13 +8,15 @@ use fulmen_proto::v1::{
 };
 use tonic::{Code, Streaming};
 
-use super::constraints::Constraints;
-use super::limits::Limits;
-use super::{invoice, paging};
+use super::invoice;
+use super::options::constraints::Constraints;
+use super::options::limits::Limits;
+use super::options::paging;
 use crate::amount::SomeMsat;
 use crate::failure::{Exit, Failure, advice};
+use crate::format::human;
 use crate::ids::{HashOrBolt11, NodeId, Record, bolt11};
-use crate::render::{Progress, human, now, payments};
+use crate::render::{Progress, now, payments};
 use crate::session::{Session, next_state};
 
 /// Commands about payments made.
@@ -106,7 +108,7 @@ impl Pay {
 
 #[derive(Debug, Args)]
 pub struct Keysend {
-    /// Whom to pay
+    /// The payee
     node_id: NodeId,
     /// How much: 50sat, 2500msat
     amount: SomeMsat,

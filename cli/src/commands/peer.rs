@@ -3,8 +3,9 @@ use clap::{Args, Subcommand};
 use fulmen_proto::v1::{ConnectPeerRequest, DisconnectPeerRequest, ListPeersRequest};
 
 use crate::failure::{Exit, Failure};
+use crate::format::human;
 use crate::ids::{NodeAt, NodeId};
-use crate::render::{human, peers};
+use crate::render::peers;
 use crate::session::Session;
 
 /// Commands about connections.
@@ -30,7 +31,7 @@ impl Group {
 
 #[derive(Debug, Args)]
 pub struct Connect {
-    /// Whom to connect to: NODE_ID or NODE_ID@HOST:PORT (port 9735 if left out)
+    /// The node: NODE_ID or NODE_ID@HOST:PORT (port 9735 if left out)
     #[arg(value_name = "NODE_ID[@HOST:PORT]")]
     node: NodeAt,
     /// Where it is [default: an address that is remembered or that gossip knows]

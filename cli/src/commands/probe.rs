@@ -3,11 +3,12 @@ use clap::Args;
 use fulmen_proto::v1::ProbeRequest;
 use fulmen_proto::v1::probe_update::State;
 
-use super::constraints::Constraints;
-use super::limits::Limits;
+use super::options::constraints::Constraints;
+use super::options::limits::Limits;
 use super::route::Towards;
 use crate::failure::{Failure, advice};
-use crate::render::{human, routes};
+use crate::format::human;
+use crate::render::routes;
 use crate::session::{Session, next_state};
 
 #[derive(Debug, Args)]

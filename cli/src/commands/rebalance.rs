@@ -3,12 +3,13 @@ use clap::Args;
 use fulmen_proto::v1::RebalanceRequest;
 use fulmen_proto::v1::payment::State;
 
-use super::limits::Limits;
+use super::options::limits::Limits;
 use super::payment::{Handling, not_paid};
 use crate::amount::SomeMsat;
 use crate::failure::{Exit, Failure};
+use crate::format::human;
 use crate::ids::ShortChannelId;
-use crate::render::{human, payments, routes};
+use crate::render::{payments, routes};
 use crate::session::{Session, next_state};
 
 #[derive(Debug, Args)]
@@ -19,7 +20,7 @@ pub struct Rebalance {
     to: ShortChannelId,
     /// How much more
     amount: SomeMsat,
-    /// Only tell the way and what it would cost
+    /// Only show the route and its cost; send nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

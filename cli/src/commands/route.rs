@@ -3,18 +3,18 @@ use clap::Args;
 use fulmen_proto::v1::route_target::By;
 use fulmen_proto::v1::{EstimateFeeRequest, FindRouteRequest, RouteTarget};
 
-use super::constraints::Constraints;
-use super::limits::Bounds;
+use super::options::constraints::Constraints;
+use super::options::limits::Bounds;
 use crate::amount::SomeMsat;
 use crate::failure::Failure;
 use crate::ids::{NodeId, NodeOrBolt11};
 use crate::render::routes;
 use crate::session::Session;
 
-/// Whom, and how much.
+/// The payee and the amount.
 #[derive(Debug, Args)]
 pub struct Towards {
-    /// Whom to pay: a node, or an invoice
+    /// The payee: a node, or an invoice
     #[arg(value_name = "NODE|INVOICE")]
     to: NodeOrBolt11,
     /// How much; may be left to an invoice

@@ -8,7 +8,8 @@ use fulmen_proto::v1::{
 };
 
 use crate::failure::{Exit, Failure};
-use crate::render::{human, store};
+use crate::format::human;
+use crate::render::store;
 use crate::session::Session;
 
 /// Commands about what the daemon keeps on disk.

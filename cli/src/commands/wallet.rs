@@ -6,10 +6,11 @@ use fulmen_proto::v1::{
     WalletSendRequest,
 };
 
-use super::paging;
+use super::options::paging;
 use crate::amount::SatOrAll;
 use crate::failure::Failure;
-use crate::render::{human, wallet};
+use crate::format::human;
+use crate::render::wallet;
 use crate::session::Session;
 use crate::units::Feerate;
 

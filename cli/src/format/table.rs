@@ -65,7 +65,7 @@ pub fn txid(bytes: &[u8]) -> Cell {
     shortenable(human::txid(bytes))
 }
 
-/// Any long word of which the ends tell enough.
+/// A long word that may be shortened in the middle.
 pub fn shortenable(full: String) -> Cell {
     let ends = |head: usize, tail: usize| {
         // What is not much longer than its ends stays whole: an address of IPv4, a short id.

@@ -3,8 +3,8 @@ use fulmen_proto::v1::close_channel_update::State as CloseState;
 use fulmen_proto::v1::open_channel_update::State as OpenState;
 use fulmen_proto::v1::{CloseChannelUpdate, OpenChannelUpdate};
 
-use super::human;
-use super::table::{Facts, Look, Tone};
+use crate::format::human;
+use crate::format::table::{Facts, Look, Tone};
 
 /// What an opening is doing now.
 pub fn opening(update: &OpenChannelUpdate) -> String {

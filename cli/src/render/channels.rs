@@ -5,8 +5,10 @@ use fulmen_proto::v1::{
     Channel, ClosedChannel, ForwardPolicy, GetChannelResponse, ListChannelsResponse,
 };
 
-use super::human;
-use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, txid, words};
+use crate::format::human;
+use crate::format::table::{
+    Cell, Column, Facts, Look, Tone, id, table, text, time, toned, txid, words,
+};
 
 /// The open and pending channels, and their sum.
 pub fn list(list: &ListChannelsResponse, look: Look) -> String {

@@ -3,8 +3,9 @@ use fulmen_proto::v1::Event;
 use fulmen_proto::v1::event::What;
 use fulmen_proto::v1::payment::State;
 
-use super::table::{Look, Tone, paint};
-use super::{human, invoices, payments};
+use super::{invoices, payments};
+use crate::format::human;
+use crate::format::table::{Look, Tone, paint};
 
 /// `#12  2026-11-22 13:02:11  paid 1,000 sat, fee 1 sat (payment ab…)`.
 pub fn line(event: &Event, look: Look) -> String {

@@ -1,8 +1,8 @@
 //! Forwards for people.
 use fulmen_proto::v1::{Forward, SummarizeForwardsResponse};
 
-use super::human;
-use super::table::{Column, Facts, Look, id, table, text, time};
+use crate::format::human;
+use crate::format::table::{Column, Facts, Look, id, table, text, time};
 
 /// Settled forwards, the newest first.
 pub fn list(forwards: &[Forward], look: Look) -> String {

@@ -1,11 +1,12 @@
-//! The network as gossip tells it, for people.
+//! The network known from gossip, for people.
 use fulmen_proto::v1::{
     DirectedPolicy, GetGraphNodeResponse, GraphChannel, SummarizeGraphResponse,
 };
 
+use super::channels;
 use super::node::color;
-use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, toned};
-use super::{channels, human};
+use crate::format::human;
+use crate::format::table::{Cell, Column, Facts, Look, Tone, id, table, text, toned};
 
 /// Counts and total capacity.
 pub fn summary(summary: &SummarizeGraphResponse, look: Look) -> String {

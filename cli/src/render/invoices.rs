@@ -2,8 +2,8 @@
 use fulmen_proto::v1::invoice::{Kind, State};
 use fulmen_proto::v1::{DecodeInvoiceResponse, Feature, Invoice};
 
-use super::human;
-use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
+use crate::format::human;
+use crate::format::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
 
 /// A fresh invoice: its text first and alone on its line, to be copied.
 pub fn fresh(invoice: &Invoice, now: u64, look: Look) -> String {

@@ -4,15 +4,12 @@ pub mod channels;
 pub mod events;
 pub mod forwards;
 pub mod graph;
-pub mod human;
 pub mod invoices;
-pub mod json;
 pub mod node;
 pub mod payments;
 pub mod peers;
 pub mod routes;
 pub mod store;
-pub mod table;
 pub mod wallet;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -22,7 +19,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use prost::{Message, Name};
 
 use crate::failure::{Exit, Failure};
-pub use table::Look;
+pub use crate::format::table::Look;
+use crate::format::{human, json, table};
 
 /// Where results, notes, questions and failures go.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +87,7 @@ impl Screen {
         Ok(output.flush()?)
     }
 
-    /// Tells people something beside the result.
+    /// Prints a note for people beside the result.
     pub fn note(&self, text: &str) {
         if !self.json {
             to_errors(&format!("{text}\n"));
@@ -167,7 +165,7 @@ impl Drop for Progress {
     }
 }
 
-/// A closed error output leaves nobody to tell.
+/// A closed standard error is ignored.
 fn to_errors(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -3,8 +3,8 @@ use fulmen_proto::v1::{
     GetBalancesResponse, GetFeeratesResponse, GetInfoResponse, VerifyMessageResponse,
 };
 
-use super::human;
-use super::table::{Column, Facts, Look, Tone, id, table, text};
+use crate::format::human;
+use crate::format::table::{Column, Facts, Look, Tone, id, table, text};
 
 /// Who the node is and how it is doing.
 pub fn info(info: &GetInfoResponse, now: u64, look: Look) -> String {

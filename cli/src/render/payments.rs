@@ -3,8 +3,8 @@ use fulmen_proto::v1::payment::{Kind, State};
 use fulmen_proto::v1::payment_part::State as PartState;
 use fulmen_proto::v1::{DecodeInvoiceResponse, Payment, PaymentPart};
 
-use super::human;
-use super::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
+use crate::format::human;
+use crate::format::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
 
 /// What will be paid, before it is.
 pub fn offer(

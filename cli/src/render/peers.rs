@@ -1,8 +1,8 @@
 //! Peers for people.
 use fulmen_proto::v1::{ListPeersResponse, Peer};
 
-use super::human;
-use super::table::{Column, Look, Tone, id, shortenable, table, text, toned, words};
+use crate::format::human;
+use crate::format::table::{Column, Look, Tone, id, shortenable, table, text, toned, words};
 
 /// The peers, connected ones first.
 pub fn list(list: &ListPeersResponse, look: Look) -> String {

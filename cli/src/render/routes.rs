@@ -2,8 +2,8 @@
 use fulmen_proto::v1::probe_update::State as ProbeState;
 use fulmen_proto::v1::{EstimateFeeResponse, FeeEstimate, ProbeUpdate, Route, RoutePart};
 
-use super::human;
-use super::table::{Cell, Column, Facts, Look, id, table, text};
+use crate::format::human;
+use crate::format::table::{Cell, Column, Facts, Look, id, table, text};
 
 /// A route with its parts and hops.
 pub fn route(route: &Route, look: Look) -> String {

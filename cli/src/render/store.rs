@@ -5,8 +5,8 @@ use fulmen_proto::v1::{
     StoreStatsResponse,
 };
 
-use super::human;
-use super::table::{Column, Facts, Look, Tone, paint, shortenable, table, text};
+use crate::format::human;
+use crate::format::table::{Column, Facts, Look, Tone, paint, shortenable, table, text};
 
 const SECS_PER_DAY: u64 = 86_400;
 

@@ -3,8 +3,10 @@ use fulmen_proto::v1::{
     GetWalletBalanceResponse, ListUnspentResponse, WalletSendResponse, WalletTransaction,
 };
 
-use super::human;
-use super::table::{Column, Facts, Look, Tone, shortenable, table, text, time, toned, txid, words};
+use crate::format::human;
+use crate::format::table::{
+    Column, Facts, Look, Tone, shortenable, table, text, time, toned, txid, words,
+};
 
 /// The on-chain balance.
 pub fn balance(balance: &GetWalletBalanceResponse, look: Look) -> String {

@@ -11,7 +11,7 @@ use fulmen_integration::demo::report::Report;
 use fulmen_integration::demo::screen::Screen;
 use fulmen_integration::steps::traffic::Until;
 
-/// Pays for as long as it is told to, and reports every round; the last line of each is JSON.
+/// Pays until the rounds are over, and reports every round; the last line of each is JSON.
 #[derive(Parser)]
 #[command(name = "cargo load", version)]
 struct Args {

@@ -202,7 +202,7 @@ fn counter(line: &str) -> Option<(u32, u32)> {
 }
 
 fn say(line: &str) {
-    // Nobody to tell when standard error is closed.
+    // A closed standard error is ignored.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

@@ -188,7 +188,7 @@ impl Bitcoind {
         let client = self.client()?;
         client.call::<u64>("pruneblockchain", &[height.into()]).context("pruning")?;
         let info = client.get_blockchain_info()?;
-        info.prune_height.context("a pruned bitcoind tells its lowest block")
+        info.prune_height.context("a pruned bitcoind reports its lowest block")
     }
 
     /// Transactions that wait for a block.
@@ -224,7 +224,7 @@ impl Bitcoind {
             };
             all.extend(transactions.iter().map(mined));
         }
-        // Parents before children, as the entries' ancestor counts tell.
+        // Parents before children, by the entries' ancestor counts.
         let mut waiting: Vec<_> = client.get_raw_mempool_verbose()?.into_iter().collect();
         waiting.sort_by_key(|(_, entry)| entry.ancestor_count);
         for (txid, _) in waiting {

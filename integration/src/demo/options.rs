@@ -22,7 +22,7 @@ pub struct Options {
     /// Of each payment: 1000sat, 2500msat, 0.0001btc
     #[arg(long = "amount", default_value = "1000sat", value_parser = parse_amount)]
     pub amount_msat: u64,
-    /// Leave channels open and everything running, and tell how to explore it
+    /// Leave channels open and everything running, and print how to explore it
     #[arg(long)]
     pub keep: bool,
 }

@@ -116,6 +116,6 @@ impl Payments {
 }
 
 fn say(line: &str) {
-    // Nobody to tell when standard error is closed.
+    // A closed standard error is ignored.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! Many payments at once: who pays whom, how many in flight, and what came of it.
+//! Many payments at once: payer and payee of each, how many in flight, and the outcome.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

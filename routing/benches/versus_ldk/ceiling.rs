@@ -38,7 +38,7 @@ pub fn tell(view: &View, balances: &Balances, payments: &[Payment]) -> String {
     )
 }
 
-/// Returns whether our planner finds a plan when it is told all balances.
+/// Returns whether our planner finds a plan when all balances are known to it.
 fn plans_when_told(
     planner: &mut Planner,
     view: &View,

@@ -16,12 +16,12 @@ pub struct Options {
     pub alone: bool,
     /// Least capacity of either end's channels together, in payments; 0 for no such rule.
     pub ends_hold: u64,
-    /// Tell what could be delivered if all balances were known.
+    /// Report what could be delivered if all balances were known.
     pub ceiling: bool,
 }
 
 impl Options {
-    /// Reads the arguments; `Err` is what to tell the user.
+    /// Reads the arguments; `Err` is the message for the user.
     pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
             seed: 1,

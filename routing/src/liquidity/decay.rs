@@ -135,7 +135,7 @@ pub(crate) fn both_failed(
         && [one, other].iter().all(|bounds| weight(bounds.most_at, half_life_secs, now) >= 1.0)
 }
 
-/// Returns what the bounds of both directions still tell of one, `here`, or `None` where that is nothing.
+/// Returns what the bounds of both directions still imply for one, `here`, or `None` where that is nothing.
 pub(crate) fn cases(
     here: &Bounds,
     there: &Bounds,
@@ -145,11 +145,11 @@ pub(crate) fn cases(
 ) -> Option<Cases> {
     let weight = |at: u64| weight(at, half_life_secs, now);
     // The directions share the capacity, so each bounds the other. As gaps from 0 and from the capacity, the
-    // two kinds of bounds are alike; of two, that counts which is expected to tell more.
+    // two kinds of bounds are alike; of two, that counts which is expected to carry more information.
     let gap = |bound: u64| capacity_msat - bound.min(capacity_msat);
     let tighter = |one: (u64, u64), two: (u64, u64)| {
         let worth = |(gap, at): (u64, u64)| gap as f64 * f64::from(weight(at));
-        // Mostly one of them tells nothing, and the power need not be taken.
+        // Usually one of them carries no information, and the power need not be computed.
         if two.0 == 0 || (one.0 > 0 && worth(two) <= worth(one)) { one } else { two }
     };
     let low = (here.least_msat.min(capacity_msat), here.least_at);

@@ -1,8 +1,8 @@
-//! Which prior fits: what is known of many channels tells how balances are spread in general.
+//! Which prior fits: knowledge about many channels shows how balances are spread in general.
 //!
 //! The bounds `[a, b]` of a channel have likelihood `S(a) - S(b)` under a model with survival `S`. The
 //! product of the ratios over all channels that something is known of, times the initial odds, are the
-//! odds of the uniform against the bimodal model (Bayes). Bounds that may no longer hold tell of the balance
+//! odds of the uniform against the bimodal model (Bayes). Bounds that may no longer hold describe the balance
 //! when they did: their ratio counts with the weight of that case, and fades to 1.
 
 use super::decay::Cases;

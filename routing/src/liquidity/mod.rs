@@ -1,8 +1,8 @@
 //! What we believe of the liquidity of other nodes' channels: bounds per channel and direction.
 //!
-//! A channel of capacity `c` holds `x` on one side and `c - x` on the other; nobody tells us `x`. Every
+//! A channel of capacity `c` holds `x` on one side and `c - x` on the other; nobody publishes `x`. Every
 //! HTLC of ours that passes or fails bounds it. Bounds are kept for each direction with the time they
-//! were learnt, [`decay`] tells how far they still hold, [`probability`] turns them into a chance of success.
+//! were learnt, [`decay`] computes how far they still hold, [`probability`] turns them into a chance of success.
 
 pub mod bounds;
 pub mod decay;

@@ -83,7 +83,7 @@ impl Prior {
             (self.survival(share(least_msat)), self.survival(share(most_msat.saturating_add(1))));
         let width = low - high;
         if width <= f32::EPSILON {
-            // The bounds nearly meet, where the tables cannot tell: take it as uniform between them.
+            // The bounds nearly meet, where the tables have no resolution: take it as uniform between them.
             let (above, all) = (most_msat - amount_msat, most_msat - least_msat);
             return (above as f64 / all.max(1) as f64) as f32;
         }

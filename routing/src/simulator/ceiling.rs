@@ -1,8 +1,8 @@
 //! What no router can better: the cheapest delivery with all balances known.
 //!
-//! For judging a router that has to find out what this is told. [`cheapest`] is a flow of least cost over the hidden balances by successive shortest paths, with node potentials so that arcs taken
+//! For judging a router that does not know the balances. [`cheapest`] is a flow of least cost over the hidden balances by successive shortest paths, with node potentials so that arcs taken
 //! back keep their costs positive. Fees charged on fees and base fees are left out of its bound, so no
-//! delivery can cost less; what it costs cut into parts, with both, is told beside it.
+//! delivery can cost less; the cost of that flow cut into parts is reported beside it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -2,7 +2,7 @@
 //!
 //! Balances are drawn once per set of payments and never shown; the payer knows its own channels. Each
 //! round the router plans what is still missing, all parts of the round are tried in their order, parts
-//! that arrive stay locked (and are told to the router, as failures are), and after at most
+//! that arrive stay locked (and are reported to the router, as failures are), and after at most
 //! [`MAX_ROUNDS`] rounds the payment has failed. Payments do not see each other: knowledge is cold, and
 //! what was locked is free again. What is feasible at all is the oracle's word ([`oracle`]).
 

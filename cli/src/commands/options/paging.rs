@@ -9,8 +9,9 @@ use prost::{Message, Name};
 use tonic::{Response, Status};
 
 use crate::failure::Failure;
+use crate::format::human;
 use crate::ids::unhex;
-use crate::render::{Look, Screen, human};
+use crate::render::{Look, Screen};
 
 /// The daemon refuses larger pages.
 const MAX_PAGE: u32 = 1_000;

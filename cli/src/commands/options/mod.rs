@@ -1,0 +1,4 @@
+//! Options that several commands share.
+pub mod constraints;
+pub mod limits;
+pub mod paging;
