@@ -109,8 +109,11 @@ pub enum Command {
     Store(store::Group),
     /// Make the seed of a new node, or restore one from its words
     ///
+    /// The words bring back on-chain money. Money in channels is not in the words: it also needs the store (see
+    /// `fulmen store export --help`).
+    ///
     /// Run it once, before the daemon first starts. The 24 words are shown once and never again: with
-    /// them the node's money can be restored, by you and by anyone who finds them.
+    /// them the node's on-chain money can be restored, by you or by anyone who finds them.
     Create(create::Create),
     /// The file of the seed: encrypt, decrypt
     #[command(subcommand)]
@@ -130,6 +133,39 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    /// The commands of this program that a text quotes, as far as their words are names of commands.
+    fn quoted_commands(text: &str) -> Vec<Vec<&str>> {
+        let quoted = text.split('`').skip(1).step_by(2);
+        let ours = quoted.filter_map(|quoted| quoted.strip_prefix("fulmen "));
+        let names = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase());
+        ours.map(|line| line.split_whitespace().take_while(names).collect()).collect()
+    }
+
+    fn help_of(command: &mut clap::Command, text: &mut String) {
+        text.push_str(&command.render_long_help().to_string());
+        // The words between two backticks of one help must not join those of the next.
+        assert!(text.matches('`').count().is_multiple_of(2), "{}", command.get_name());
+        command.get_subcommands_mut().for_each(|command| help_of(command, text));
+    }
+
+    #[test]
+    fn commands_that_help_and_advice_quote_exist() {
+        let mut text = String::new();
+        help_of(&mut Args::command(), &mut text);
+        let sources = [include_str!("failure.rs"), include_str!("commands/payment.rs")];
+        let advised = sources.iter().flat_map(|source| quoted_commands(source));
+        let quoted: Vec<_> = quoted_commands(&text).into_iter().chain(advised).collect();
+        assert!(quoted.len() > 15, "{quoted:?}");
+        for words in quoted {
+            let mut command = &Args::command();
+            for word in &words {
+                let known = command.find_subcommand(word);
+                command = known.unwrap_or_else(|| panic!("`fulmen {}`: {word}?", words.join(" ")));
+            }
+            assert!(!words.is_empty(), "a command has a name");
+        }
     }
 
     #[test]

@@ -1,4 +1,6 @@
 //! What went wrong, in one sentence with advice and an exit code.
+mod arguments;
+
 use std::error::Error as _;
 
 use fulmen_proto::dial::DialError;
@@ -111,7 +113,9 @@ impl From<Status> for Failure {
             Code::Unauthenticated | Code::PermissionDenied => Exit::NotPermitted,
             _ => Exit::Failed,
         };
-        Self::new(exit, status.message()).because(&reason).or_advise(of_code(status.code()))
+        Self::new(exit, arguments::in_our_words(status.message()))
+            .because(&reason)
+            .or_advise(of_code(status.code()))
     }
 }
 
@@ -230,10 +234,7 @@ pub fn advice(reason: &str) -> Option<&'static str> {
             "Ask the payee for an invoice with a route hint, or wait for gossip: `fulmen graph \
              summary` counts what is known"
         }
-        "NO_OWN_CHANNEL" => {
-            "See `fulmen channels`: is the peer connected, and is the channel named by \
-             --out-through usable?"
-        }
+        "NO_OWN_CHANNEL" => "See `fulmen channels`: is a peer connected, and its channel usable?",
         "OWN_BALANCE" => {
             "See `fulmen channels` for what each can send now: pay less, rebalance, or open another"
         }
@@ -241,10 +242,7 @@ pub fn advice(reason: &str) -> Option<&'static str> {
             "The payee's channels cannot take so much: pay less, or let the payee get more inbound \
              capacity"
         }
-        "NO_PATH" => {
-            "Loosen --out-through, --in-through and --avoid if they are given, or open a channel to \
-             a node that is better connected"
-        }
+        "NO_PATH" => "Open a channel to a node that is better connected",
         "FEE_LIMIT" => "Allow more with --max-fee",
         "CLTV_LIMIT" => "Allow more blocks with --max-cltv-delta",
         "PARTS_LIMIT" => "Allow more parts with --max-parts, or pay less",

@@ -114,8 +114,9 @@ async fn payments(network: &Network, alice: &Cli, bob: &Cli) -> Result<()> {
     ensure!(alice.json(&["invoice", "decode", &bolt11]).await?.to_string().contains("coffee"));
     let paid = alice.json(&["pay", &bolt11, "-y", "--max-fee", "10sat", "--label", "cup"]).await?;
     ensure!(paid.to_string().contains(&hash), "{paid}");
-    // Paying it again is refused, and the exit code says so.
-    alice.fails(1, &["pay", &bolt11, "-y"]).await?;
+    // Paying it again is refused, and the exit code says so; the API's names of arguments are not the user's.
+    let said = alice.fails(1, &["pay", &bolt11, "-y"]).await?;
+    ensure!(said.contains("paid already") && !said.contains("bolt11:"), "{said}");
     ensure!(bob.ok(&["invoice", "show", &hash]).await?.to_lowercase().contains("settled"));
     bob.ok(&["invoice", "watch", &hash]).await?;
     bob.json(&["invoice", "list", "--state", "settled"]).await?;
@@ -136,6 +137,7 @@ async fn payments(network: &Network, alice: &Cli, bob: &Cli) -> Result<()> {
     let signed = text(&alice.json(&["node", "sign", "hello"]).await?, "/signature")?;
     let verified = bob.json(&["node", "verify", "hello", &signed]).await?;
     ensure!(verified.to_string().contains(&hex(&network.nodes[0].id())), "{verified}");
+    bob.fails(1, &["node", "verify", "another text", &signed]).await?;
     Ok(())
 }
 
@@ -164,6 +166,19 @@ fn exit_codes_tell_what_went_wrong() {
         {
             alice.fails(2, wrong).await?;
         }
+        // What cannot be undone wants --yes where nobody can be asked.
+        let channel = text(&alice.json(&["channels"]).await?, "/channels/0/channel_id")?;
+        let address = text(&alice.json(&["address"]).await?, "/address")?;
+        for risky in [&["close", &channel, "--force"][..], &["send", &address, "20000sat"]] {
+            let said = alice.fails(2, risky).await?;
+            ensure!(said.contains("--yes"), "{risky:?}: {said}");
+        }
+        ensure!(alice.ok(&["channels"]).await?.contains("ready"), "the channel is still open");
+        // Machines get JSON for wrong usage too.
+        let said = alice.fails(2, &["--json", "send", &address, "50"]).await?;
+        let wrong: Value = serde_json::from_str(&said).with_context(|| said.clone())?;
+        ensure!(wrong.pointer("/error/exit_code") == Some(&Value::from(2)), "{said}");
+
         let unknown = "ab".repeat(32);
         let said = alice.fails(1, &["payment", "show", &unknown]).await?;
         ensure!(!said.trim().is_empty() && !said.contains("Status {"), "for people: {said}");

@@ -6,8 +6,9 @@ use fulmen_proto::v1::close_channel_update::State as CloseState;
 use fulmen_proto::v1::open_channel_request::Amount;
 use fulmen_proto::v1::open_channel_update::State as OpenState;
 use fulmen_proto::v1::{
-    ChannelRef, CloseChannelRequest, ForwardPolicy, GetChannelRequest, ListChannelsRequest,
-    ListClosedChannelsRequest, OpenChannelRequest, SetPolicyRequest, set_policy_request::Which,
+    ChannelRef, CloseChannelRequest, ForwardPolicy, GetChannelRequest, GetWalletBalanceRequest,
+    ListChannelsRequest, ListClosedChannelsRequest, OpenChannelRequest, SetPolicyRequest,
+    set_policy_request::Which,
 };
 
 use super::options::paging;
@@ -127,6 +128,10 @@ impl Open {
         if !self.yes && screen.has_someone_to_ask() {
             screen.confirm(&self.question())?;
         }
+        let available_sat = match self.amount {
+            SatOrAll::All => available_sat(session).await?,
+            SatOrAll::Sat(_) => 0,
+        };
         let request = OpenChannelRequest {
             policy: self.policy(),
             node_id: self.node.node_id.0,
@@ -142,12 +147,18 @@ impl Open {
         };
         let progress = screen.progress("asking the peer");
         let mut stream = session.channels().open(request).await?.into_inner();
+        let mut left_noted = false;
         let goes_on = "interrupted; the opening goes on in the daemon: see `fulmen channels`";
         while let Some(update) = next_state(&mut stream, goes_on).await? {
             let state = update.state();
             progress.doing(channel_progress::opening(&update));
             if screen.json {
                 screen.show_next(&update, channel_progress::open_update)?;
+            }
+            if let Some(left) = left_on_chain(available_sat, update.capacity_sat)
+                && !std::mem::replace(&mut left_noted, true)
+            {
+                screen.note(&left);
             }
             match state {
                 OpenState::Failed => {
@@ -167,6 +178,25 @@ impl Open {
     }
 }
 
+async fn available_sat(session: &Session) -> Result<u64, Failure> {
+    let balance = session.wallet().get_balance(GetWalletBalanceRequest {}).await?.into_inner();
+    Ok(balance.spendable_sat)
+}
+
+/// What `open … all` leaves on chain beyond any funding fee, in words: a channel has a largest size.
+fn left_on_chain(available_sat: u64, capacity_sat: u64) -> Option<String> {
+    const MOST_FUNDING_FEE_SAT: u64 = 100_000;
+    let left_sat = available_sat.checked_sub(capacity_sat)?;
+    (capacity_sat > 0 && left_sat > MOST_FUNDING_FEE_SAT).then(|| {
+        format!(
+            "The channel takes {}; about {} stay on chain, because this is the largest channel that \
+             the daemon opens.",
+            human::sat(capacity_sat),
+            human::sat(left_sat)
+        )
+    })
+}
+
 #[derive(Debug, Args)]
 pub struct Close {
     /// Short id, channel id or TXID:VOUT
@@ -183,7 +213,7 @@ pub struct Close {
     /// Wait until the closing transaction is confirmed
     #[arg(long)]
     wait: bool,
-    /// Do not ask (it is asked only before --force)
+    /// Do not ask (only --force asks; without a terminal it needs this)
     #[arg(long, short)]
     yes: bool,
 }
@@ -191,12 +221,13 @@ pub struct Close {
 impl Close {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let screen = &session.screen;
-        if self.force && !self.yes && screen.has_someone_to_ask() {
+        if self.force {
             let name = self.channel.0.by.as_ref().map(human::channel).unwrap_or_default();
-            screen.confirm(&format!(
+            let question = format!(
                 "Force-close {name}? It costs more than closing together, and your money is locked \
                  until the delay is over."
-            ))?;
+            );
+            screen.confirm_unless(self.yes, &question)?;
         }
         let request = CloseChannelRequest {
             channel: Some(self.channel.0),
@@ -338,5 +369,19 @@ impl Policy {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_of_all_says_what_does_not_fit() {
+        assert_eq!(left_on_chain(0, 1_000_000), None, "an amount was given");
+        assert_eq!(left_on_chain(1_000_000, 0), None, "no capacity is known yet");
+        assert_eq!(left_on_chain(1_000_000, 995_000), None, "the rest is the fee");
+        let words = left_on_chain(2_000_000_000, 1_000_000_000).expect("half of it stays");
+        assert!(words.contains("1,000,000,000 sat stay on chain"), "{words}");
     }
 }

@@ -96,7 +96,12 @@ impl Verify {
         let request =
             VerifyMessageRequest { message: self.text.into_bytes(), signature: self.signature };
         let verified = session.node().verify_message(request).await?.into_inner();
-        session.screen.show(&verified, node::verified)
+        session.screen.show(&verified, node::verified)?;
+        match verified.in_graph {
+            true => Ok(()),
+            // Any signature over any text recovers some key: only a known one shows who signed.
+            false => Err(Failure::failed("no known node signed this text")),
+        }
     }
 }
 

@@ -75,6 +75,7 @@ impl Pay {
         if !self.handling.yes && session.screen.has_someone_to_ask() {
             self.ask(session, amount_msat).await?;
         }
+        let given = self.constraints.given();
         let progress = session.screen.progress("paying");
         let request = PayRequest {
             bolt11: self.invoice,
@@ -84,13 +85,15 @@ impl Pay {
             label: self.handling.label,
             constraints: self.constraints.wire()?,
         };
-        let stream = session.payments().pay(request).await?.into_inner();
-        follow(session, stream, progress).await
+        let stream = session.payments().pay(request).await;
+        let stream = stream.map_err(|status| given.advise(status.into()))?.into_inner();
+        follow(session, stream, progress).await.map_err(|failure| given.advise(failure))
     }
 
     async fn ask(&self, session: &Session, amount_msat: u64) -> Result<(), Failure> {
         let request = DecodeInvoiceRequest { bolt11: self.invoice.clone() };
         let invoice = session.invoices().decode(request).await?.into_inner();
+        refuse_if_paid(session, &invoice.payment_hash).await?;
         let amount_msat = match (amount_msat, invoice.amount_msat) {
             (0, 0) => {
                 return Err(Failure::new(Exit::Usage, "the invoice leaves the amount to you")
@@ -130,6 +133,7 @@ impl Keysend {
             let node = human::hex(&self.node_id.0);
             session.screen.confirm(&format!("Pay {} to {node}?", human::msat(amount_msat)))?;
         }
+        let given = self.constraints.given();
         let progress = session.screen.progress("paying");
         let record = |Record { kind, value }| CustomRecord { r#type: kind, value };
         let request = KeysendRequest {
@@ -141,8 +145,28 @@ impl Keysend {
             label: self.handling.label,
             constraints: self.constraints.wire()?,
         };
-        let stream = session.payments().keysend(request).await?.into_inner();
-        follow(session, stream, progress).await
+        let stream = session.payments().keysend(request).await;
+        let stream = stream.map_err(|status| given.advise(status.into()))?.into_inner();
+        follow(session, stream, progress).await.map_err(|failure| given.advise(failure))
+    }
+}
+
+/// Nobody is asked about an invoice that is paid, or is being paid, already.
+async fn refuse_if_paid(session: &Session, payment_hash: &[u8]) -> Result<(), Failure> {
+    let by = Some(By::PaymentHash(payment_hash.to_vec()));
+    let payment = match session.payments().get(GetPaymentRequest { by }).await {
+        Ok(found) => found.into_inner().payment.unwrap_or_default(),
+        Err(status) if status.code() == Code::NotFound => return Ok(()),
+        Err(status) => return Err(status.into()),
+    };
+    match payment.state() {
+        State::Succeeded => {
+            Err(Failure::failed("this invoice has been paid already").because("ALREADY_PAID"))
+        }
+        State::Pending => {
+            Err(Failure::failed("this invoice is being paid").because("PAYMENT_UNDER_WAY"))
+        }
+        State::Unspecified | State::Failed => Ok(()),
     }
 }
 

@@ -28,6 +28,7 @@ impl Probe {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let screen = &session.screen;
         let progress = screen.progress("probing");
+        let given = self.constraints.given();
         let request = ProbeRequest {
             amount_msat: self.towards.amount_msat(),
             to: self.towards.target(),
@@ -35,7 +36,8 @@ impl Probe {
             constraints: self.constraints.wire()?,
             max_attempts: self.attempts.unwrap_or(0),
         };
-        let mut stream = session.payments().probe(request).await?.into_inner();
+        let stream = session.payments().probe(request).await;
+        let mut stream = stream.map_err(|status| given.advise(status.into()))?.into_inner();
         let mut fee_msat = 0;
         while let Some(update) = next_state(&mut stream, "interrupted").await? {
             let state = update.state();

@@ -50,6 +50,7 @@ pub struct Route {
 
 impl Route {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let given = self.constraints.given();
         let request = FindRouteRequest {
             amount_msat: self.towards.amount_msat(),
             to: self.towards.target(),
@@ -57,7 +58,8 @@ impl Route {
             limits: Some(self.bounds.wire()),
             constraints: self.constraints.wire()?,
         };
-        let found = session.graph().find_route(request).await?.into_inner();
+        let found = session.graph().find_route(request).await;
+        let found = found.map_err(|status| given.advise(status.into()))?.into_inner();
         session.screen.show(&found, |found, look| {
             found.route.as_ref().map_or_else(String::new, |route| routes::route(route, look))
         })
@@ -76,13 +78,15 @@ pub struct Estimate {
 
 impl Estimate {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let given = self.constraints.given();
         let request = EstimateFeeRequest {
             amount_msat: self.towards.amount_msat(),
             to: self.towards.target(),
             limits: Some(self.bounds.wire()),
             constraints: self.constraints.wire()?,
         };
-        let found = session.graph().estimate_fee(request).await?.into_inner();
+        let found = session.graph().estimate_fee(request).await;
+        let found = found.map_err(|status| given.advise(status.into()))?.into_inner();
         session.screen.show(&found, routes::estimate)
     }
 }

@@ -23,8 +23,10 @@ pub enum Group {
     Stats(Stats),
     /// Write the state of one instant into a file on the daemon's machine
     ///
-    /// `fulmend store import` makes a store from it. Channels move on: once they have, an older
-    /// export must not be used to run a node again.
+    /// It holds everything but the seed: channels, payments, invoices, the wallet's history. `fulmend store import`
+    /// makes a store from it. Channels move on with every payment: running a node on an older state can lose all the
+    /// money in its channels, because peers may punish it as a fraud. Use an export to move a stopped node to another
+    /// machine, or to look into it; for a second copy that is always current set `storage.mirror`.
     Export(Export),
     /// Write the database anew without the space that old values left
     ///

@@ -2,8 +2,8 @@
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::wallet_send_request::Amount;
 use fulmen_proto::v1::{
-    GetWalletBalanceRequest, ListTransactionsRequest, ListUnspentRequest, NewAddressRequest,
-    WalletSendRequest,
+    GetFeeratesRequest, GetWalletBalanceRequest, ListTransactionsRequest, ListUnspentRequest,
+    NewAddressRequest, WalletSendRequest,
 };
 
 use super::options::paging;
@@ -51,6 +51,10 @@ impl Address {
     }
 }
 
+/// A transaction without inputs and with one output, and an input of a wallet of taproot outputs.
+const OVERHEAD_VBYTES: u64 = 54;
+const INPUT_VBYTES: u64 = 58;
+
 #[derive(Debug, Args)]
 pub struct Send {
     /// Where to
@@ -66,7 +70,7 @@ pub struct Send {
     /// The same key again never sends twice
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
     idempotency_key: String,
-    /// Do not ask
+    /// Do not ask; needed where nobody is at a terminal
     #[arg(long, short)]
     yes: bool,
 }
@@ -77,12 +81,9 @@ impl Send {
             SatOrAll::Sat(sat) => Amount::AmountSat(sat),
             SatOrAll::All => Amount::All(true),
         };
-        if !self.yes && session.screen.has_someone_to_ask() {
-            let what = match self.amount {
-                SatOrAll::Sat(sat) => human::sat(sat),
-                SatOrAll::All => "everything that is not reserved".to_owned(),
-            };
-            session.screen.confirm(&format!("Send {what} to {}?", self.address))?;
+        if !self.yes {
+            let question = self.question(session).await?;
+            session.screen.confirm_unless(false, &question)?;
         }
         let request = WalletSendRequest {
             address: self.address,
@@ -93,6 +94,30 @@ impl Send {
         };
         let sent = session.wallet().send(request).await?.into_inner();
         session.screen.show(&sent, wallet::sent)
+    }
+
+    /// With the amount, and with about what the fee will be where all is sent.
+    async fn question(&self, session: &Session) -> Result<String, Failure> {
+        let SatOrAll::All = self.amount else {
+            let SatOrAll::Sat(sat) = self.amount else { unreachable!("an amount or all") };
+            return Ok(format!("Send {} to {}?", human::sat(sat), self.address));
+        };
+        let balance = session.wallet().get_balance(GetWalletBalanceRequest {}).await?.into_inner();
+        let outputs = session.wallet().list_unspent(ListUnspentRequest {}).await?.into_inner();
+        let per_vb = match self.feerate {
+            Some(feerate) => Some(feerate.msat_per_vb),
+            None => {
+                let known = session.node().get_feerates(GetFeeratesRequest {}).await?.into_inner();
+                let ours = known.feerates.iter().find(|known| known.target == "wallet_send");
+                ours.map(|known| known.feerate_msat_per_vb)
+            }
+        };
+        let fee = per_vb.map_or_else(String::new, |msat_per_vb| {
+            let vbytes = OVERHEAD_VBYTES + INPUT_VBYTES * outputs.utxos.len() as u64;
+            format!(", less a fee of at most about {}", human::sat(vbytes * msat_per_vb / 1_000))
+        });
+        let all = human::sat(balance.spendable_sat);
+        Ok(format!("Send everything that is not reserved, {all}{fee}, to {}?", self.address))
     }
 }
 

@@ -136,6 +136,16 @@ impl Screen {
         !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
     }
 
+    /// Asks before something that cannot be undone, unless `yes` was given. Without anybody to ask it is refused.
+    pub fn confirm_unless(&self, yes: bool, question: &str) -> Result<(), Failure> {
+        match yes {
+            true => Ok(()),
+            false if self.has_someone_to_ask() => self.confirm(question),
+            false => Err(Failure::new(Exit::Usage, "nobody is at a terminal to confirm this")
+                .advise("Give --yes where no question can be answered")),
+        }
+    }
+
     /// Asks whether to go on; anything but yes is no.
     pub fn confirm(&self, question: &str) -> Result<(), Failure> {
         to_errors(&format!("{question} [y/N] "));

@@ -20,6 +20,16 @@ pub struct Constraints {
 }
 
 impl Constraints {
+    /// The options that were given.
+    pub fn given(&self) -> Given {
+        let given = [
+            ("--out-through", !self.out_through.is_empty()),
+            ("--in-through", !self.in_through.is_empty()),
+            ("--avoid", !self.avoid.is_empty()),
+        ];
+        Given(given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect())
+    }
+
     pub fn wire(self) -> Result<Option<RouteConstraints>, Failure> {
         let mut wire = RouteConstraints {
             out_through: self.out_through.into_iter().map(|ShortChannelId(scid)| scid).collect(),
@@ -48,9 +58,44 @@ impl Constraints {
     }
 }
 
+/// Which options bound the ways of a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given(Vec<&'static str>);
+
+impl Given {
+    /// Advises to loosen what was given, where that may be what stands in the way.
+    pub fn advise(&self, failure: Failure) -> Failure {
+        const MAY_STAND_IN_THE_WAY: [&str; 5] =
+            ["CONTRADICTION", "NO_OWN_CHANNEL", "NO_PATH", "PAYEE_INBOUND", "LIQUIDITY"];
+        if self.0.is_empty() || !MAY_STAND_IN_THE_WAY.contains(&failure.reason.as_str()) {
+            return failure;
+        }
+        let loosen = format!("Loosen {}", self.0.join(", "));
+        match failure.advice.clone() {
+            Some(advice) if failure.reason != "CONTRADICTION" => {
+                failure.advise(format!("{loosen}. {advice}"))
+            }
+            _ => failure.advise(loosen),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_options_that_were_given_are_to_be_loosened() {
+        let failure = Failure::failed("no route").because("NO_PATH");
+        let free = Constraints::default().given();
+        assert_eq!(free.advise(failure.clone()), failure);
+        let avoid = vec!["1x1x1".parse().expect("a channel")];
+        let bound = Constraints { avoid, ..Constraints::default() }.given();
+        let advice = bound.advise(failure).advice.expect("advice");
+        assert!(advice.starts_with("Loosen --avoid. "), "{advice}");
+        let other = Failure::failed("too dear").because("FEE_LIMIT");
+        assert_eq!(bound.advise(other.clone()), other);
+    }
 
     #[test]
     fn channels_and_nodes_go_where_they_belong() {
