@@ -140,7 +140,9 @@ async fn paying_alice(network: &Network) -> Result<JoinSet<()>> {
         amount_msat: 1_000_000,
         in_flight: 8,
         keysend_every: 2,
-        max_parts: 0,
+        // A payee holds a part for minutes when another one came back (BOLT 4, `mpp_timeout`).
+        max_parts: 1,
+        out_through: Vec::new(),
         until: Until::Payments(400),
     };
     let mut paying = JoinSet::new();

@@ -11,6 +11,8 @@ use crate::poll::{self, Look};
 const MOST_BLOCKS: u64 = 4_500;
 /// Blocks at a time while nothing says when the next balance becomes claimable.
 const STEP: u64 = 6;
+/// A daemon broadcasts its answer to a block within so long.
+const ANSWER: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Mines until no daemon has money in closed channels any more and the mempool is empty.
 pub async fn sweep_everything(network: &Network) -> Result<()> {
@@ -57,15 +59,30 @@ pub async fn sweep_everything(network: &Network) -> Result<()> {
                 if mempool > 0 {
                     1
                 } else {
-                    STEP.min(2)
+                    2
                 }
             }
         };
         network.mine(blocks).await?;
         mined += blocks;
-        // Daemons answer to a block with transactions of their own: give them the time of a look.
-        poll::pass(std::time::Duration::from_millis(100)).await;
+        let height = height + blocks;
+        let due = next_height.is_some_and(|next| next <= height);
+        if mempool > 0 || due {
+            answers(network).await?;
+        }
     }
+}
+
+/// Daemons may answer a block that has their transactions, or that makes money claimable, with transactions of their
+/// own. Waits for the first; none comes where the block brought the last money home, hence the short patience.
+async fn answers(network: &Network) -> Result<()> {
+    let answered = poll::eventually_within(ANSWER, "a daemon answers the block", async || {
+        let waiting = network.bitcoind.mempool()?.len();
+        Ok(if waiting > 0 { Look::Done(()) } else { Look::NotYet("no transaction".to_owned()) })
+    });
+    // No answer is an answer: the loop looks at all balances again.
+    let _ = answered.await;
+    Ok(())
 }
 
 /// Waits until somebody has broadcast something.
