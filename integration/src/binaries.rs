@@ -42,17 +42,12 @@ fn find_or_build() -> Result<Binaries> {
 
 /// Cargo's progress goes to the terminal as it is: test harnesses do not capture a child's output.
 fn build(place: &Place) -> Result<()> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .args(["build", "--profile", place.profile()])
-        .args(if place.is_test { TEST_SELECTION } else { PROGRAM_SELECTION })
-        .current_dir(workspace())
-        .env("CARGO_TARGET_DIR", &place.target);
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(tells_of_a_package) {
-            cargo.env_remove(name);
-        }
-    }
+    let mut cargo = cargo_in(&place.target);
+    cargo.args(["build", "--profile", place.profile()]).args(if place.is_test {
+        TEST_SELECTION
+    } else {
+        PROGRAM_SELECTION
+    });
     let status = cargo.status().context("running cargo build")?;
     if !status.success() {
         bail!("cargo could not build fulmend and fulmen ({status})");
@@ -60,9 +55,28 @@ fn build(place: &Place) -> Result<()> {
     Ok(())
 }
 
+/// Cargo, to be run in this workspace with the target directory of the running program.
+pub fn cargo() -> Result<Command> {
+    let running = std::env::current_exe().context("asking which program runs")?;
+    let place = Place::of(&running)
+        .with_context(|| format!("{} is not in a target directory", running.display()))?;
+    Ok(cargo_in(&place.target))
+}
+
+fn cargo_in(target: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace()).env("CARGO_TARGET_DIR", target);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(describes_a_package) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
 /// Cargo describes their own package to the programs that it runs. Build scripts that look at these variables (ring's
 /// does) would run anew, and much be compiled again, at each change between that cargo and this one.
-fn tells_of_a_package(variable: &str) -> bool {
+fn describes_a_package(variable: &str) -> bool {
     ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
         .iter()
         .any(|prefix| variable.starts_with(prefix))
@@ -74,7 +88,8 @@ fn tells_of_a_package(variable: &str) -> bool {
 const TEST_SELECTION: &[&str] = &["--workspace", "--bins", "--tests"];
 const PROGRAM_SELECTION: &[&str] = &["--bin", "fulmend", "--bin", "fulmen"];
 
-fn workspace() -> &'static Path {
+/// The workspace's folder.
+pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is a folder of the workspace")
 }
 
@@ -112,17 +127,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_tells_of_a_package_is_not_handed_on_and_what_tells_of_cargo_is() {
+    fn what_describes_a_package_is_not_handed_on_and_what_tells_of_cargo_is() {
         for variable in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH"] {
-            assert!(tells_of_a_package(variable), "{variable}");
+            assert!(describes_a_package(variable), "{variable}");
         }
         for variable in ["CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_BUILD_JOBS", "CARGO"] {
-            assert!(!tells_of_a_package(variable), "{variable}");
+            assert!(!describes_a_package(variable), "{variable}");
         }
     }
 
     #[test]
-    fn programs_and_tests_tell_their_profile() {
+    fn the_place_of_a_program_shows_its_profile() {
         for (program, folder, profile, is_test) in [
             ("/t/debug/demo", "debug", "dev", false),
             ("/t/release/load", "release", "release", false),

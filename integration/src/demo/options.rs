@@ -10,7 +10,7 @@ pub struct Options {
     /// The shape of the network; a ring of four or more has a chord
     #[arg(long, value_enum, default_value_t = Shape::Ring)]
     pub topology: Shape,
-    /// How many daemons (a pair has two)
+    /// How many daemons (a pair has two, a diamond four)
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(2..=32))]
     pub nodes: u8,
     /// How many payments
@@ -36,6 +36,10 @@ pub enum Shape {
     Line,
     /// A line whose ends meet, and a chord.
     Ring,
+    /// The first with every other.
+    Star,
+    /// Four nodes: the first and the last over either of the two between.
+    Diamond,
 }
 
 impl Options {
@@ -46,12 +50,14 @@ impl Options {
             Shape::Pair => Topology::Pair,
             Shape::Line => Topology::Line(nodes),
             Shape::Ring => Topology::ChordedRing(nodes),
+            Shape::Star => Topology::Star(nodes),
+            Shape::Diamond => Topology::Diamond,
         }
     }
 }
 
 /// An amount with its unit, in millisatoshis.
-fn parse_amount(text: &str) -> Result<u64> {
+pub fn parse_amount(text: &str) -> Result<u64> {
     let digits = text.find(|c: char| c.is_ascii_alphabetic()).context("no unit, as in 1000sat")?;
     let (number, unit) = text.split_at(digits);
     // Decimal places of the unit in millisatoshis.
