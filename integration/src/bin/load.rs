@@ -1,40 +1,31 @@
-//! `cargo load`: the demo's network under an open-ended stream of payments, until a time is over or Ctrl-C.
+//! `cargo load`: how many payments a network settles, for how long, and at what cost.
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser;
-use fulmen_integration::demo;
-use fulmen_integration::demo::options::Options;
-use fulmen_integration::demo::report::Report;
-use fulmen_integration::demo::screen::Screen;
-use fulmen_integration::steps::traffic::Until;
+use fulmen_integration::demo::{self, screen::Screen};
+use fulmen_integration::load::options::Options;
+use fulmen_integration::load::{self, plot};
 
-/// Pays until the rounds are over, and reports every round; the last line of each is JSON.
+/// Measures a network under load, interval by interval, and audits every satoshi.
+///
+/// The last line of the output is one JSON object. CPU is of all daemons; disk and memory are the payer's,
+/// written bytes and fsyncs counted by system call. Ctrl-C ends the measurement early.
 #[derive(Parser)]
 #[command(name = "cargo load", version)]
 struct Args {
     #[command(flatten)]
     options: Options,
-    /// Seconds of each round
-    #[arg(long, default_value_t = 10)]
-    round_secs: u64,
-    /// Rounds; 0 for no end
-    #[arg(long, default_value_t = 0)]
-    rounds: u64,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
+    let options = Args::parse().options;
     let screen = Screen::new();
-    let loaded = tokio::select! {
-        loaded = load(&args, &screen) => loaded,
-        _ = tokio::signal::ctrl_c() => Ok(()),
-    };
-    match loaded {
-        Ok(()) => ExitCode::SUCCESS,
+    match measure(&options, &screen).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             screen.line(&format!("load: {error:#}"));
             ExitCode::FAILURE
@@ -42,15 +33,29 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn load(args: &Args, screen: &Screen) -> Result<()> {
-    demo::provide(screen)?;
-    let network = demo::bring_up(&args.options, screen).await?;
-    let round = Until::Elapsed(Duration::from_secs(args.round_secs));
-    let mut number = 0;
-    while args.rounds == 0 || number < args.rounds {
-        number += 1;
-        let (outcome, cpu) = demo::pay(&network, &args.options, round, screen).await?;
-        writeln!(std::io::stdout(), "{}", Report::of_load(&outcome, cpu).json())?;
+async fn measure(options: &Options, screen: &Screen) -> Result<bool> {
+    if cfg!(debug_assertions) {
+        screen.line("  this measures a dev build: `cargo load` makes a release build");
     }
-    Ok(())
+    demo::provide(screen)?;
+    let series = load::run(options, screen).await?;
+    let title = format!(
+        "{:?}, {} msat, {} in flight, {} idle channels, {} payments before",
+        options.topology(),
+        options.amount_msat,
+        options.in_flight,
+        options.idle_channels,
+        options.history
+    );
+    let path = match &options.plot {
+        Some(path) => path.clone(),
+        None => {
+            std::env::current_exe().context("asking which program runs")?.with_file_name("load.svg")
+        }
+    };
+    std::fs::write(&path, plot::svg(&series, &title))
+        .with_context(|| format!("writing {}", path.display()))?;
+    screen.line(&format!("  plotted in {}", path.display()));
+    writeln!(std::io::stdout(), "{}", series.json())?;
+    Ok(series.is_perfect())
 }

@@ -118,6 +118,7 @@ async fn load(network: &Network, max_parts: u32) -> Result<Load> {
         in_flight: PAYMENTS,
         keysend_every: 4,
         max_parts,
+        out_through: Vec::new(),
         until: Until::Payments(PAYMENTS),
     })
 }

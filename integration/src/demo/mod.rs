@@ -87,6 +87,7 @@ pub async fn pay(
         in_flight: options.in_flight,
         keysend_every: KEYSEND_EVERY,
         max_parts: 0,
+        out_through: Vec::new(),
         until,
     };
     let cpu_before = cpu_time(network)?;

@@ -72,12 +72,6 @@ impl Report {
         }
     }
 
-    /// The figures of payments alone: nothing was closed, nothing audited.
-    pub fn of_load(outcome: &Outcome, cpu: Duration) -> Self {
-        let verdict = Verdict { differences: vec!["not audited".to_owned()], ..Verdict::default() };
-        Self::new(outcome, cpu, &verdict, Vec::new(), outcome.elapsed)
-    }
-
     /// Whether every payment settled and the audit is exact.
     pub fn is_perfect(&self) -> bool {
         self.failed == 0 && self.audit == "ok"

@@ -177,6 +177,7 @@ impl Network {
     }
 }
 
-fn name_of(number: usize) -> String {
+/// The name of the node at a place.
+pub fn name_of(number: usize) -> String {
     NAMES.get(number).map_or_else(|| format!("node{number}"), |name| (*name).to_owned())
 }

@@ -14,17 +14,21 @@ use crate::poll::{self, Look};
 
 /// An invoice of `node` over an amount.
 pub async fn invoice(node: &Node, amount_msat: u64) -> Result<Invoice> {
-    let request = CreateInvoiceRequest {
-        amount_msat,
-        describe: Some(create_invoice_request::Describe::Description("a scenario".to_owned())),
-        ..CreateInvoiceRequest::default()
-    };
-    let answer = node.invoices().create(request).await;
+    let answer = node.invoices().create(invoice_request(amount_msat)).await;
     answer
         .with_context(|| format!("{} makes an invoice", node.name()))?
         .into_inner()
         .invoice
         .context("no invoice in the answer")
+}
+
+/// The request that makes an invoice with a description and default limits.
+pub fn invoice_request(amount_msat: u64) -> CreateInvoiceRequest {
+    CreateInvoiceRequest {
+        amount_msat,
+        describe: Some(create_invoice_request::Describe::Description("a scenario".to_owned())),
+        ..CreateInvoiceRequest::default()
+    }
 }
 
 /// The request that pays an invoice with default limits.

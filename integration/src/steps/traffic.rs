@@ -7,8 +7,13 @@ use anyhow::{Context as _, Result, bail};
 use fulmen_proto::dial::Connection;
 use fulmen_proto::v1::invoices_client::InvoicesClient;
 use fulmen_proto::v1::payment::State;
+use fulmen_proto::v1::payment_part::State as PartState;
 use fulmen_proto::v1::payments_client::PaymentsClient;
-use fulmen_proto::v1::{CreateInvoiceRequest, KeysendRequest, PayRequest, Payment, PaymentLimits};
+use fulmen_proto::v1::{
+    CreateInvoiceRequest, KeysendRequest, PayRequest, Payment, PaymentLimits, PaymentPart,
+    RouteConstraints,
+};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 use crate::daemon::Node;
@@ -29,6 +34,16 @@ impl End {
     /// Opens a connection of its own, so that load and steps do not wait for one another.
     pub async fn of(number: usize, node: &Node) -> Result<Self> {
         Ok(Self { number, id: node.id(), connection: node.dial_as("admin").await? })
+    }
+
+    /// `fulmen.v1.Payments`.
+    pub fn payments(&self) -> PaymentsClient<Connection> {
+        PaymentsClient::new(self.connection.clone())
+    }
+
+    /// `fulmen.v1.Invoices`.
+    pub fn invoices(&self) -> InvoicesClient<Connection> {
+        InvoicesClient::new(self.connection.clone())
     }
 }
 
@@ -53,11 +68,19 @@ pub struct Load {
     pub keysend_every: usize,
     /// How many parts a payment may have; 0 leaves it to the payer.
     pub max_parts: u32,
+    /// The payers' channels that payments may leave by; empty for any.
+    pub out_through: Vec<u64>,
     /// When to end.
     pub until: Until,
 }
 
 impl Load {
+    fn constraints(&self) -> Option<RouteConstraints> {
+        let out_through = self.out_through.clone();
+        let constrained = !out_through.is_empty();
+        constrained.then(|| RouteConstraints { out_through, ..RouteConstraints::default() })
+    }
+
     fn limits(&self) -> Option<PaymentLimits> {
         Some(PaymentLimits { max_parts: self.max_parts, ..PaymentLimits::default() })
     }
@@ -88,6 +111,14 @@ impl Sample {
     /// Whether the money arrived.
     pub fn succeeded(&self) -> bool {
         self.outcome.as_ref().is_ok_and(|payment| payment.state() == State::Succeeded)
+    }
+
+    /// Whether it arrived at once: with no attempt that failed.
+    pub fn at_once(&self) -> bool {
+        let failed = |part: &PaymentPart| part.state() == PartState::Failed;
+        self.outcome.as_ref().is_ok_and(|payment| {
+            payment.state() == State::Succeeded && !payment.parts.iter().any(failed)
+        })
     }
 
     /// Why it did not.
@@ -137,39 +168,61 @@ pub fn farthest_pairs(topology: Topology) -> Vec<(usize, usize)> {
 
 /// Runs a load; `ended` is called with every payment's number as it ends.
 pub async fn run(load: Load, ended: impl Fn(usize)) -> Result<Outcome> {
-    if load.pairs.is_empty() {
-        bail!("nobody can pay anybody in this topology");
-    }
-    let load = Arc::new(load);
     let started = Instant::now();
-    let next = Arc::new(AtomicUsize::new(0));
-    let (report, mut reports) = tokio::sync::mpsc::unbounded_channel();
-    let mut payers = JoinSet::new();
-    for _ in 0..load.in_flight.max(1) {
-        let (load, next, report) = (load.clone(), next.clone(), report.clone());
-        payers.spawn(async move {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let over = match load.until {
-                    Until::Payments(count) => number >= count,
-                    Until::Elapsed(span) => started.elapsed() >= span,
-                };
-                if over || report.send(pay_once(&load, number).await).is_err() {
-                    return;
-                }
-            }
-        });
-    }
-    drop(report);
+    let mut running = Running::start(load)?;
     let mut samples = Vec::new();
-    while let Some(sample) = reports.recv().await {
+    while let Some(sample) = running.next().await? {
         samples.push(sample);
         ended(samples.len());
     }
-    while let Some(payer) = payers.join_next().await {
-        payer.context("a payer's task")?;
-    }
     Ok(Outcome { samples, elapsed: started.elapsed() })
+}
+
+/// A load under way. Dropping it ends the payers; payments under way go on in their daemons.
+pub struct Running {
+    reports: UnboundedReceiver<Sample>,
+    payers: JoinSet<()>,
+}
+
+impl Running {
+    /// Starts the payers.
+    pub fn start(load: Load) -> Result<Self> {
+        if load.pairs.is_empty() {
+            bail!("nobody can pay anybody in this topology");
+        }
+        let load = Arc::new(load);
+        let started = Instant::now();
+        let next = Arc::new(AtomicUsize::new(0));
+        let (report, reports) = tokio::sync::mpsc::unbounded_channel();
+        let mut payers = JoinSet::new();
+        for _ in 0..load.in_flight.max(1) {
+            let (load, next, report) = (load.clone(), next.clone(), report.clone());
+            payers.spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let over = match load.until {
+                        Until::Payments(count) => number >= count,
+                        Until::Elapsed(span) => started.elapsed() >= span,
+                    };
+                    if over || report.send(pay_once(&load, number).await).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Ok(Self { reports, payers })
+    }
+
+    /// The next payment that ends; None when all have. May be dropped and asked again.
+    pub async fn next(&mut self) -> Result<Option<Sample>> {
+        if let Some(sample) = self.reports.recv().await {
+            return Ok(Some(sample));
+        }
+        while let Some(payer) = self.payers.join_next().await {
+            payer.context("a payer's task")?;
+        }
+        Ok(None)
+    }
 }
 
 async fn pay_once(load: &Load, number: usize) -> Sample {
@@ -199,14 +252,19 @@ async fn invoice_of(load: &Load, payee: &End, number: usize) -> Result<String> {
         describe: Some(Describe::Description(format!("payment {number}"))),
         ..CreateInvoiceRequest::default()
     };
-    let answer = InvoicesClient::new(payee.connection.clone()).create(request).await;
+    let answer = payee.invoices().create(request).await;
     let invoice = answer.context("making an invoice")?.into_inner().invoice;
     Ok(invoice.context("no invoice in the answer")?.bolt11)
 }
 
 async fn pay_invoice(load: &Load, payer: &End, bolt11: String) -> Result<Payment> {
-    let request = PayRequest { bolt11, limits: load.limits(), ..PayRequest::default() };
-    let stream = PaymentsClient::new(payer.connection.clone()).pay(request).await?;
+    let request = PayRequest {
+        bolt11,
+        limits: load.limits(),
+        constraints: load.constraints(),
+        ..PayRequest::default()
+    };
+    let stream = payer.payments().pay(request).await?;
     super::pay::finish(stream.into_inner()).await
 }
 
@@ -215,9 +273,10 @@ async fn keysend_once(load: &Load, payer: &End, payee: &End) -> Result<Payment> 
         node_id: payee.id.clone(),
         amount_msat: load.amount_msat,
         limits: load.limits(),
+        constraints: load.constraints(),
         ..KeysendRequest::default()
     };
-    let stream = PaymentsClient::new(payer.connection.clone()).keysend(request).await?;
+    let stream = payer.payments().keysend(request).await?;
     super::pay::finish(stream.into_inner()).await
 }
 
