@@ -4,3 +4,6 @@ pub mod bake;
 pub mod caveat;
 pub mod macaroon;
 pub mod permission;
+
+#[cfg(test)]
+mod properties;

@@ -2,6 +2,8 @@
 
 pub mod args;
 mod layers;
+#[cfg(test)]
+mod properties;
 mod sections;
 
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Package `fulmen.v1`: one file a service; a method converts, calls a room, and converts back.
 
 pub mod channels;
-mod convert;
+pub mod convert;
 pub mod events;
 pub mod forwards;
 pub mod graph;
