@@ -23,6 +23,9 @@ pub struct Args {
     /// JSON for machines: mirrors the API's messages, one object a line where there are many
     #[arg(long, global = true)]
     pub json: bool,
+    /// Wait until the daemon has started, rather than failing while it starts
+    #[arg(long, global = true, hide_short_help = true)]
+    pub wait_start: bool,
     #[command(flatten)]
     pub place: Place,
 }

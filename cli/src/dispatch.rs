@@ -13,6 +13,7 @@ pub async fn run(args: Args, screen: Screen) -> Result<(), Failure> {
         Command::Create(create) => return create.run(&args.place, screen).await,
         Command::Seed(group) => return group.run(&args.place).await,
         Command::Completions(completions) => return completions.run(Args::command(), screen),
+        _ if args.wait_start => Session::open_once_started(&args.place, screen).await?,
         _ => Session::open(&args.place, screen).await?,
     };
     match args.command {

@@ -3,9 +3,12 @@ mod arguments;
 
 use std::error::Error as _;
 
-use fulmen_proto::dial::DialError;
+use fulmen_proto::dial::{DialError, FIRST_ANSWER_TIMEOUT};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+
+/// The daemon's reason for refusing a call while it starts.
+pub const STARTING: &str = "STARTING";
 
 /// How the command ends when it does not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +136,14 @@ fn without_reason(status: &Status) -> Failure {
         Some(source) => innermost(source),
         None => status.message().to_owned(),
     };
+    if status.code() == Code::Cancelled {
+        // Only our own deadline cancels calls.
+        let secs = FIRST_ANSWER_TIMEOUT.as_secs();
+        let what = format!("the daemon has not answered for {secs} s");
+        return Failure::new(Exit::NotReachable, what).advise(
+            "What was asked for may have been carried out all the same: look before repeating it",
+        );
+    }
     if status.source().is_some() || status.code() == Code::Unavailable {
         let what = format!("the connection to the daemon was lost: {message}");
         return Failure::new(Exit::NotReachable, what).advise(
@@ -178,7 +189,7 @@ pub fn advice(reason: &str) -> Option<&'static str> {
         "NOT_SYNCED" => {
             "Wait until `fulmen info` says that the node is synced; is bitcoind up and synced?"
         }
-        "STARTING" => "Try again in a moment",
+        STARTING => "Try again when it has started, or give --wait-start to wait for it",
         "STOPPING" => "Start fulmend again, then repeat the command",
         "INTERNAL" => "Please report it, with what the daemon's log says at this time",
         "MACAROON_MISSING" | "MACAROON_INVALID" => {
@@ -291,6 +302,7 @@ mod tests {
             (told(Code::Unauthenticated, "MACAROON_MISSING"), 4),
             (told(Code::PermissionDenied, "PERMISSION_MISSING"), 4),
             (Status::unavailable("tcp connect error").into(), 3),
+            (Status::cancelled("Timeout expired").into(), 3),
             (Status::permission_denied("").into(), 4),
             (Status::unauthenticated("").into(), 4),
             (Status::invalid_argument("x").into(), 2),

@@ -17,6 +17,8 @@ pub type Connection = InterceptedService<Channel, Macaroon>;
 
 /// How long a connection attempt may take, handshakes included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call may go without its first answer; what a stream sends later has no deadline.
+pub const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Interval of HTTP/2 pings during a call, because a stream of events may be silent for hours.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
@@ -100,6 +102,7 @@ fn endpoint(address: &str, tls_certificate_pem: &[u8]) -> Result<Endpoint, DialE
         .map_err(|_| wrong())?
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(FIRST_ANSWER_TIMEOUT)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .tls_config(tls)

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use bitcoin::hex::FromHex as _;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Code, Status};
 
+use super::limits::connections::connection_of;
 use super::status::refuse;
 use crate::access::bake::IDENTIFIER_PREFIX;
 use crate::access::caveat::{self, Call, Refusal};
@@ -66,11 +66,20 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let now = self.clock.unix_secs();
-        match admit(&self.key, request.uri().path(), request.headers(), peer(&request), now) {
-            Ok(()) => Box::pin(self.inner.call(request)),
+        let connection = connection_of(&request);
+        let from = connection.map(|connection| connection.address().ip());
+        let path = request.uri().path();
+        match admit(&self.key, path, request.headers(), from, now) {
+            Ok(Admitted::Public) => Box::pin(self.inner.call(request)),
+            Ok(Admitted::Bearer) => {
+                if let Some(connection) = connection {
+                    connection.admit();
+                }
+                Box::pin(self.inner.call(request))
+            }
             Err(status) => {
                 tracing::debug!(
-                    method = request.uri().path(),
+                    method = path,
                     code = ?status.code(),
                     why = status.message(),
                     "refused a call"
@@ -81,6 +90,15 @@ where
     }
 }
 
+/// How a call is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admitted {
+    /// It needs no macaroon.
+    Public,
+    /// It has a macaroon that allows it.
+    Bearer,
+}
+
 /// Checks whether a call is allowed.
 fn admit(
     key: &RootKey,
@@ -88,9 +106,9 @@ fn admit(
     headers: &http::HeaderMap,
     from: Option<IpAddr>,
     now: u64,
-) -> Result<(), Status> {
+) -> Result<Admitted, Status> {
     let permission = match permission::of_method(path) {
-        Some(Access::Public) => return Ok(()),
+        Some(Access::Public) => return Ok(Admitted::Public),
         Some(Access::Needs(permission)) => Some(permission),
         None => None,
     };
@@ -105,15 +123,18 @@ fn admit(
         return Err(refuse(Code::Unimplemented, "METHOD_NOT_SERVED", message));
     };
     let call = Call { permission, now, from };
-    macaroon.caveats.iter().try_for_each(|caveat| caveat::check(caveat, &call)).map_err(|refusal| {
-        let (code, reason) = match &refusal {
-            Refusal::Expired(_) => (Code::Unauthenticated, "MACAROON_EXPIRED"),
-            Refusal::Unknown(_) => (Code::Unauthenticated, "MACAROON_INVALID"),
-            Refusal::Permission(_) => (Code::PermissionDenied, "PERMISSION_MISSING"),
-            Refusal::Address => (Code::PermissionDenied, "ADDRESS_NOT_ALLOWED"),
-        };
-        refuse(code, reason, refusal.to_string())
-    })
+    macaroon.caveats.iter().try_for_each(|caveat| caveat::check(caveat, &call)).map_err(
+        |refusal| {
+            let (code, reason) = match &refusal {
+                Refusal::Expired(_) => (Code::Unauthenticated, "MACAROON_EXPIRED"),
+                Refusal::Unknown(_) => (Code::Unauthenticated, "MACAROON_INVALID"),
+                Refusal::Permission(_) => (Code::PermissionDenied, "PERMISSION_MISSING"),
+                Refusal::Address => (Code::PermissionDenied, "ADDRESS_NOT_ALLOWED"),
+            };
+            refuse(code, reason, refusal.to_string())
+        },
+    )?;
+    Ok(Admitted::Bearer)
 }
 
 fn read_macaroon(headers: &http::HeaderMap) -> Result<Macaroon, Status> {
@@ -134,12 +155,6 @@ fn read_macaroon(headers: &http::HeaderMap) -> Result<Macaroon, Status> {
 
 fn bad(message: &str) -> Status {
     refuse(Code::Unauthenticated, "MACAROON_INVALID", message)
-}
-
-fn peer<B>(request: &http::Request<B>) -> Option<IpAddr> {
-    let extensions = request.extensions();
-    let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref);
-    tls.or_else(|| extensions.get::<TcpConnectInfo>())?.remote_addr().map(|address| address.ip())
 }
 
 #[cfg(test)]
@@ -167,7 +182,7 @@ mod tests {
 
     fn code(path: &str, headers: &http::HeaderMap) -> Code {
         let key = RootKey::derive(b"secret");
-        admit(&key, path, headers, None, 100).map_or_else(|status| status.code(), |()| Code::Ok)
+        admit(&key, path, headers, None, 100).map_or_else(|status| status.code(), |_| Code::Ok)
     }
 
     #[test]

@@ -16,6 +16,16 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// Calls that one connection may have in flight.
     pub max_concurrent_calls: u32,
+    /// Calls in flight on all connections together.
+    pub max_calls: usize,
+    /// Bytes of requests being received on all connections together.
+    pub max_receiving_bytes: usize,
+    /// Open connections. A new one takes the place of one without a macaroon, or else of an idle one.
+    pub max_connections: usize,
+    /// Seconds until a connection has to have completed TLS and made a call with a valid macaroon.
+    pub handshake_timeout_secs: u64,
+    /// Seconds without a call after which a connection is closed; clients connect again by themselves.
+    pub idle_timeout_secs: u64,
 }
 
 impl Default for Config {
@@ -25,6 +35,11 @@ impl Default for Config {
             tls_hosts: Vec::new(),
             max_request_bytes: 4 * 1024 * 1024,
             max_concurrent_calls: 4_096,
+            max_calls: 8_192,
+            max_receiving_bytes: 64 * 1024 * 1024,
+            max_connections: 256,
+            handshake_timeout_secs: 10,
+            idle_timeout_secs: 600,
         }
     }
 }
@@ -42,8 +57,21 @@ impl Config {
         if self.max_request_bytes < 4_096 {
             problems.push("grpc.max_request_bytes: must be at least 4096".to_owned());
         }
-        if self.max_concurrent_calls == 0 {
-            problems.push("grpc.max_concurrent_calls: must be at least 1".to_owned());
+        if self.max_receiving_bytes < self.max_request_bytes {
+            problems.push(
+                "grpc.max_receiving_bytes: must be at least grpc.max_request_bytes".to_owned(),
+            );
+        }
+        for (option, is_zero) in [
+            ("max_concurrent_calls", self.max_concurrent_calls == 0),
+            ("max_calls", self.max_calls == 0),
+            ("max_connections", self.max_connections == 0),
+            ("handshake_timeout_secs", self.handshake_timeout_secs == 0),
+            ("idle_timeout_secs", self.idle_timeout_secs == 0),
+        ] {
+            if is_zero {
+                problems.push(format!("grpc.{option}: must be at least 1"));
+            }
         }
         problems
     }
@@ -60,10 +88,11 @@ mod tests {
             tls_hosts: vec!["node.example".to_owned(), "::1".to_owned(), "two words".to_owned()],
             max_request_bytes: 0,
             max_concurrent_calls: 0,
+            idle_timeout_secs: 0,
             ..Config::default()
         };
         let problems = config.problems();
-        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert_eq!(problems.len(), 4, "{problems:?}");
         assert!(problems[0].contains("two words"));
     }
 }

@@ -2,7 +2,9 @@
 
 mod auth;
 mod config;
+mod limits;
 pub mod serve;
+pub mod starting;
 mod status;
 mod stream;
 mod tls;

@@ -3,21 +3,26 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fulmen_proto::v1;
-use tokio_util::sync::CancellationToken;
-use tonic::service::RoutesBuilder;
-use tonic::transport::server::TcpIncoming;
+use tokio::net::TcpListener;
+use tonic::service::Routes;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic_health::server::HealthReporter;
 
 use super::auth::AuthLayer;
-use super::{Config, tls};
+use super::config::Config;
+use super::limits::calls::CallsLayer;
+use super::limits::connections::Connections;
+use super::starting::{Starting, Switch};
+use super::tls;
 use crate::access::bake;
 use crate::access::macaroon::RootKey;
 use crate::clock::Clock;
 use crate::private_file;
-use crate::tasks::Outcome;
+use crate::tasks::{Stage, Tasks};
 
 /// The file with the address, for clients on this machine.
 pub const ADDRESS_FILE: &str = "grpc.address";
@@ -25,6 +30,8 @@ pub const ADDRESS_FILE: &str = "grpc.address";
 /// Interval of HTTP/2 pings on a silent connection, and how long an answer may take.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The HTTP/2 window of a connection, in bytes: what a client can make us hold before a call is even read.
+const WINDOW: u32 = 256 * 1024;
 /// How long calls may go on when the daemon stops; the stage's own deadline is longer.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -63,7 +70,7 @@ pub enum Error {
 
 /// The bound port, with certificate and macaroons in the data directory.
 pub struct Bound {
-    incoming: TcpIncoming,
+    listener: TcpListener,
     address: SocketAddr,
     identity: Identity,
     key: RootKey,
@@ -80,64 +87,90 @@ pub struct Bound {
 /// See [`Error`].
 pub fn bind(config: &Config, data_dir: &Path, clock: Clock) -> Result<Bound, Error> {
     let bind_error = |source| Error::Bind { address: config.listen, source };
-    let incoming = TcpIncoming::bind(config.listen)
-        .map_err(bind_error)?
-        // Without it a small answer could wait for a delayed ACK.
-        .with_nodelay(Some(true))
-        .with_keepalive(Some(KEEPALIVE_INTERVAL));
-    let address = incoming.local_addr().map_err(bind_error)?;
+    let listener = std::net::TcpListener::bind(config.listen).map_err(bind_error)?;
+    listener.set_nonblocking(true).map_err(bind_error)?;
+    let listener = TcpListener::from_std(listener).map_err(bind_error)?;
+    let address = listener.local_addr().map_err(bind_error)?;
     let files = tls::load_or_create(data_dir, &config.tls_hosts, clock.unix_secs())?;
     let identity = Identity::from_pem(files.cert_pem, files.key_pem);
     let key = bake::load_or_create(data_dir).map_err(Error::Macaroons)?;
     let path = data_dir.join(ADDRESS_FILE);
     private_file::write(&path, format!("{}\n", dialable(address)).as_bytes())
         .map_err(|source| Error::AddressFile { path, source })?;
-    Ok(Bound { incoming, address, identity, key, config: config.clone(), clock })
+    Ok(Bound { listener, address, identity, key, config: config.clone(), clock })
 }
 
-impl Bound {
+/// The port while it is served.
+pub struct Port {
+    address: SocketAddr,
+    services: Arc<OnceLock<Routes>>,
+    starting: Starting,
+    health: HealthReporter,
+}
+
+impl Port {
     /// Returns the address with its real port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `stopping`; calls under way may then go on for some seconds.
+    /// Lets calls through to the services; until then each is answered with what the start waits for.
+    pub async fn open(self, services: Routes) {
+        let _ = self.services.set(services);
+        self.starting.finish();
+        self.health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    }
+}
+
+impl Bound {
+    /// Serves until the API's stage ends; calls under way may then go on for some seconds.
     ///
     /// # Errors
-    /// When the certificate cannot be used or accepting connections fails for good.
-    pub async fn serve(self, mut routes: RoutesBuilder, stopping: CancellationToken) -> Outcome {
+    /// When the certificate cannot be used.
+    pub async fn serve(self, starting: Starting, tasks: &Tasks) -> Result<Port, Error> {
         let (health, health_service) = tonic_health::server::health_reporter();
-        routes
+        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        let mut always = Routes::builder();
+        always
             .add_service(health_service)
             .add_service(reflection().build_v1().map_err(Error::Reflection)?)
             .add_service(reflection().build_v1alpha().map_err(Error::Reflection)?);
-        let router = Server::builder()
-            .tls_config(ServerTlsConfig::new().identity(self.identity))
+        let services = Arc::new(OnceLock::new());
+        let switch = Switch::new(always.routes(), services.clone(), starting.clone());
+        let handshake = Duration::from_secs(self.config.handshake_timeout_secs);
+        let server = Server::builder()
+            .tls_config(ServerTlsConfig::new().identity(self.identity).timeout(handshake))
             .map_err(Error::Identity)?
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .initial_connection_window_size(WINDOW)
+            .initial_stream_window_size(WINDOW)
             .max_concurrent_streams(self.config.max_concurrent_calls)
             .layer(AuthLayer::new(self.key, self.clock))
-            .add_routes(routes.routes());
-        health.set_service_status("", tonic_health::ServingStatus::Serving).await;
-        tracing::info!(address = %self.address, "serving gRPC");
-        let stop = stopping.clone();
-        let graceful = async move {
-            stop.cancelled().await;
-            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-        };
-        let serving = router.serve_with_incoming_shutdown(self.incoming, graceful);
-        let too_long = async {
-            stopping.cancelled().await;
-            tokio::time::sleep(GRACE).await;
-        };
-        tokio::select! {
-            served = serving => Ok(served?),
-            () = too_long => {
-                tracing::info!("cutting off calls that did not end in time");
-                Ok(())
+            .layer(CallsLayer::new(&self.config));
+        let incoming = Connections::new(&self.config).accept(self.listener);
+        let address = self.address;
+        let reporter = health.clone();
+        tasks.spawn(Stage::Api, "serve gRPC", move |stopping| async move {
+            tracing::info!(%address, "serving gRPC");
+            let stop = stopping.clone();
+            let graceful = async move {
+                stop.cancelled().await;
+                reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+            };
+            let too_long = async {
+                stopping.cancelled().await;
+                tokio::time::sleep(GRACE).await;
+            };
+            tokio::select! {
+                served = server.serve_with_incoming_shutdown(switch, incoming, graceful) => Ok(served?),
+                () = too_long => {
+                    tracing::info!("cutting off calls that did not end in time");
+                    Ok(())
+                }
             }
-        }
+        });
+        Ok(Port { address, services, starting, health })
     }
 }
 
@@ -159,8 +192,6 @@ fn dialable(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use tonic::service::Routes;
-
     use super::*;
 
     fn on_any_port() -> Config {
@@ -172,13 +203,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let bound = bind(&on_any_port(), dir.path(), Clock::system()).expect("a free port");
         let written = std::fs::read_to_string(dir.path().join(ADDRESS_FILE)).expect("written");
-        assert_eq!(written.trim(), bound.address().to_string());
-        let taken = Config { listen: bound.address(), ..on_any_port() };
+        assert_eq!(written.trim(), bound.address.to_string());
+        let taken = Config { listen: bound.address, ..on_any_port() };
         let error = bind(&taken, dir.path(), Clock::system())
             .err()
             .expect("the port is in use")
             .to_string();
-        assert!(error.contains(&bound.address().to_string()), "{error}");
+        assert!(error.contains(&bound.address.to_string()), "{error}");
         assert!(error.contains("grpc.listen"), "{error}");
     }
 
@@ -189,15 +220,11 @@ mod tests {
 
         let dir = tempfile::tempdir().expect("a temporary directory");
         let bound = bind(&on_any_port(), dir.path(), Clock::system()).expect("a free port");
-        let address = bound.address();
-        let stopping = CancellationToken::new();
-        let tasks = crate::tasks::Tasks::new();
-        let stop = stopping.clone();
-        let (ended, end) = tokio::sync::oneshot::channel();
-        tasks.spawn_once(crate::tasks::Stage::Api, "serve", async move {
-            let served = bound.serve(Routes::builder(), stop).await;
-            let _ = ended.send(served.is_ok());
-        });
+        let tasks = Tasks::new();
+        let starting = Starting::new(Clock::system());
+        starting.waits_for("bitcoind");
+        let port = bound.serve(starting, &tasks).await.expect("a sound certificate");
+        let address = port.address();
 
         let cert = std::fs::read(dir.path().join(tls::CERT_FILE)).expect("made");
         let trusted = tonic::transport::ClientTlsConfig::new()
@@ -211,7 +238,7 @@ mod tests {
             .expect("the certificate is trusted");
         let mut health = HealthClient::new(channel.clone());
         let checked = health.check(HealthCheckRequest::default()).await.expect("public");
-        assert_eq!(checked.into_inner().status, 1, "serving");
+        assert_eq!(checked.into_inner().status, 2, "not serving yet");
 
         let mut node = v1::node_client::NodeClient::new(channel);
         let refused = node.get_info(v1::GetInfoRequest {}).await.expect_err("no macaroon");
@@ -223,13 +250,21 @@ mod tests {
         stop_call.metadata_mut().insert("macaroon", with_macaroon(&hex));
         let refused = node.stop(stop_call).await.expect_err("a reader may not stop the daemon");
         assert_eq!(refused.code(), tonic::Code::PermissionDenied);
-        let mut info = tonic::Request::new(v1::GetInfoRequest {});
-        info.metadata_mut().insert("macaroon", with_macaroon(&hex));
-        let refused = node.get_info(info).await.expect_err("no such service in this test");
-        assert_eq!(refused.code(), tonic::Code::Unimplemented, "it was let in");
+        let mut get_info = async || {
+            let mut info = tonic::Request::new(v1::GetInfoRequest {});
+            info.metadata_mut().insert("macaroon", with_macaroon(&hex));
+            node.get_info(info).await.expect_err("no such service in this test")
+        };
+        let early = get_info().await;
+        assert_eq!(early.code(), tonic::Code::Unavailable);
+        assert!(early.message().contains("s for bitcoind"), "{}", early.message());
+        port.open(Routes::default()).await;
+        assert_eq!(get_info().await.code(), tonic::Code::Unimplemented, "it was let in");
+        let checked = health.check(HealthCheckRequest::default()).await.expect("public");
+        assert_eq!(checked.into_inner().status, 1, "serving");
 
-        stopping.cancel();
-        assert!(end.await.expect("sent"), "it ends well although a client is connected");
+        let late = tasks.shutdown(2 * GRACE).await;
+        assert!(late.is_empty(), "it ends well although a client is connected: {late:?}");
     }
 
     #[test]

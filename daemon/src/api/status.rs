@@ -50,7 +50,8 @@ pub fn internal_because(what: impl std::fmt::Display) -> Status {
     with_info(Code::Internal, "INTERNAL", message, named)
 }
 
-fn with_info(
+/// [`refuse`] with named values for programs.
+pub fn with_info(
     code: Code,
     reason: &'static str,
     message: String,

@@ -1,4 +1,5 @@
-//! The last stage: ports are bound first of all, and opened to peers, scrapers and users at the end.
+//! The first and last stage: ports are bound first of all; users and scrapers are answered from then on with what the
+//! start waits for; at the end the ports are opened to peers, and to users.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,10 +20,10 @@ use crate::tasks::{Stage, Tasks};
 use crate::wallet::Wallet;
 use crate::{collectors, ports};
 
-/// Bound ports, at which nobody is served yet; but for metrics, which tell of the start itself.
+/// The bound ports; calls and scrapes are answered with what the start waits for.
 pub(super) struct Doors {
     peers: Vec<TcpListener>,
-    grpc: serve::Bound,
+    grpc: serve::Port,
     registry: Registry,
 }
 
@@ -32,18 +33,21 @@ pub(super) struct Served {
     pub(super) tip: watch::Receiver<Tip>,
 }
 
-/// Binds all ports: one that is taken ends the start before anything else has been done.
+/// Binds all ports, so that one in use is known before anything else has been done, and serves what can be served.
 pub(super) async fn bind(ground: &Ground, config: &Config) -> Result<Doors, Error> {
     let peers = ports::bind("peers", "node.listen", &config.node.listen).await?;
     let grpc = serve::bind(&config.grpc, &ground.places.data, ground.clock.clone())?;
     let registry = Registry::default();
     let scraped = ports::bind("metrics", "metrics.listen", &config.metrics.listen).await?;
     metrics::serve::serve(&config.metrics, &registry, &ground.tasks, scraped);
+    let starting = ground.starting.clone();
+    registry.report_start(move || starting.phase().map(|phase| phase.to_string()));
+    let grpc = grpc.serve(ground.starting.clone(), &ground.tasks).await?;
     Ok(Doors { peers, grpc, registry })
 }
 
 /// Lets peers in, then scrapers see the rooms, then users.
-pub(super) fn open(
+pub(super) async fn open(
     ground: &Ground,
     config: &Config,
     doors: Doors,
@@ -73,7 +77,7 @@ pub(super) fn open(
     let (node_id, address) = (node.id(), grpc.address());
     let services = services(ground, chain, served, node, rooms, listening.clone());
     let routes = services.into_routes(config.grpc.max_request_bytes);
-    ground.tasks.spawn(Stage::Api, "serve gRPC", |stopping| grpc.serve(routes, stopping));
+    grpc.open(routes).await;
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, %node_id, ?listening, grpc = %address, "started");
 }

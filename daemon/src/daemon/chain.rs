@@ -1,7 +1,7 @@
 //! The chain's stage: bitcoind, fee estimates, broadcasts.
 
 use super::{Error, Ground};
-use crate::chain::{Broadcaster, Source};
+use crate::chain::{self, Broadcaster, Source};
 use crate::config::Config;
 use crate::feerates::Feerates;
 use crate::tasks::Stage;
@@ -15,7 +15,9 @@ pub(super) struct Chain {
 
 /// Connects to bitcoind; waits for it as long as it takes.
 pub(super) async fn start(ground: &Ground, config: &Config) -> Result<Chain, Error> {
-    let source = Source::connect(&config.bitcoind, config.network).await?;
+    let starting = ground.starting.clone();
+    let away = move |why: &chain::Error| starting.still_waits_for(format!("bitcoind ({why})"));
+    let source = Source::connect(&config.bitcoind, config.network, &away).await?;
     let feerates = Feerates::new(config.feerates.clone());
     if let Err(error) = feerates.refresh(&source).await {
         tracing::warn!(%error, "no fee estimates yet: the configured fallbacks are used");

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 pub use self::error::Error;
 
 use crate::admission::Admission;
+use crate::api::starting::Starting;
 use crate::clock::Clock;
 use crate::config::{Config, Places};
 use crate::journal::Journal;
@@ -37,6 +38,8 @@ struct Ground {
     store: Store,
     places: Places,
     clock: Clock,
+    /// What the start waits for.
+    starting: Starting,
     /// Unix time, in seconds.
     started_at: u64,
 }
@@ -53,7 +56,9 @@ pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
     let store = Store::open(&places.data, &config.storage)?;
     let clock = Clock::system();
     let started_at = clock.unix_secs();
-    let ground = Ground { tasks, store, places: places.clone(), clock, started_at };
+    let phases = Starting::new(clock.clone());
+    let ground =
+        Ground { tasks, store, places: places.clone(), clock, starting: phases, started_at };
 
     // A failed store is awaited here and not in a task, and LDK is not called from here: its threads wait for a
     // disk that never answers.
@@ -75,7 +80,9 @@ pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
 async fn start(ground: &Ground, seed: &Seed, config: Config) -> Result<(), Error> {
     let doors = api::bind(ground, &config).await?;
     let journal = Journal::open(&ground.store, ground.clock.clone())?;
+    ground.starting.waits_for("bitcoind");
     let mut chain = chain::start(ground, &config).await?;
+    ground.starting.waits_for("the wallet to catch up with the chain");
     let mut wallet = wallet::start(ground, &config, seed, &journal, &chain).await?;
     let admission = Admission::new(
         wallet.tip.clone(),
@@ -84,11 +91,13 @@ async fn start(ground: &Ground, seed: &Seed, config: Config) -> Result<(), Error
         config.network,
         Duration::from_secs(config.bitcoind.max_silence_secs),
     );
+    ground.starting.waits_for("the channels to be restored and to catch up with the chain");
     let node = node::start(ground, &config, &mut chain, &mut wallet, &admission).await?;
+    ground.starting.waits_for("payments and channels to be compared with LDK's");
     let rooms = rooms::start(ground, &config, &journal, &chain, &wallet, &node, admission).await?;
     let served = api::Served { wallet: wallet.wallet.clone(), tip: wallet.tip.clone() };
     tasks::start(ground, &config, &chain, wallet, &node, &rooms);
-    api::open(ground, &config, doors, chain, served, node, rooms);
+    api::open(ground, &config, doors, chain, served, node, rooms).await;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use prometheus::proto::MetricFamily;
 use super::Metric;
 
 type Source = Arc<dyn Fn() -> Vec<MetricFamily> + Send + Sync>;
+type Start = Box<dyn Fn() -> Option<String> + Send + Sync>;
 type Health = Box<dyn Fn() -> Vec<String> + Send + Sync>;
 
 /// The sources of metrics and health; a handle.
@@ -18,6 +19,7 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     sources: RwLock<Vec<Source>>,
     health: OnceLock<Health>,
+    start: OnceLock<Start>,
 }
 
 impl Registry {
@@ -25,6 +27,11 @@ impl Registry {
     pub fn register(&self, metrics: impl Fn() -> Vec<Metric> + Send + Sync + 'static) {
         let source: Source = Arc::new(move || metrics().into_iter().map(|it| it.0).collect());
         self.0.sources.write().expect("no panic while held").push(source);
+    }
+
+    /// Registers what the start waits for, as a sentence; none once it has ended. Only the first call counts.
+    pub fn report_start(&self, waits_for: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        let _ = self.0.start.set(Box::new(waits_for));
     }
 
     /// Registers the source of health: `problems` returns a sentence for each problem. Until this is called the daemon is
@@ -37,7 +44,10 @@ impl Registry {
     pub(super) fn problems(&self) -> Vec<String> {
         match self.0.health.get() {
             Some(problems) => problems(),
-            None => vec!["the daemon is starting: it is not at the chain's tip yet".to_owned()],
+            None => {
+                let waits_for = self.0.start.get().and_then(|start| start());
+                vec![waits_for.unwrap_or_else(|| "the daemon is starting".to_owned())]
+            }
         }
     }
 
@@ -107,6 +117,8 @@ mod tests {
     fn a_daemon_without_a_source_of_health_is_starting() {
         let registry = Registry::default();
         assert!(registry.problems()[0].contains("starting"));
+        registry.report_start(|| Some("it waits for bitcoind".to_owned()));
+        assert_eq!(registry.problems(), ["it waits for bitcoind"]);
         registry.report_health(Vec::new);
         assert!(registry.problems().is_empty());
     }

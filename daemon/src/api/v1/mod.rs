@@ -15,7 +15,7 @@ pub mod store;
 mod view;
 pub mod wallet;
 
-use tonic::service::{Routes, RoutesBuilder};
+use tonic::service::Routes;
 
 use self::channels::ChannelsService;
 use self::events::EventsService;
@@ -54,7 +54,7 @@ pub struct Services {
 
 impl Services {
     /// Returns the routes of all services; a request of more than `max_request_bytes` is refused.
-    pub fn into_routes(self, max_request_bytes: usize) -> RoutesBuilder {
+    pub fn into_routes(self, max_request_bytes: usize) -> Routes {
         use fulmen_proto::v1::{
             channels_server::ChannelsServer, events_server::EventsServer,
             forwards_server::ForwardsServer, graph_server::GraphServer,
@@ -75,6 +75,6 @@ impl Services {
             .add_service(GraphServer::new(self.graph).max_decoding_message_size(limit))
             .add_service(EventsServer::new(self.events).max_decoding_message_size(limit))
             .add_service(StoreServer::new(self.store).max_decoding_message_size(limit));
-        routes
+        routes.routes()
     }
 }

@@ -34,9 +34,13 @@ pub struct Source {
 impl Source {
     /// Connects to bitcoind and makes sure that it is the right one.
     ///
-    /// Waits, saying so once, while bitcoind is not running or is still starting. Fails at once
-    /// on wrong credentials, another network, or a version that is too old.
-    pub async fn connect(config: &Config, network: Network) -> Result<Source, Error> {
+    /// Waits, logging it once, while bitcoind is not running or is still starting; `away` is called after each attempt
+    /// that failed. Fails at once on wrong credentials, another network, or a version that is too old.
+    pub async fn connect(
+        config: &Config,
+        network: Network,
+        away: &(dyn Fn(&Error) + Send + Sync),
+    ) -> Result<Source, Error> {
         let login = match (&config.rpc_user, &config.rpc_password) {
             (Some(name), Some(password)) => {
                 Login::User { name: name.clone(), password: password.0.clone() }
@@ -44,7 +48,7 @@ impl Source {
             _ => Login::Cookie(config.cookie_file(network)),
         };
         let rpc = Rpc::new(config.url(network), login, config.rpc_connections);
-        let version = greet_patiently(&rpc, network).await?;
+        let version = greet_patiently(&rpc, network, away).await?;
         rpc.set_greeted();
         tracing::info!(url = rpc.url(), version, %network, "connected to bitcoind");
         let hints = tip::watch(&rpc, version);
@@ -52,7 +56,11 @@ impl Source {
     }
 }
 
-async fn greet_patiently(rpc: &Arc<Rpc>, network: Network) -> Result<u64, Error> {
+async fn greet_patiently(
+    rpc: &Arc<Rpc>,
+    network: Network,
+    away: &(dyn Fn(&Error) + Send + Sync),
+) -> Result<u64, Error> {
     /// A cookie that is refused may be left over from the last run of a bitcoind that is about
     /// to write a new one; the delays of so many attempts add up to some six seconds.
     const STALE_COOKIE_ATTEMPTS: u32 = 6;
@@ -72,6 +80,7 @@ async fn greet_patiently(rpc: &Arc<Rpc>, network: Network) -> Result<u64, Error>
         if !error.heals_at_start() && !may_be_stale {
             return Err(error);
         }
+        away(&error);
         backoff.wait("connecting to bitcoind", &error).await;
     }
 }
