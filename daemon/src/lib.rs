@@ -61,6 +61,7 @@ pub mod node;
 pub mod admission;
 
 pub mod wallet;
+pub mod warnings;
 
 pub mod feerates;
 

@@ -134,6 +134,7 @@ const STOREYS: [&[&str]; 26] = [
     &["ports"],
     &["descriptors"],
     &["private_file"],
+    &["warnings"],
     &["clock"],
     &["tasks"],
 ];

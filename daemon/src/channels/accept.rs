@@ -16,7 +16,7 @@ pub struct Request {
     pub zero_conf: bool,
     /// Channels of this peer that are not ready yet.
     pub pending_with_peer: usize,
-    /// What the wallet holds, in satoshis, whatever it is reserved for.
+    /// What the wallet holds in confirmed coins, in satoshis, the reserve included.
     pub wallet_sat: u64,
     /// What the wallet must hold for bumping anchors with this channel, in satoshis.
     pub needed_reserve_sat: u64,

@@ -9,6 +9,7 @@ use lightning::types::features::ChannelTypeFeatures;
 use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ClosedChannel, Stage};
 use super::{Channels, accept, reason};
 use crate::journal::Entry;
+use crate::node::run::reserve;
 use crate::storage::{self, Batch};
 use crate::wallet;
 
@@ -53,7 +54,7 @@ impl Channels {
     pub fn open_requested(&self, request: &OpenRequest<'_>) {
         let node = &self.0.node;
         let (id, peer) = (&request.temporary_channel_id, &request.node_id);
-        let (needed_reserve_sat, _) = self.reserve_with_another();
+        let needed_reserve_sat = self.reserve_with_another().total_sat;
         let balance = node.wallet.balance();
         let with_peer = node.channel_manager.list_channels_with_counterparty(peer);
         let decision = accept::decide(
@@ -70,7 +71,7 @@ impl Channels {
                     .iter()
                     .filter(|channel| !channel.is_outbound && !channel.is_channel_ready)
                     .count(),
-                wallet_sat: balance.confirmed_sat.saturating_add(balance.unconfirmed_sat),
+                wallet_sat: balance.confirmed_sat,
                 needed_reserve_sat,
                 not_ready: (self.0.admission)().err(),
             },
@@ -121,7 +122,9 @@ impl Channels {
         }
         let asked = record.feerate_sat_per_kwu.map(bitcoin::FeeRate::from_sat_per_kwu);
         let feerate = asked.unwrap_or_else(|| self.funding_feerate());
-        let funded = self.0.node.wallet.fund(script.clone(), capacity_sat, feerate).await;
+        // LDK lists this channel already.
+        let reserve = reserve::of(&self.0.node, &self.0.feerates);
+        let funded = self.0.node.wallet.fund(script.clone(), capacity_sat, feerate, reserve).await;
         let transaction = match funded {
             Ok(transaction) => transaction,
             Err(wallet::Error::Store(error)) => return Err(error),

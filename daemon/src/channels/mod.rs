@@ -42,9 +42,10 @@ use crate::clock::Clock;
 use crate::feerates::Feerates;
 use crate::journal::Journal;
 use crate::node::Node;
+use crate::node::run::reserve;
 use crate::parts::Parts;
 use crate::storage::{self, Page, Store};
-use crate::wallet::reserve::reserve_sat;
+use crate::wallet::reserve::AnchorReserve;
 
 /// How a caller names a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,11 +224,10 @@ impl Channels {
         Ok(found)
     }
 
-    /// What the wallet must hold for anchors with one channel more, and by how much that is more.
-    fn reserve_with_another(&self) -> (u64, u64) {
-        let channels = self.0.node.channel_manager.list_channels().len();
-        let then_sat = reserve_sat(channels + 1);
-        (then_sat, then_sat.saturating_sub(reserve_sat(channels)))
+    /// The anchor reserve with one channel more.
+    fn reserve_with_another(&self) -> AnchorReserve {
+        let feerates = &self.0.feerates;
+        reserve::of(&self.0.node, feerates).with_another(feerates.for_anchor_reserve())
     }
 }
 

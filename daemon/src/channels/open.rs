@@ -63,8 +63,8 @@ impl Channels {
         let feerate = request.feerate.unwrap_or_else(|| self.funding_feerate());
         let capacity_sat = self.capacity(request.amount, feerate)?;
         check_capacity(&self.0.config, capacity_sat, request.push_msat)?;
-        let (_, further_reserve_sat) = self.reserve_with_another();
-        self.0.node.wallet.check_funding(capacity_sat, feerate, further_reserve_sat)?;
+        let reserve = self.reserve_with_another();
+        self.0.node.wallet.check_funding(capacity_sat, feerate, reserve)?;
         let mut config =
             self.0.config.for_outbound(capacity_sat, request.announce, self.0.node.network);
         if let Some(policy) = request.policy {
@@ -202,8 +202,8 @@ impl Channels {
         match amount {
             Amount::Exactly(capacity_sat) => Ok(capacity_sat),
             Amount::All => {
-                let (_, further_reserve_sat) = self.reserve_with_another();
-                let most_sat = self.0.node.wallet.max_funding_sat(feerate, further_reserve_sat)?;
+                let reserve = self.reserve_with_another();
+                let most_sat = self.0.node.wallet.max_funding_sat(feerate, reserve)?;
                 Ok(most_sat.min(self.0.config.max_capacity_sat))
             }
         }

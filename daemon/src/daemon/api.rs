@@ -38,6 +38,7 @@ pub(super) async fn bind(ground: &Ground, config: &Config) -> Result<Doors, Erro
     let peers = ports::bind("peers", "node.listen", &config.node.listen).await?;
     let grpc = serve::bind(&config.grpc, &ground.places.data, ground.clock.clone())?;
     let registry = Registry::default();
+    registry.report_warnings(ground.warnings.clone());
     let scraped = ports::bind("metrics", "metrics.listen", &config.metrics.listen).await?;
     metrics::serve::serve(&config.metrics, &registry, &ground.tasks, scraped);
     let starting = ground.starting.clone();
@@ -114,6 +115,7 @@ fn services(
             tip: served.tip,
             admission,
             store: ground.store.clone(),
+            warnings: ground.warnings.clone(),
             tasks: ground.tasks.clone(),
             listening,
             started_at: ground.started_at,

@@ -27,6 +27,7 @@ use crate::offline;
 use crate::storage::{self, Store};
 use crate::tasks::{Stage, Stop, Tasks};
 use crate::wallet::Seed;
+use crate::warnings::Warnings;
 
 /// How long each stage may take to end.
 const STAGE_DEADLINE: Duration = Duration::from_secs(20);
@@ -40,6 +41,7 @@ struct Ground {
     clock: Clock,
     /// What the start waits for.
     starting: Starting,
+    warnings: Warnings,
     /// Unix time, in seconds.
     started_at: u64,
 }
@@ -56,9 +58,15 @@ pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
     let store = Store::open(&places.data, &config.storage)?;
     let clock = Clock::system();
     let started_at = clock.unix_secs();
-    let phases = Starting::new(clock.clone());
-    let ground =
-        Ground { tasks, store, places: places.clone(), clock, starting: phases, started_at };
+    let ground = Ground {
+        tasks,
+        store,
+        places: places.clone(),
+        starting: Starting::new(clock.clone()),
+        clock,
+        warnings: Warnings::default(),
+        started_at,
+    };
 
     // A failed store is awaited here and not in a task, and LDK is not called from here: its threads wait for a
     // disk that never answers.

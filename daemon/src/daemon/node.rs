@@ -49,7 +49,7 @@ pub(super) async fn start(
         clock: ground.clock.clone(),
         admission: admission.as_check(),
     })?;
-    reserve::publish(&assembled.node, &on_chain.reserve);
+    reserve::publish(&assembled.node, &chain.feerates, &on_chain.reserve);
     let node = catch_up(assembled, &on_chain.spends, &mut on_chain.sync).await?;
     let waker = node.clone();
     utxo_check.attach(&node.gossip, node.resolving.clone(), move || waker.wake());

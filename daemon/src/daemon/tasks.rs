@@ -33,8 +33,9 @@ pub(super) fn start(
     watch_wallet(tasks, config, chain, &on_chain);
     watch_mirror(tasks, &ground.store, &rooms.journal);
     let (defending, reserve) = (node.clone(), on_chain.reserve.clone());
+    let feerates = chain.feerates.clone();
     tasks.spawn(Stage::Work, "publish the anchor reserve", |stopping| {
-        reserve::keep_publishing(defending, reserve, stopping)
+        reserve::keep_publishing(defending, feerates, reserve, stopping)
     });
 
     let replayed = Arc::new(Notify::new());
@@ -83,6 +84,10 @@ fn watch_wallet(tasks: &Tasks, config: &Config, chain: &Chain, on_chain: &OnChai
     let (rebroadcasting, tip) = (on_chain.wallet.clone(), on_chain.tip.clone());
     tasks.spawn(Stage::Work, "rebroadcast the wallet's transactions", |stopping| {
         rebroadcasting.keep_broadcasting(tip, stopping)
+    });
+    let (splitting, feerates) = (on_chain.wallet.clone(), chain.feerates.clone());
+    tasks.spawn(Stage::Work, "split coins for the anchor reserve", |stopping| {
+        splitting.keep_splitting(feerates, stopping)
     });
     let (forgetting, tip) = (on_chain.wallet.clone(), on_chain.tip.clone());
     let asked = chain.source.clone();

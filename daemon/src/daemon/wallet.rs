@@ -11,6 +11,7 @@ use crate::channels::{FundingSpends, Sighting};
 use crate::config::Config;
 use crate::journal::Journal;
 use crate::offline;
+use crate::wallet::reserve::AnchorReserve;
 use crate::wallet::{self, Announcer, Onlooker, Seed, Wallet};
 
 /// The wallet, and what brings it blocks.
@@ -20,8 +21,8 @@ pub(super) struct OnChain {
     pub(super) sync: Sync,
     pub(super) tip: watch::Receiver<Tip>,
     pub(super) spends: Arc<FundingSpends>,
-    /// Where the node publishes the anchor reserve, in satoshis.
-    pub(super) reserve: watch::Sender<Option<u64>>,
+    /// Where the node publishes the anchor reserve.
+    pub(super) reserve: watch::Sender<Option<AnchorReserve>>,
     /// The 32 bytes from which all Lightning keys are derived.
     pub(super) node_seed: [u8; 32],
 }
@@ -45,6 +46,8 @@ pub(super) async fn start(
         Arc::new(chain.broadcaster.clone()),
         reserve_published,
     )?;
+    let warning = wallet.clone();
+    ground.warnings.add(move || warning.reserve_warning());
     let seed_file = offline::seed_file(&ground.places);
     wallet.start_at_birthday(seed_file.path(), &chain.source).await?;
     let mut behind = [listener(&wallet)];

@@ -18,6 +18,9 @@ pub struct Config {
     pub fallback_144_sat_per_vb: u32,
     /// The most that is paid to get money back from closed channels that is in no danger.
     pub max_sweep_sat_per_vb: u32,
+    /// The feerate that the anchor reserve has to suffice for: each channel, and each HTLC in flight, keeps what its
+    /// commitment and its claim cost at this feerate, or at the estimate for 6 blocks where that is higher.
+    pub anchor_reserve_sat_per_vb: u32,
     /// Replaces all estimates, on test networks; the mempool's minimum still counts.
     pub fixed_sat_per_vb: Option<u32>,
 }
@@ -31,6 +34,7 @@ impl Default for Config {
             fallback_12_sat_per_vb: 5,
             fallback_144_sat_per_vb: 2,
             max_sweep_sat_per_vb: 200,
+            anchor_reserve_sat_per_vb: 50,
             fixed_sat_per_vb: None,
         }
     }
@@ -48,6 +52,7 @@ impl Config {
             ("fallback_12_sat_per_vb", Some(self.fallback_12_sat_per_vb)),
             ("fallback_144_sat_per_vb", Some(self.fallback_144_sat_per_vb)),
             ("max_sweep_sat_per_vb", Some(self.max_sweep_sat_per_vb)),
+            ("anchor_reserve_sat_per_vb", Some(self.anchor_reserve_sat_per_vb)),
             ("fixed_sat_per_vb", self.fixed_sat_per_vb),
         ];
         let most = Self::MOST_SAT_PER_VB;

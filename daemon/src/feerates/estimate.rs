@@ -142,7 +142,7 @@ impl Estimates {
 }
 
 /// Converts from sat per vbyte; 1 sat per vbyte is LDK's floor, which survives rounding.
-fn sat_per_kw(sat_per_vb: u32) -> u32 {
+pub(super) fn sat_per_kw(sat_per_vb: u32) -> u32 {
     match sat_per_vb {
         1 => FEERATE_FLOOR_SATS_PER_KW,
         more => more.saturating_mul(250),

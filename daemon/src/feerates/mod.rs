@@ -50,6 +50,13 @@ impl Feerates {
         fee_rate(self.current().0.for_blocks(blocks))
     }
 
+    /// Returns the feerate that the anchor reserve has to suffice for.
+    pub fn for_anchor_reserve(&self) -> FeeRate {
+        let (estimates, _) = self.current();
+        let least = estimate::sat_per_kw(self.0.config.anchor_reserve_sat_per_vb);
+        fee_rate(estimates.six_blocks.max(least))
+    }
+
     /// Returns the feerates of now.
     pub fn snapshot(&self) -> Snapshot {
         let (estimates, updated_at) = self.current();

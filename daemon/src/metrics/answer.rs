@@ -25,7 +25,7 @@ pub(super) fn answer(registry: &Registry, method: &Method, path: &str) -> Respon
             Ok(text) => page(StatusCode::OK, TEXT_FORMAT, text),
             Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         },
-        Question::Health => health(&registry.problems()),
+        Question::Health => health(&registry.problems(), &registry.warnings()),
         Question::OtherMethod => {
             let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed");
             refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
@@ -54,11 +54,14 @@ fn question(method: &Method, path: &str) -> Question {
     if method == Method::GET { question } else { Question::OtherMethod }
 }
 
-fn health(problems: &[String]) -> Response<String> {
-    match problems {
-        [] => plain(StatusCode::OK, "ok"),
-        problems => plain(StatusCode::SERVICE_UNAVAILABLE, &problems.join("\n")),
-    }
+/// 503 with a line for each problem, or 200; warnings follow in either case and change nothing of it.
+fn health(problems: &[String], warnings: &[String]) -> Response<String> {
+    let (status, mut lines) = match problems {
+        [] => (StatusCode::OK, vec!["ok".to_owned()]),
+        problems => (StatusCode::SERVICE_UNAVAILABLE, problems.to_vec()),
+    };
+    lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
+    plain(status, &lines.join("\n"))
 }
 
 fn plain(status: StatusCode, words: &str) -> Response<String> {
@@ -97,10 +100,15 @@ mod tests {
 
     #[test]
     fn health_is_ok_or_a_line_for_each_problem() {
-        let well = health(&[]);
+        let well = health(&[], &[]);
         assert_eq!((well.status(), well.body().as_str()), (StatusCode::OK, "ok\n"));
-        let ill = health(&["no tip".to_owned(), "no disk".to_owned()]);
+        let ill = health(&["no tip".to_owned(), "no disk".to_owned()], &[]);
         assert_eq!(ill.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(ill.body(), "no tip\nno disk\n");
+        let warned = health(&[], &["no reserve".to_owned()]);
+        assert_eq!(
+            (warned.status(), warned.body().as_str()),
+            (StatusCode::OK, "ok\nwarning: no reserve\n")
+        );
     }
 }

@@ -6,6 +6,7 @@ use prometheus::TextEncoder;
 use prometheus::proto::MetricFamily;
 
 use super::Metric;
+use crate::warnings::Warnings;
 
 type Source = Arc<dyn Fn() -> Vec<MetricFamily> + Send + Sync>;
 type Start = Box<dyn Fn() -> Option<String> + Send + Sync>;
@@ -20,6 +21,7 @@ struct Inner {
     sources: RwLock<Vec<Source>>,
     health: OnceLock<Health>,
     start: OnceLock<Start>,
+    warnings: OnceLock<Warnings>,
 }
 
 impl Registry {
@@ -38,6 +40,16 @@ impl Registry {
     /// starting. Only the first call counts.
     pub fn report_health(&self, problems: impl Fn() -> Vec<String> + Send + Sync + 'static) {
         let _ = self.0.health.set(Box::new(problems));
+    }
+
+    /// Lets `/healthz` show the daemon's warnings; only the first call counts.
+    pub fn report_warnings(&self, warnings: Warnings) {
+        let _ = self.0.warnings.set(warnings);
+    }
+
+    /// A line for each condition that an operator should see to, though the daemon works.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.0.warnings.get().map(Warnings::now).unwrap_or_default()
     }
 
     /// Returns a sentence for each problem.

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use bitcoin::Network;
 use bitcoin::secp256k1::PublicKey;
 use lightning::chain::channelmonitor::Balance;
+use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::types::ChannelId;
 use lightning::sign::{NodeSigner, Recipient};
 use tokio::sync::Notify;
@@ -101,17 +102,19 @@ impl Node {
             .expect("the key of the node itself is always available")
     }
 
-    /// Returns how many channels may still need a transaction of ours bumped: open ones, and closed ones with
-    /// a contested output.
-    pub fn channels_to_defend(&self) -> usize {
-        let open = self.channel_manager.list_channels();
-        let is_contested = |id: &ChannelId| {
-            let monitor = self.chain_monitor.get_monitor(*id);
-            monitor.is_ok_and(|monitor| monitor.get_claimable_balances().iter().any(is_contested))
+    /// Returns, for each closed channel of which an output is still contested, the amounts of those outputs in satoshis.
+    ///
+    /// `open` are the channels that LDK lists.
+    pub fn contested_sat(&self, open: &[ChannelDetails]) -> Vec<Vec<u64>> {
+        let of = |id: &ChannelId| {
+            let monitor = self.chain_monitor.get_monitor(*id).ok()?;
+            Some(monitor.get_claimable_balances().iter().filter_map(contested_sat).collect())
         };
-        let closed = self.chain_monitor.list_monitors().into_iter();
-        let closed = closed.filter(|id| open.iter().all(|channel| channel.channel_id != *id));
-        open.len() + closed.filter(is_contested).count()
+        let monitors = self.chain_monitor.list_monitors().into_iter();
+        monitors
+            .filter(|id| open.iter().all(|channel| channel.channel_id != *id))
+            .filter_map(|id| of(&id).filter(|amounts: &Vec<u64>| !amounts.is_empty()))
+            .collect()
     }
 
     /// Enqueues the beliefs about liquidity, as the knowledge timer does every few minutes.
@@ -131,14 +134,16 @@ impl Node {
     }
 }
 
-/// Whether somebody else could still take the money.
-fn is_contested(balance: &Balance) -> bool {
+/// Returns the amount in satoshis if somebody else could still take the money.
+fn contested_sat(balance: &Balance) -> Option<u64> {
     match balance {
-        Balance::ContentiousClaimable { .. }
-        | Balance::MaybeTimeoutClaimableHTLC { .. }
-        | Balance::MaybePreimageClaimableHTLC { .. }
-        | Balance::CounterpartyRevokedOutputClaimable { .. } => true,
+        Balance::ContentiousClaimable { amount_satoshis, .. }
+        | Balance::MaybeTimeoutClaimableHTLC { amount_satoshis, .. }
+        | Balance::MaybePreimageClaimableHTLC { amount_satoshis, .. }
+        | Balance::CounterpartyRevokedOutputClaimable { amount_satoshis, .. } => {
+            Some(*amount_satoshis)
+        }
         Balance::ClaimableOnChannelClose { .. }
-        | Balance::ClaimableAwaitingConfirmations { .. } => false,
+        | Balance::ClaimableAwaitingConfirmations { .. } => None,
     }
 }

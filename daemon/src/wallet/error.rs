@@ -30,6 +30,28 @@ pub enum Error {
         /// What must stay for anchors.
         reserved_sat: u64,
     },
+    /// The reserve of channels that can close now is not in blocks yet.
+    #[error(
+        "the anchor reserve is not confirmed: {needed_sat} sat must be, {confirmed_sat} sat are; wait for the next \
+         block, or send money to an address of the wallet"
+    )]
+    ReserveUnconfirmed {
+        /// What the wallet has in blocks.
+        confirmed_sat: u64,
+        /// What must be in blocks.
+        needed_sat: u64,
+    },
+    /// Spending the coin would leave no confirmed reserve until the change is in a block.
+    #[error(
+        "the anchor reserve of {reserved_sat} sat is in one coin of {coin_sat} sat, which must stay confirmed: fulmen \
+         splits it now; try again when the split is in a block"
+    )]
+    ReserveInOneCoin {
+        /// What must stay for anchors.
+        reserved_sat: u64,
+        /// What the coin holds, or the coins that are kept.
+        coin_sat: u64,
+    },
     /// The network would not relay so small an output.
     #[error("{amount_sat} sat is dust: this address takes at least {minimum_sat} sat")]
     Dust {

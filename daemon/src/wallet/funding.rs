@@ -9,6 +9,7 @@ use lightning::impl_writeable_tlv_based;
 
 use super::Wallet;
 use super::coins::build::{self, Value};
+use super::coins::reserve::AnchorReserve;
 use super::error::Error;
 use super::ledger::Ledger;
 use crate::storage::{self, Batch, Table, record};
@@ -30,21 +31,22 @@ record!(FundingRecord, kind = 73, version = 1);
 
 impl Wallet {
     /// Builds and signs a transaction that pays `amount_sat` to a channel's script. Its inputs are locked,
-    /// durably, before it is returned; LDK broadcasts it.
+    /// durably, before it is returned; LDK broadcasts it. `reserve` counts the channel.
     pub async fn fund(
         &self,
         script: ScriptBuf,
         amount_sat: u64,
         feerate: FeeRate,
+        reserve: AnchorReserve,
     ) -> Result<Transaction, Error> {
-        let reserved_sat = self.reserve_sat()?;
         let (tx, commit) = {
             let mut ledger = self.ledger();
             let ledger = &mut *ledger;
             let value = Value::Exactly(amount_sat);
-            let draft = build::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat)?;
-            build::take_change(&mut ledger.bdk, &draft);
-            let tx = self.sign_whole(&ledger.bdk, draft.psbt)?;
+            let built =
+                self.or_split(build::build(&mut ledger.bdk, &script, value, feerate, reserve))?;
+            build::take_change(&mut ledger.bdk, &built);
+            let tx = self.sign_whole(&ledger.bdk, built.psbt)?;
             tx.input.iter().for_each(|input| ledger.bdk.lock_outpoint(input.previous_output));
             let record = FundingRecord { transaction: tx.clone() };
             let mut batch = Batch::new();
@@ -55,23 +57,21 @@ impl Wallet {
         Ok(tx)
     }
 
-    /// The largest amount that [`Wallet::fund`] could fund now, in satoshis, if `further_reserve_sat` more
-    /// had to stay than now (for the channel that is to be opened).
-    pub fn max_funding_sat(
-        &self,
-        feerate: FeeRate,
-        further_reserve_sat: u64,
-    ) -> Result<u64, Error> {
-        let reserved_sat = self.reserve_sat()?.saturating_add(further_reserve_sat);
+    /// The largest amount that [`Wallet::fund`] could fund now, in satoshis; `reserve` counts the channel.
+    ///
+    /// # Errors
+    /// [`Error::InsufficientFunds`] and its like.
+    pub fn max_funding_sat(&self, feerate: FeeRate, reserve: AnchorReserve) -> Result<u64, Error> {
         let mut ledger = self.ledger();
         let script = some_funding_script();
-        let all = build::draft(&mut ledger.bdk, &script, Value::All, feerate, reserved_sat)?;
+        let all =
+            self.or_split(build::build(&mut ledger.bdk, &script, Value::All, feerate, reserve))?;
         // Fees are rounded for each part of a transaction: paying exactly that amount may miss a few
         // satoshis, which the shortage tells.
         let mut amount_sat = all.amount_sat;
         for _ in 0..4 {
             let value = Value::Exactly(amount_sat);
-            match build::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat) {
+            match build::build(&mut ledger.bdk, &script, value, feerate, reserve) {
                 Ok(_) => break,
                 Err(Error::InsufficientFunds { needed_sat, spendable_sat, .. }) => {
                     let short_sat = needed_sat.saturating_sub(spendable_sat).max(1);
@@ -83,18 +83,20 @@ impl Wallet {
         Ok(amount_sat)
     }
 
-    /// Whether [`Wallet::fund`] could fund `amount_sat` now; returns the fee, in satoshis.
+    /// Checks that [`Wallet::fund`] could fund `amount_sat` now; returns the fee, in satoshis.
+    ///
+    /// # Errors
+    /// [`Error::InsufficientFunds`] and its like.
     pub fn check_funding(
         &self,
         amount_sat: u64,
         feerate: FeeRate,
-        further_reserve_sat: u64,
+        reserve: AnchorReserve,
     ) -> Result<u64, Error> {
-        let reserved_sat = self.reserve_sat()?.saturating_add(further_reserve_sat);
         let mut ledger = self.ledger();
         let (script, value) = (some_funding_script(), Value::Exactly(amount_sat));
-        build::draft(&mut ledger.bdk, &script, value, feerate, reserved_sat)
-            .map(|draft| draft.fee_sat)
+        self.or_split(build::build(&mut ledger.bdk, &script, value, feerate, reserve))
+            .map(|built| built.fee_sat)
     }
 
     /// Gives the inputs of a funding free that LDK will never broadcast, or no longer wants.

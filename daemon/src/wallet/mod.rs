@@ -26,7 +26,7 @@ use bitcoin::secp256k1::Secp256k1;
 use bitcoin::{Address, Network, OutPoint, Psbt, Transaction};
 use lightning::chain::BestBlock;
 use lightning::chain::chaininterface::BroadcasterInterface;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub use self::coins::build::Value;
 pub use self::error::Error;
@@ -39,8 +39,9 @@ pub use self::seed::passphrase::{Config, Passphrase};
 pub use self::seed::{Seed, SeedError};
 pub use self::send::{SendRequest, Sent};
 
+use self::coins::build::Available;
 pub use self::coins::reserve;
-use self::coins::reserve::above_reserve_sat;
+use self::coins::reserve::AnchorReserve;
 use self::ledger::Ledger;
 use crate::clock::Clock;
 use crate::journal::Journal;
@@ -61,7 +62,9 @@ struct Inner {
     ledger: Mutex<Ledger>,
     clock: Clock,
     broadcaster: Broadcaster,
-    reserve: watch::Receiver<Option<u64>>,
+    reserve: watch::Receiver<Option<AnchorReserve>>,
+    /// A payment was refused since the reserve is in one large coin.
+    split_wanted: Notify,
 }
 
 /// What the wallet holds, in satoshis.
@@ -95,7 +98,7 @@ pub struct Unspent {
 impl Wallet {
     /// Opens the wallet of these keys, making it where there is none yet.
     ///
-    /// `reserve` is the anchor reserve, in satoshis, as the node publishes it; the wallet spends nothing until a
+    /// `reserve` is the anchor reserve as the node publishes it; the wallet spends nothing until a
     /// value is published.
     ///
     /// # Errors
@@ -106,7 +109,7 @@ impl Wallet {
         clock: Clock,
         keys: Keys,
         broadcaster: Broadcaster,
-        reserve: watch::Receiver<Option<u64>>,
+        reserve: watch::Receiver<Option<AnchorReserve>>,
     ) -> Result<Self, Error> {
         let (stored, appender) = persist::read(store)?;
         let (bdk, is_new) = match stored {
@@ -122,6 +125,7 @@ impl Wallet {
             clock,
             broadcaster,
             reserve,
+            split_wanted: Notify::new(),
         }));
         let mut ledger = wallet.ledger();
         if is_new {
@@ -177,19 +181,18 @@ impl Wallet {
     /// What the wallet holds.
     pub fn balance(&self) -> Balance {
         // Nothing can be spent before the node has published how much must stay.
-        let reserve_sat = self.reserve_sat().unwrap_or(u64::MAX);
+        let unknown = AnchorReserve { confirmed_sat: u64::MAX, total_sat: u64::MAX };
+        let reserve = self.reserve().unwrap_or(unknown);
         let ledger = self.ledger();
         let total = ledger.bdk.balance();
-        let spendable = coins::spendable(&ledger.bdk);
-        let spendable_sat = spendable.iter().map(|coin| coin.txout.value.to_sat()).sum();
         let confirmed_sat = total.confirmed.to_sat();
         let unconfirmed_sat = (total.trusted_pending + total.untrusted_pending).to_sat();
         Balance {
             confirmed_sat,
             unconfirmed_sat,
             immature_sat: total.immature.to_sat(),
-            reserved_sat: reserve_sat.min(confirmed_sat + unconfirmed_sat),
-            spendable_sat: above_reserve_sat(spendable_sat, reserve_sat),
+            reserved_sat: reserve.total_sat.min(confirmed_sat + unconfirmed_sat),
+            spendable_sat: Available::of(&ledger.bdk, reserve).spendable_sat(),
         }
     }
 
@@ -232,7 +235,7 @@ impl Wallet {
         }
     }
 
-    fn reserve_sat(&self) -> Result<u64, Error> {
+    fn reserve(&self) -> Result<AnchorReserve, Error> {
         self.0.reserve.borrow().ok_or(Error::Starting)
     }
 

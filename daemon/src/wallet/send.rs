@@ -5,6 +5,7 @@ use lightning::impl_writeable_tlv_based;
 
 use super::Wallet;
 use super::coins::build::{self, Value};
+use super::coins::reserve::AnchorReserve;
 use super::error::Error;
 use crate::journal::Entry;
 use crate::storage::{Batch, Commit, Table, record};
@@ -64,8 +65,7 @@ record!(SendRecord, kind = 72, version = 1);
 impl Wallet {
     /// Sends to an address; what must stay for anchors stays.
     pub async fn send(&self, request: SendRequest) -> Result<Sent, Error> {
-        let reserved_sat = self.reserve_sat()?;
-        let (sent, tx, commit) = self.prepare(&request, reserved_sat)?;
+        let (sent, tx, commit) = self.prepare(&request, self.reserve()?)?;
         commit.await?;
         // After a crash here `rebroadcast` does it at the next start.
         if let Some(tx) = tx {
@@ -80,7 +80,7 @@ impl Wallet {
     fn prepare(
         &self,
         request: &SendRequest,
-        reserved_sat: u64,
+        reserve: AnchorReserve,
     ) -> Result<(Sent, Option<Transaction>, Commit), Error> {
         let mut ledger = self.ledger();
         let ledger = &mut *ledger;
@@ -96,11 +96,12 @@ impl Wallet {
             return Ok((sent, None, self.store().sync()));
         }
 
-        let draft =
-            build::draft(&mut ledger.bdk, &script, request.value, request.feerate, reserved_sat)?;
-        build::take_change(&mut ledger.bdk, &draft);
-        let (amount_sat, fee_sat) = (draft.amount_sat, draft.fee_sat);
-        let tx = self.sign_whole(&ledger.bdk, draft.psbt)?;
+        let value = request.value;
+        let built =
+            self.or_split(build::build(&mut ledger.bdk, &script, value, request.feerate, reserve))?;
+        build::take_change(&mut ledger.bdk, &built);
+        let (amount_sat, fee_sat) = (built.amount_sat, built.fee_sat);
+        let tx = self.sign_whole(&ledger.bdk, built.psbt)?;
         let txid = tx.compute_txid();
         let sent = Sent { txid, amount_sat, fee_sat, vsize: tx.vsize() as u64 };
 

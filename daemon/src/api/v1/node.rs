@@ -23,6 +23,7 @@ use crate::node::Node;
 use crate::storage::{MirrorStatus, Store};
 use crate::tasks::Tasks;
 use crate::usecases::balances::balances;
+use crate::warnings::Warnings;
 
 /// The longest text that is signed.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -42,6 +43,8 @@ pub struct NodeService {
     pub admission: Admission,
     /// Where all is kept.
     pub store: Store,
+    /// What an operator should see to.
+    pub warnings: Warnings,
     /// Where the daemon is asked to stop.
     pub tasks: Tasks,
     /// Where the node listens for peers.
@@ -86,7 +89,7 @@ impl v1::node_server::Node for NodeService {
             graph_nodes,
             graph_channels,
             started_at: self.started_at,
-            warnings: warnings(&self.store, &self.admission),
+            warnings: [warnings(&self.store, &self.admission), self.warnings.now()].concat(),
         }))
     }
 

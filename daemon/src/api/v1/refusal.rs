@@ -119,6 +119,9 @@ fn funding(error: wallet::Error) -> Status {
         wallet::Error::InsufficientFunds { .. } => {
             refuse(Code::FailedPrecondition, "INSUFFICIENT_FUNDS", words)
         }
+        wallet::Error::ReserveUnconfirmed { .. } | wallet::Error::ReserveInOneCoin { .. } => {
+            refuse(Code::FailedPrecondition, "ANCHOR_RESERVE", words)
+        }
         wallet::Error::Dust { .. } => malformed("capacity_sat", words),
         wallet::Error::Starting => refuse(Code::Unavailable, "STARTING", words),
         other => internal(&other),
@@ -149,6 +152,9 @@ pub fn wallet(error: wallet::Error) -> Status {
     match error {
         Error::InsufficientFunds { .. } => {
             refuse(Code::FailedPrecondition, "INSUFFICIENT_FUNDS", words)
+        }
+        Error::ReserveUnconfirmed { .. } | Error::ReserveInOneCoin { .. } => {
+            refuse(Code::FailedPrecondition, "ANCHOR_RESERVE", words)
         }
         Error::Dust { .. } => malformed("amount_sat", words),
         Error::KeyReused(_) => refuse(

@@ -2,6 +2,7 @@
 
 pub(super) mod build;
 pub mod reserve;
+mod split;
 
 use bdk_wallet::chain::ConfirmationBlockTime;
 use bdk_wallet::chain::{Anchor as _, CanonicalizationParams, FullTxOut};
@@ -49,22 +50,36 @@ pub(super) fn spendable(bdk: &Wallet) -> Vec<LocalOutput> {
         .collect()
 }
 
-/// Confirmed outputs for bumping commitments and HTLC claims (LDK's `WalletSource`).
+/// Outputs for bumping commitments and HTLC claims (LDK's `WalletSource`): confirmed ones, and where there are none
+/// the unconfirmed change of our own transactions.
 ///
 /// Those that an unconfirmed bump spends are listed too: the next, dearer bump of the same claim must be
-/// able to spend them again, or a wallet with one coin could bump only once and lose the HTLCs.
+/// able to spend them again, or a wallet with one coin could bump only once and lose the HTLCs. Change that only we
+/// have signed is better than no bump at all: nobody can replace it, and a bump pays for it as well.
 pub(super) fn for_bumping(bdk: &Wallet) -> Vec<FullTxOut<ConfirmationBlockTime>> {
     let tip = bdk.latest_checkpoint().block_id();
     let ours = bdk.spk_index().outpoints().iter().cloned();
-    bdk.tx_graph()
+    let free: Vec<_> = bdk
+        .tx_graph()
         .filter_chain_txouts(bdk.local_chain(), tip, CanonicalizationParams::default(), ours)
         .map(|(_, output)| output)
-        .filter(|output| output.chain_position.is_confirmed() && output.is_mature(tip.height))
         .filter(|output| !bdk.is_outpoint_locked(output.outpoint))
+        .collect();
+    let confirmed: Vec<_> = free
+        .iter()
+        .filter(|output| output.chain_position.is_confirmed() && output.is_mature(tip.height))
         .filter(|output| match &output.spent_by {
             None => true,
             Some((position, spender)) => !position.is_confirmed() && is_bump(bdk, *spender),
         })
+        .cloned()
+        .collect();
+    if !confirmed.is_empty() {
+        return confirmed;
+    }
+    free.into_iter()
+        .filter(|output| !output.chain_position.is_confirmed() && output.spent_by.is_none())
+        .filter(|output| is_irreplaceable(bdk, output.outpoint.txid))
         .collect()
 }
 

@@ -151,3 +151,24 @@ async fn attempts_share_an_address_until_it_is_paid() {
     assert_ne!(sweep_to(), first);
     assert_eq!(bench.wallet.balance().spendable_sat, 5_000);
 }
+
+#[tokio::test]
+async fn without_a_confirmed_coin_our_own_change_bumps() {
+    let bench = Bench::with_coins(&[1_000_000]).await;
+    let funding_script = ScriptBuf::new_p2wsh(&bitcoin::WScriptHash::hash(b"channel"));
+    let funding =
+        bench.wallet.fund(funding_script, 500_000, rate(2), both(0)).await.expect("funded");
+    assert_eq!(bench.wallet.list_confirmed_utxos().expect("lists"), [], "not broadcast yet");
+    bench.wallet.announce(&[&funding]).expect("stored");
+    let coins = bench.wallet.list_confirmed_utxos().expect("lists");
+    assert!(coins.iter().all(|coin| coin.outpoint.txid == funding.compute_txid()));
+    assert_eq!(coins.len(), 1);
+
+    let payment = bench.payment(70_000).await;
+    bench.wallet.apply_mempool(vec![payment.clone()]).expect("stored");
+    assert_eq!(bench.wallet.list_confirmed_utxos().expect("lists").len(), 1, "others' may vanish");
+    bench.mine(vec![payment]);
+    let coins = bench.wallet.list_confirmed_utxos().expect("lists");
+    assert_eq!(coins[0].output.value.to_sat(), 70_000, "a confirmed coin comes first");
+    assert_eq!(coins.len(), 1);
+}

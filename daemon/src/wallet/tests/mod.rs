@@ -32,7 +32,7 @@ const OTHER_WORDS: &str = "zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo z
 struct Bench {
     store: Store,
     wallet: Wallet,
-    reserve_sat: watch::Sender<Option<u64>>,
+    reserve_sat: watch::Sender<Option<AnchorReserve>>,
     broadcast: Arc<Sink>,
     /// Makes each foreign payment another transaction, and each block another block.
     serial: AtomicU64,
@@ -41,7 +41,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let store = Store::temporary();
-        let (reserve_sat, broadcast) = (watch::Sender::new(Some(0)), Arc::default());
+        let (reserve_sat, broadcast) =
+            (watch::Sender::new(Some(AnchorReserve::default())), Arc::default());
         let wallet = open(&store, &reserve_sat, &broadcast);
         Self { store, wallet, reserve_sat, broadcast, serial: AtomicU64::new(1) }
     }
@@ -63,7 +64,7 @@ impl Bench {
     }
 
     fn reserve(&self, sat: u64) {
-        self.reserve_sat.send_replace(Some(sat));
+        self.reserve_sat.send_replace(Some(both(sat)));
     }
 
     /// Somebody else's transaction that pays us.
@@ -118,14 +119,18 @@ impl Bench {
     }
 }
 
-fn open(store: &Store, reserve_sat: &watch::Sender<Option<u64>>, broadcast: &Arc<Sink>) -> Wallet {
+fn open(
+    store: &Store,
+    reserve_sat: &watch::Sender<Option<AnchorReserve>>,
+    broadcast: &Arc<Sink>,
+) -> Wallet {
     open_with(keys(WORDS), store, reserve_sat, broadcast).expect("opens")
 }
 
 fn open_with(
     keys: Keys,
     store: &Store,
-    reserve_sat: &watch::Sender<Option<u64>>,
+    reserve_sat: &watch::Sender<Option<AnchorReserve>>,
     broadcast: &Arc<Sink>,
 ) -> Result<Wallet, Error> {
     let (clock, reserve_sat) = (Clock::system(), reserve_sat.subscribe());
@@ -145,6 +150,11 @@ impl BroadcasterInterface for Sink {
     fn broadcast_transactions(&self, txs: &[&Transaction]) {
         self.0.lock().expect("no panic").extend(txs.iter().map(|tx| (*tx).clone()));
     }
+}
+
+/// A reserve for channels that can all close now.
+fn both(sat: u64) -> AnchorReserve {
+    AnchorReserve { confirmed_sat: sat, total_sat: sat }
 }
 
 fn journal(store: &Store) -> Journal {

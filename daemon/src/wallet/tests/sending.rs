@@ -69,12 +69,16 @@ async fn a_refused_send_does_not_use_its_key_up() {
 }
 
 #[tokio::test]
-async fn the_reserve_is_never_eaten() {
-    for (coins, reserve_sat) in
-        [(&[100_000][..], 25_000), (&[40_000, 40_000, 40_000], 75_000), (&[26_000, 900], 25_000)]
-    {
+async fn the_reserve_is_never_eaten_and_stays_confirmed() {
+    for (coins, reserve_sat) in [
+        (&[100_000][..], 25_000),
+        (&[40_000, 40_000, 40_000], 75_000),
+        (&[26_000, 900], 25_000),
+        (&[26_000, 90_000, 5_000], 25_000),
+        (&[10_000, 10_000, 10_000, 10_000, 60_000], 25_000),
+    ] {
         for value in
-            [1_000, 900, 14_000, 44_500, 44_700, 44_900, 74_600, 74_800, 75_000].map(Value::Exactly)
+            [1_000, 900, 14_000, 39_500, 44_500, 44_700, 69_900, 74_800, 75_000].map(Value::Exactly)
         {
             let bench = Bench::with_coins(coins).await;
             bench.reserve(reserve_sat);
@@ -82,17 +86,17 @@ async fn the_reserve_is_never_eaten() {
             assert_eq!(before.reserved_sat, reserve_sat);
             match bench.wallet.send(request(value)).await {
                 Ok(sent) => {
-                    let after = bench.wallet.balance();
-                    let left = after.confirmed_sat + after.unconfirmed_sat;
-                    assert!(
-                        left >= reserve_sat,
-                        "{left} sat are left of {coins:?} after {value:?}"
-                    );
+                    let left_sat = bench.wallet.balance().confirmed_sat;
+                    assert!(left_sat >= reserve_sat, "{left_sat} of {coins:?} after {value:?}");
                     assert!(sent.amount_sat + sent.fee_sat <= before.spendable_sat);
                 }
                 Err(Error::InsufficientFunds { needed_sat, spendable_sat, reserved_sat }) => {
                     assert_eq!((spendable_sat, reserved_sat), (before.spendable_sat, reserve_sat));
                     assert!(needed_sat > spendable_sat, "{needed_sat} of {spendable_sat}");
+                    assert_eq!(bench.wallet.balance(), before);
+                }
+                Err(Error::ReserveInOneCoin { reserved_sat, coin_sat }) => {
+                    assert!(reserved_sat == reserve_sat && coin_sat > reserve_sat);
                     assert_eq!(bench.wallet.balance(), before);
                 }
                 Err(error) => panic!("{value:?} of {coins:?}: {error}"),
@@ -102,13 +106,14 @@ async fn the_reserve_is_never_eaten() {
 }
 
 #[tokio::test]
-async fn all_is_all_but_the_reserve() {
-    let bench = Bench::with_coins(&[100_000, 50_000]).await;
+async fn all_is_all_but_the_coins_of_the_reserve() {
+    let bench = Bench::with_coins(&[100_000, 25_000]).await;
     bench.reserve(25_000);
+    assert_eq!(bench.wallet.balance().spendable_sat, 100_000);
     let sent = bench.wallet.send(request(Value::All)).await.expect("sent");
-    assert_eq!(sent.amount_sat + sent.fee_sat, 125_000);
+    assert_eq!(sent.amount_sat + sent.fee_sat, 100_000);
     let balance = bench.wallet.balance();
-    assert_eq!((balance.unconfirmed_sat, balance.spendable_sat), (25_000, 0));
+    assert_eq!((balance.confirmed_sat, balance.spendable_sat), (25_000, 0));
     assert!(matches!(
         bench.wallet.send(request(Value::All)).await,
         Err(Error::InsufficientFunds { spendable_sat: 0, reserved_sat: 25_000, .. })
@@ -118,6 +123,34 @@ async fn all_is_all_but_the_reserve() {
     let sent = bench.wallet.send(request(Value::All)).await.expect("sent");
     assert_eq!(sent.amount_sat + sent.fee_sat, 25_000);
     assert_eq!(bench.wallet.balance(), Balance::default());
+}
+
+#[tokio::test]
+async fn a_coin_that_holds_the_whole_reserve_is_split_before_the_rest_is_spent() {
+    let mut bench = Bench::with_coins(&[1_000_000]).await;
+    bench.reserve(25_000);
+    assert_eq!(bench.wallet.balance().spendable_sat, 0);
+    let refused = bench.wallet.send(request(Value::Exactly(300_000))).await;
+    assert!(matches!(refused, Err(Error::ReserveInOneCoin { coin_sat: 1_000_000, .. })));
+    let feerates = crate::feerates::Feerates::new(crate::feerates::Config::default());
+    let split = bench.wallet.split(&feerates).await.expect("stored").expect("due");
+    let amounts: Vec<u64> = split.output.iter().map(|output| output.value.to_sat()).collect();
+    assert_eq!((amounts.len(), amounts.contains(&50_000)), (2, true), "{amounts:?}");
+    assert_eq!(bench.labels()[0], "split for the anchor reserve");
+    assert!(bench.wallet.split(&feerates).await.expect("reads").is_none(), "once is enough");
+
+    // Until it is in a block there is no confirmed reserve: nothing else is spent.
+    let refused = bench.wallet.send(request(Value::Exactly(300_000))).await;
+    assert!(matches!(refused, Err(Error::ReserveUnconfirmed { confirmed_sat: 0, .. })));
+    assert!(bench.wallet.reserve_warning().is_some_and(|warning| warning.contains("0 of 25000")));
+    bench.restart();
+    bench.wallet.rebroadcast().expect("stored");
+    assert_eq!(bench.broadcast_txids(), [split.compute_txid()], "a restart broadcasts it");
+    bench.mine(vec![split]);
+    assert_eq!(bench.wallet.reserve_warning(), None);
+    bench.wallet.send(request(Value::Exactly(300_000))).await.expect("sent");
+    assert_eq!(bench.wallet.balance().confirmed_sat, 50_000);
+    assert!(bench.wallet.split(&feerates).await.expect("reads").is_none(), "small enough");
 }
 
 #[tokio::test]
@@ -135,7 +168,7 @@ async fn what_is_too_small_or_too_much_is_refused_with_numbers() {
     assert!(says(Value::Exactly(9_990)).await.contains("10000 sat can be spent"));
     assert!(says(Value::Exactly(u64::MAX)).await.starts_with("not enough on-chain money"));
     bench.reserve(9_900);
-    assert!(says(Value::All).await.contains("100 sat can be spent (9900 sat are reserved"));
+    assert!(says(Value::Exactly(900)).await.contains(" 0 sat can be spent (9900 sat are reserved"));
 }
 
 #[tokio::test]
