@@ -4,7 +4,7 @@ use bitcoincore_rpc::bitcoin::hashes::{Hash as _, sha256d};
 use bitcoincore_rpc::bitcoin::secp256k1::{Message, PublicKey, Secp256k1, SecretKey};
 
 use super::Mischief;
-use super::transport::secret;
+use super::noise::secret;
 use crate::chaos::Chance;
 
 const INIT: u16 = 16;

@@ -5,6 +5,8 @@ use bitcoincore_rpc::bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey, ecdh:
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 
+use crate::chaos::Chance;
+
 const PROTOCOL: &[u8] = b"Noise_XK_secp256k1_ChaChaPoly_SHA256";
 const PROLOGUE: &[u8] = b"lightning";
 /// Messages, each with two encryptions, until a key is replaced.
@@ -155,6 +157,11 @@ fn open(key: &[u8; 32], number: u64, aad: &[u8], msg: &[u8]) -> Result<Vec<u8>> 
         Ok(text) => Ok(text),
         Err(_) => bail!("the other side's bytes do not decrypt"),
     }
+}
+
+/// A secret key; nearly every number of 32 bytes is one.
+pub(super) fn secret(chance: &mut Chance) -> Result<SecretKey> {
+    SecretKey::from_slice(&chance.bytes()).context("a number that is no key")
 }
 
 #[cfg(test)]

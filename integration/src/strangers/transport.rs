@@ -2,12 +2,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use bitcoincore_rpc::bitcoin::secp256k1::{PublicKey, SecretKey};
+use bitcoincore_rpc::bitcoin::secp256k1::PublicKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::messages;
-use super::noise::{ACT_TWO, Ciphers, Handshake, LENGTH};
+use super::noise::{ACT_TWO, Ciphers, Handshake, LENGTH, secret};
 use crate::chaos::Chance;
 
 /// A peer whose handshake is done.
@@ -85,9 +85,4 @@ impl Peer {
         self.expected = None;
         Ok(Some(message))
     }
-}
-
-/// A secret key; nearly every number of 32 bytes is one.
-pub(super) fn secret(chance: &mut Chance) -> Result<SecretKey> {
-    SecretKey::from_slice(&chance.bytes()).context("a number that is no key")
 }

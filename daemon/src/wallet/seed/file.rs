@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::passphrase::Passphrase;
 use super::sealed::{self, Chance, Cost, Refusal};
 use super::{Seed, SeedError};
+use crate::private_file;
 
 /// Where a seed is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,7 +166,7 @@ impl SeedFile {
             io::ErrorKind::NotFound => SeedError::Missing(self.path.clone()),
             _ => self.failed("read the seed", error),
         })?;
-        warn_if_others_can_read(&self.path, "the seed");
+        private_file::warn_if_others_can_read(&self.path, "the seed");
         Ok(Zeroizing::new(bytes))
     }
 
@@ -200,13 +201,6 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn wipe(mut file: File, bytes: usize) -> io::Result<()> {
     file.write_all(&vec![0; bytes])?;
     file.sync_all()
-}
-
-pub(super) fn warn_if_others_can_read(path: &Path, what: &str) {
-    let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode()).unwrap_or(0);
-    if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), "{what} can be read by others: chmod 600 it");
-    }
 }
 
 #[cfg(test)]

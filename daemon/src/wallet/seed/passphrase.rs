@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::SeedError;
-use super::file::warn_if_others_can_read;
+use crate::private_file::warn_if_others_can_read;
 
 /// Section `[seed]`: how an encrypted seed is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
