@@ -207,6 +207,7 @@ pub fn advice(reason: &str) -> Option<&'static str> {
         "INSUFFICIENT_BALANCE" | "NO_USABLE_CHANNEL" => {
             "See `fulmen channels` for what each can send now"
         }
+        "IN_FLIGHT_LIMIT" => "See `fulmen channels` for what each can send at one moment",
         "ALREADY_PAID" => "See `fulmen payments`: nothing was paid twice",
         "PAYMENT_UNDER_WAY" => "See `fulmen payments`: nothing was paid twice",
         "PAYMENT_NOT_FOUND" => "`fulmen payments` lists the payments",
@@ -231,6 +232,9 @@ pub fn advice(reason: &str) -> Option<&'static str> {
             "Leave --to out: the address was fixed when the channel was opened"
         }
         "PEER_UNKNOWN" => "`fulmen peers` lists the peers",
+        "PEER_WITHOUT_ANCHORS" => {
+            "Ask its operator to turn anchor outputs on, or open to another node"
+        }
         "PEER_NOT_CONNECTED" => "Connect first: fulmen connect NODE_ID@HOST:PORT",
         "PEER_ADDRESS_UNKNOWN" => "Give the address: NODE_ID@HOST:PORT",
         "PEER_UNREACHABLE" => "Check the address, and that the other node is up",
@@ -258,6 +262,9 @@ pub fn advice(reason: &str) -> Option<&'static str> {
         "CLTV_LIMIT" => "Allow more blocks with --max-cltv-delta",
         "PARTS_LIMIT" => "Allow more parts with --max-parts, or pay less",
         "LIQUIDITY" => "Pay less, or try again later: channels on the way may have money then",
+        "CHANNEL_BROKEN" => {
+            "Ask the payee for a new invoice: the one you have names a channel that is gone"
+        }
         "SEARCH_TOO_LONG" => "Try again with fewer constraints",
         "NO_ROUTE" => "`fulmen graph route` explains why there is no route",
 

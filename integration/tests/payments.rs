@@ -4,7 +4,7 @@ use fulmen_integration::network::Topology;
 use fulmen_integration::network::funding::Plan;
 use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
-use fulmen_integration::steps::{channel, pay};
+use fulmen_integration::steps::{channel, pay, refused};
 use fulmen_proto::v1::set_policy_request::Which;
 use fulmen_proto::v1::{
     CancelInvoiceRequest, CancelPaymentRequest, CustomRecord, DecodeInvoiceRequest, ForwardPolicy,
@@ -106,14 +106,13 @@ fn many_parts_over_a_diamond() {
         ensure!(usize::try_from(invoice.parts)? == settled.len());
 
         // In one part it cannot be done, nor for no fee.
-        for limits in [
-            PaymentLimits { max_parts: 1, ..PaymentLimits::default() },
-            PaymentLimits { max_fee_msat: Some(0), ..PaymentLimits::default() },
-        ] {
-            let back = pay::invoice(alice, 5_900_000_000).await?;
-            let request = PayRequest { limits: Some(limits), ..pay::request(&back.bolt11) };
-            pay::fails(dave, request).await?;
-        }
+        let back = pay::invoice(alice, 5_900_000_000).await?;
+        let whole = PaymentLimits { max_parts: 1, ..PaymentLimits::default() };
+        let request = PayRequest { limits: Some(whole), ..pay::request(&back.bolt11) };
+        let refusal = dave.payments().pay(request).await;
+        refused(refusal, tonic::Code::FailedPrecondition, "single channel")?;
+        let free = PaymentLimits { max_fee_msat: Some(0), ..PaymentLimits::default() };
+        pay::fails(dave, PayRequest { limits: Some(free), ..pay::request(&back.bolt11) }).await?;
         Ok(())
     });
 }

@@ -125,7 +125,8 @@ fn check_part(
         let own = first && !overlay.own_channels().is_empty();
         let sum = load.entry((hop.scid, hop.node, own)).or_default();
         *sum += u128::from(hop.amount_msat);
-        if *sum > u128::from(terms.total_msat) {
+        let in_all = if query.htlc_max_in_all { terms.max_msat } else { u64::MAX };
+        if *sum > u128::from(terms.total_msat.min(in_all)) {
             return Err(Fault::Capacity(hop.scid));
         }
         if let Some(before) = place.checked_sub(1).map(|p| &hops[p]) {

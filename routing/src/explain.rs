@@ -2,6 +2,7 @@
 
 use crate::flow::draft::Draft;
 use crate::path::field::{Field, NOWHERE};
+use crate::path::terms::Edge;
 use crate::path::walk::Limits;
 use crate::query::Query;
 
@@ -73,6 +74,12 @@ pub enum NoRoute {
         deliverable_msat: u64,
         /// What was asked for.
         amount_msat: u64,
+    },
+    /// A channel that the query must avoid is the only one that leads to the payee: it failed for good. Only callers say so.
+    #[error("channel {scid}, which leads to the payee, failed for good")]
+    Broken {
+        /// The channel.
+        scid: u64,
     },
     /// The search was ended by its cap on node visits.
     #[error("the search was given up after {visits} node visits")]
@@ -181,7 +188,11 @@ fn inbound(field: &Field<'_>) -> Vec<u64> {
     let usable = edges.map(|edge| field.edge(edge)).filter(|edge| {
         edge.htlc_max_msat > 0 && edge.source != field.payer_in_view && !field.closed(edge.source)
     });
-    usable.map(|edge| field.bound(&edge)).filter(|&room| room > 0).collect()
+    let room = |edge: Edge| match field.htlc_max_in_all {
+        true => field.bound(&edge).min(field.htlc_max(edge.link, edge.htlc_max_msat)),
+        false => field.bound(&edge),
+    };
+    usable.map(room).filter(|&room| room > 0).collect()
 }
 
 /// Returns the least time lock of any path, whatever its amount and fee, or `None` where nothing connects.

@@ -40,6 +40,12 @@ pub struct Query {
     /// What the payment as a whole has to deliver, msat, when `amount_msat` is only the rest of it; 0
     /// otherwise. Sets the price of risk and the size of parts, so that retries go on in the same terms.
     pub total_msat: u64,
+    /// Whether a channel's greatest HTLC also bounds all HTLCs on it together, reserved ones included.
+    ///
+    /// What a peer lets be in flight at one moment (BOLT 2, `max_htlc_value_in_flight_msat`) is not gossiped, but
+    /// implementations announce at most that much as `htlc_maximum_msat`. A part beyond it is failed while the others
+    /// wait at the payee, which holds them until its time-out for multi-part payments.
+    pub htlc_max_in_all: bool,
     /// Greatest number of node visits; a plan that needs more ends in [`NoRoute::Effort`](crate::NoRoute).
     pub max_visits: u64,
 }
@@ -63,6 +69,7 @@ impl Query {
             avoid_channels: Vec::new(),
             round: 0,
             total_msat: 0,
+            htlc_max_in_all: false,
             max_visits: 5_000_000,
         }
     }

@@ -227,3 +227,51 @@ fn reasons_name_what_the_payer_can_change() {
     let none = Query { out_through: vec![99], ..query };
     assert_eq!(reason(&none, &overlay), NoRoute::NoOwnChannel);
 }
+
+#[test]
+fn what_may_be_in_flight_bounds_all_parts_together() {
+    // A channel of 2M sat that lets 900k be in flight at one moment, as LDK announces it.
+    let mut builder = Builder::new();
+    let open = Some(policy(0, 100));
+    let narrow = Some(Policy { htlc_max_msat: 900_000_000, ..policy(0, 100) });
+    builder.channel(1, [key(1), key(2)], 5_000_000, [open, open]);
+    builder.channel(2, [key(2), key(3)], 2_000_000, [narrow, narrow]);
+    let view = builder.build();
+    let overlay = own(&[(1, 2, 4_000_000)]);
+    let query = |amount_msat| Query {
+        htlc_max_in_all: true,
+        max_fee_msat: u64::MAX,
+        ..Query::new(key(1), key(3), amount_msat)
+    };
+    let split = Query { htlc_max_in_all: false, ..query(1_400_000_000) };
+    assert!(ask(&view, &overlay, &split).expect("by parts").parts.len() > 1);
+    let expected =
+        NoRoute::PayeeInbound { receivable_msat: 900_000_000, amount_msat: 1_400_000_000 };
+    assert_eq!(ask(&view, &overlay, &query(1_400_000_000)), Err(expected));
+    assert!(ask(&view, &overlay, &query(850_000_000)).is_ok());
+
+    // What other payments have in flight there counts as well.
+    let mut busy = own(&[(1, 2, 4_000_000)]);
+    busy.reserve(2, 0, 500_000_000);
+    assert!(ask(&view, &busy, &query(850_000_000)).is_err());
+    assert!(ask(&view, &busy, &query(350_000_000)).is_ok());
+}
+
+#[test]
+fn a_payment_beyond_one_channels_flight_takes_another_way_too() {
+    let mut builder = Builder::new();
+    let open = Some(policy(0, 100));
+    let narrow = Some(Policy { htlc_max_msat: 900_000_000, ..policy(0, 100) });
+    builder.channel(1, [key(1), key(2)], 5_000_000, [open, open]);
+    builder.channel(2, [key(2), key(4)], 2_000_000, [narrow, narrow]);
+    builder.channel(3, [key(2), key(3)], 5_000_000, [open, open]);
+    builder.channel(4, [key(3), key(4)], 2_000_000, [narrow, narrow]);
+    let view = builder.build();
+    let query = Query { htlc_max_in_all: true, ..Query::new(key(1), key(4), 1_500_000_000) };
+    let plan = ask(&view, &own(&[(1, 2, 4_000_000)]), &query).expect("two ways");
+    for channel in [2, 4] {
+        let hops = plan.parts.iter().flat_map(|part| &part.hops).filter(|hop| hop.scid == channel);
+        let carried: u64 = hops.map(|hop| hop.amount_msat).sum();
+        assert!((1..=900_000_000).contains(&carried), "{carried} on {channel}");
+    }
+}

@@ -31,6 +31,9 @@ pub enum Error {
     /// The peer must be there for this.
     #[error("the peer {0} is not connected")]
     NotConnected(PublicKey),
+    /// The peer's channels cannot have anchors: their commitments could not be bumped when fees rise.
+    #[error("the peer {0} does not know channels with anchor outputs (option_anchors)")]
+    NoAnchors(PublicKey),
     /// Nothing new is taken on now.
     #[error(transparent)]
     NotReady(NotReady),

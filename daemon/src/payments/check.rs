@@ -50,13 +50,33 @@ pub struct Facts {
     pub node_id: PublicKey,
 }
 
-/// What the open and connected channels can send, all together.
+/// What the open and connected channels can send when nothing else is in flight.
 #[derive(Clone, Copy, Debug)]
 pub struct Purse {
     /// How many channels there are.
     pub channels: usize,
-    /// What they can send.
-    pub outbound_msat: u64,
+    /// What they hold together, less reserves.
+    pub balance_msat: u64,
+    /// What their peers let be in flight at one moment, all together (BOLT 2, `max_htlc_value_in_flight_msat`).
+    pub at_once_msat: u64,
+    /// The same for the channel that carries most.
+    pub largest_msat: u64,
+}
+
+/// Whether a payment may be split into parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Splitting {
+    /// Parts may take several channels (BOLT 4, basic multi-part payments).
+    Parts,
+    /// One channel carries the whole amount.
+    Whole,
+}
+
+impl Splitting {
+    /// Returns how a payee's features and the caller's limit let a payment be split.
+    pub fn of(supports_parts: bool, max_parts: u8) -> Self {
+        if supports_parts && max_parts > 1 { Self::Parts } else { Self::Whole }
+    }
 }
 
 /// What an invoice asks for.
@@ -163,15 +183,23 @@ pub fn not_expired(invoice: &Bolt11Invoice, now: Duration) -> Result<(), Error> 
     }
 }
 
-/// Refuses what all channels together cannot send.
-pub fn affordable(amount_msat: u64, purse: Purse) -> Result<(), Error> {
-    match purse {
-        Purse { channels: 0, .. } => Err(Error::NoUsableChannel),
-        Purse { outbound_msat, .. } if outbound_msat < amount_msat => {
-            Err(Error::TooLittleMoney { needed_msat: amount_msat, available_msat: outbound_msat })
-        }
-        Purse { .. } => Ok(()),
+/// Refuses what the channels do not hold, or what their peers never let be in flight at one moment.
+pub fn affordable(amount_msat: u64, purse: Purse, splitting: Splitting) -> Result<(), Error> {
+    let Purse { channels, balance_msat, at_once_msat, largest_msat } = purse;
+    let needed_msat = amount_msat;
+    if channels == 0 {
+        return Err(Error::NoUsableChannel);
     }
+    if balance_msat < needed_msat {
+        return Err(Error::TooLittleMoney { needed_msat, available_msat: balance_msat });
+    }
+    if at_once_msat < needed_msat {
+        return Err(Error::TooMuchInFlight { needed_msat, at_once_msat });
+    }
+    if splitting == Splitting::Whole && largest_msat < needed_msat {
+        return Err(Error::TooMuchForOneChannel { needed_msat, largest_msat });
+    }
+    Ok(())
 }
 
 /// Names a request, so that another one under the same key is noticed.
@@ -290,10 +318,25 @@ mod tests {
 
     #[test]
     fn what_the_channels_cannot_send_is_refused() {
-        let purse = |channels, outbound_msat| Purse { channels, outbound_msat };
-        assert!(affordable(5, purse(1, 5)).is_ok());
-        assert!(matches!(affordable(5, purse(1, 4)), Err(Error::TooLittleMoney { .. })));
-        assert!(matches!(affordable(5, purse(0, 0)), Err(Error::NoUsableChannel)));
+        let purse = |channels, balance_msat, at_once_msat, largest_msat| Purse {
+            channels,
+            balance_msat,
+            at_once_msat,
+            largest_msat,
+        };
+        let of = |purse, splitting| affordable(5, purse, splitting);
+        let (parts, whole) = (Splitting::Parts, Splitting::Whole);
+        assert!(of(purse(1, 5, 5, 5), whole).is_ok());
+        assert!(matches!(of(purse(1, 4, 4, 4), parts), Err(Error::TooLittleMoney { .. })));
+        assert!(matches!(of(purse(0, 0, 0, 0), parts), Err(Error::NoUsableChannel)));
+        // The balance would do, but the peers do not let so much be in flight.
+        let refused = of(purse(1, 9, 4, 4), parts);
+        assert!(matches!(refused, Err(Error::TooMuchInFlight { needed_msat: 5, at_once_msat: 4 })));
+        assert!(of(purse(2, 9, 6, 3), parts).is_ok());
+        let refused = of(purse(2, 9, 6, 3), whole);
+        assert!(matches!(refused, Err(Error::TooMuchForOneChannel { largest_msat: 3, .. })));
+        assert_eq!(Splitting::of(true, 16), parts);
+        assert_eq!((Splitting::of(true, 1), Splitting::of(false, 16)), (whole, whole));
     }
 
     #[test]

@@ -101,6 +101,28 @@ pub enum Error {
         /// What all channels together can send.
         available_msat: u64,
     },
+    /// The channels hold enough, but their peers do not let so much be in flight at one moment.
+    #[error(
+        "the peers of our channels let {at_once_msat} msat be in flight at one moment, {needed_msat} msat are needed: \
+         pay in several payments, or open a channel with another peer"
+    )]
+    TooMuchInFlight {
+        /// The amount of the payment.
+        needed_msat: u64,
+        /// What may be in flight on all channels together.
+        at_once_msat: u64,
+    },
+    /// The payment cannot be split, and no single channel carries it.
+    #[error(
+        "no single channel can send more than {largest_msat} msat at one moment, {needed_msat} msat are needed, \
+         and this payment cannot be split"
+    )]
+    TooMuchForOneChannel {
+        /// The amount of the payment.
+        needed_msat: u64,
+        /// What the widest channel can send.
+        largest_msat: u64,
+    },
     /// Too many payments wait for their turn.
     #[error("{0} payments wait for their turn already")]
     TooManyWaiting(u32),

@@ -3,8 +3,9 @@
 use bitcoin::secp256k1::PublicKey;
 use lightning::ln::channel_state::ChannelDetails;
 
-use super::check::{self, Facts, Purse};
+use super::check::{self, Facts, Purse, Splitting};
 use super::{Error, Payments};
+use crate::node::ldk::limits;
 use crate::node::planner::{Constraints, is_named};
 
 impl Payments {
@@ -36,18 +37,27 @@ impl Payments {
         channels
     }
 
-    /// Refuses what cannot be sent at the moment.
+    /// Refuses what the channels cannot send even when nothing else is in flight.
     pub(super) fn check_sendable(
         &self,
         amount_msat: u64,
         constraints: &Constraints,
+        splitting: Splitting,
     ) -> Result<(), Error> {
         (self.0.admission)()?;
         let channels = self.channels_out(&constraints.out_through);
-        let outbound_msat = channels
-            .iter()
-            .fold(0u64, |sum, channel| sum.saturating_add(channel.outbound_capacity_msat));
-        check::affordable(amount_msat, Purse { channels: channels.len(), outbound_msat })
+        let balances = channels.iter().map(|channel| channel.outbound_capacity_msat);
+        let at_once: Vec<u64> = channels.iter().map(limits::sendable_alone_msat).collect();
+        check::affordable(
+            amount_msat,
+            Purse {
+                channels: channels.len(),
+                balance_msat: balances.fold(0, u64::saturating_add),
+                at_once_msat: at_once.iter().copied().fold(0, u64::saturating_add),
+                largest_msat: at_once.into_iter().max().unwrap_or(0),
+            },
+            splitting,
+        )
     }
 
     pub(super) fn facts(&self) -> Facts {

@@ -3,6 +3,7 @@
 use super::closing::{Closing, closing_balances};
 use crate::channels::{Channels, balance};
 use crate::node::Node;
+use crate::node::ldk::limits;
 use crate::wallet::Balance;
 
 /// What the node owns, and what its channels can carry.
@@ -41,8 +42,8 @@ pub fn balances(node: &Node, channels: &Channels) -> Balances {
         balances.channels_local_msat += split.local_msat;
         balances.channels_remote_msat += split.remote_msat;
         if channel.is_usable {
-            balances.outbound_capacity_msat += channel.outbound_capacity_msat;
-            balances.inbound_capacity_msat += channel.inbound_capacity_msat;
+            balances.outbound_capacity_msat += limits::sendable_msat(channel);
+            balances.inbound_capacity_msat += limits::receivable_msat(channel);
         }
     }
     balances

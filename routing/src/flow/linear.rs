@@ -43,8 +43,9 @@ pub(crate) fn risk(
 ) -> Option<f32> {
     let carried = u64::from(quanta.on(edge));
     let total = (carried + 1).checked_mul(quanta.size_msat)?;
-    if total > field.room(link, capacity_msat) || total > htlc_max_msat.saturating_mul(quanta.htlcs)
-    {
+    let htlc_max_msat = field.htlc_max(link, htlc_max_msat);
+    let htlcs = if field.htlc_max_in_all { 1 } else { quanta.htlcs };
+    if total > field.room(link, capacity_msat) || total > htlc_max_msat.saturating_mul(htlcs) {
         return None;
     }
     let after = field.nats(link, capacity_msat, total);

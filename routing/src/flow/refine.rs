@@ -73,7 +73,9 @@ pub(crate) fn fit(
             carried = amount_within(carried, edge.base_msat, edge.ppm);
             cltv = cltv.checked_add(edge.cltv_delta)?;
         }
-        carried = carried.min(edge.htlc_max_msat).min(field.room(edge.link, edge.capacity_msat));
+        carried = carried
+            .min(field.htlc_max(edge.link, edge.htlc_max_msat))
+            .min(field.room(edge.link, edge.capacity_msat));
     }
     let delivered = carried.min(want_msat);
     if delivered == 0 || cltv > limits.max_cltv {
@@ -89,8 +91,8 @@ pub(crate) fn exact(field: &Field<'_>, edges: &[u32], amount_msat: u64) -> Optio
     let mut amount = amount_msat;
     for (place, &number) in edges.iter().enumerate().rev() {
         let edge = field.edge(number);
-        if amount < edge.htlc_min_msat || amount > edge.htlc_max_msat || amount > field.bound(&edge)
-        {
+        let htlc_max_msat = field.htlc_max(edge.link, edge.htlc_max_msat);
+        if amount < edge.htlc_min_msat || amount > htlc_max_msat || amount > field.bound(&edge) {
             return None;
         }
         amounts[place] = amount;

@@ -124,6 +124,8 @@ pub(crate) struct Field<'a> {
     pub last_edges: Option<Vec<u32>>,
     /// Share of what is unsure of a channel that plans keep away from.
     pub caution: f32,
+    /// See [`Query::htlc_max_in_all`](crate::Query::htlc_max_in_all).
+    pub htlc_max_in_all: bool,
 }
 
 impl Field<'_> {
@@ -252,6 +254,15 @@ impl Field<'_> {
         match self.known(link) {
             Some(known) => known.room(self.caution),
             None => capacity_msat - (capacity_msat as f32 * self.caution) as u64,
+        }
+    }
+
+    /// Returns the greatest HTLC that a link takes now, beside what is on it.
+    #[inline]
+    pub(crate) fn htlc_max(&self, link: u32, htlc_max_msat: u64) -> u64 {
+        match self.known(link) {
+            Some(known) if self.htlc_max_in_all => htlc_max_msat.saturating_sub(known.used_msat),
+            Some(_) | None => htlc_max_msat,
         }
     }
 

@@ -33,6 +33,7 @@ pub(crate) fn field<'a>(
         nodes: view.node_count(),
         last_edges: None,
         caution: 0.0,
+        htlc_max_in_all: query.htlc_max_in_all,
     };
     field.payee = intern(&mut field, &query.payee);
     let mut hints = Vec::with_capacity(overlay.hints.len());

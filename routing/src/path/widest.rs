@@ -22,7 +22,10 @@ pub(crate) fn widest(
 ) -> Option<Vec<u32>> {
     // No path is wider than the payer's widest channel: what is wider on the way is all the same.
     let own = field.scratch.extra.iter().filter(|edge| edge.source == field.payer);
-    let width = |edge: &Edge| field.room(edge.link, edge.capacity_msat).min(edge.htlc_max_msat);
+    let width = |edge: &Edge| {
+        let room = field.room(edge.link, edge.capacity_msat);
+        room.min(field.htlc_max(edge.link, edge.htlc_max_msat))
+    };
     let most = own.map(width).max().unwrap_or(0);
     walk(field, &Narrowness { field, want_msat }, want_msat.min(most), limits, workspace)
 }
@@ -47,7 +50,8 @@ impl Measure for Narrowness<'_, '_> {
             return None;
         }
         let capacity = self.field.capacity(terms);
-        let room = self.field.room(terms.link, capacity).min(terms.htlc_max_msat);
+        let htlc_max_msat = self.field.htlc_max(terms.link, terms.htlc_max_msat);
+        let room = self.field.room(terms.link, capacity).min(htlc_max_msat);
         let width = label.amount_msat.min(room);
         if width == 0 || width < self.field.least(terms) {
             return None;

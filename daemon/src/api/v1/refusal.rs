@@ -41,6 +41,9 @@ pub fn payments(argument: &'static str, error: payments::Error) -> Status {
             "INSUFFICIENT_BALANCE",
             format!("amount_msat: {words}"),
         ),
+        Error::TooMuchInFlight { .. } | Error::TooMuchForOneChannel { .. } => {
+            refuse(Code::FailedPrecondition, "IN_FLIGHT_LIMIT", format!("amount_msat: {words}"))
+        }
         Error::TooManyWaiting(_) => {
             refuse(Code::ResourceExhausted, "TOO_MANY_PAYMENTS_WAITING", words)
         }
@@ -101,6 +104,7 @@ pub fn channels(error: channels::Error) -> Status {
         Error::Unknown => unknown("CHANNEL_UNKNOWN", words.clone()),
         Error::AlreadyClosed { .. } => precondition("CHANNEL_CLOSED"),
         Error::NotConnected(_) => precondition("PEER_NOT_CONNECTED"),
+        Error::NoAnchors(_) => precondition("PEER_WITHOUT_ANCHORS"),
         Error::NotReady(not) => precondition(not.word()),
         Error::TooManyPending { .. } => {
             refuse(Code::ResourceExhausted, "TOO_MANY_PENDING_CHANNELS", words.clone())
@@ -209,6 +213,7 @@ pub fn no_route(why: &NoWay) -> Status {
         | Cause::CltvLimit
         | Cause::Parts
         | Cause::Liquidity
+        | Cause::Broken
         | Cause::Unexplained => refuse(Code::FailedPrecondition, why.cause.word(), &why.words),
         Cause::Effort => refuse(Code::ResourceExhausted, why.cause.word(), &why.words),
     }
@@ -231,6 +236,11 @@ mod tests {
             (Error::KeyReused, Code::InvalidArgument, "idempotency_key: "),
             (Error::AlreadyPaid, Code::AlreadyExists, "bolt11: "),
             (Error::UnderWay, Code::AlreadyExists, "bolt11: "),
+            (
+                Error::TooMuchInFlight { needed_msat: 2, at_once_msat: 1 },
+                Code::FailedPrecondition,
+                "amount_msat: ",
+            ),
             (
                 Error::TooLittleMoney { needed_msat: 2, available_msat: 1 },
                 Code::FailedPrecondition,

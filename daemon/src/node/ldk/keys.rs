@@ -16,12 +16,15 @@ use lightning::sign::{
 };
 use lightning_invoice::RawBolt11Invoice;
 
+use super::shutdown::ShutdownScripts;
 use crate::wallet::Wallet;
 
 /// The node's secrets; closing outputs pay directly to the on-chain wallet.
 pub struct Keys {
     ldk: KeysManager,
     wallet: Wallet,
+    /// Which peers take only old shutdown scripts.
+    pub shutdown: ShutdownScripts,
 }
 
 impl Keys {
@@ -32,7 +35,13 @@ impl Keys {
     /// seed alone recovers them; a channel opened without it cannot switch later.
     pub fn new(seed: &[u8; 32], started_at: std::time::Duration, wallet: Wallet) -> Self {
         let ldk = KeysManager::new(seed, started_at.as_secs(), started_at.subsec_nanos(), true);
-        Self { ldk, wallet }
+        Self { ldk, wallet, shutdown: ShutdownScripts::default() }
+    }
+
+    /// Returns the P2WPKH script that closes pay with peers that do not take the wallet's scripts; the sweeper spends it.
+    pub fn plain_shutdown_script(&self) -> ScriptBuf {
+        let script = self.ldk.get_shutdown_scriptpubkey();
+        script.expect("the keys of LDK always have one").into_inner()
     }
 
     /// Returns the key that signs for the node as a whole.
@@ -113,6 +122,9 @@ impl SignerProvider for Keys {
     }
 
     fn get_shutdown_scriptpubkey(&self) -> Result<ShutdownScript, ()> {
+        if self.shutdown.is_plain() {
+            return self.ldk.get_shutdown_scriptpubkey();
+        }
         let script = self.wallet.get_change_destination_script()?;
         let program = script.witness_version().ok_or(())?;
         let program = bitcoin::WitnessProgram::new(

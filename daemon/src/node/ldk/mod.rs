@@ -2,7 +2,9 @@
 
 pub mod decode;
 pub mod keys;
+pub mod limits;
 pub mod log_budget;
 pub mod logger;
+pub mod shutdown;
 pub mod slots;
 pub mod types;

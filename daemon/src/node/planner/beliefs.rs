@@ -12,8 +12,10 @@ pub enum Fate {
     Settled,
     /// It reached the payee and failed there: a probe, or a payee that refused.
     Reached,
-    /// It failed at this channel.
+    /// It failed at this channel, which may carry less.
     FailedAt(u64),
+    /// It failed at this channel for good: it is closed, or its node does not know it.
+    BrokenAt(u64),
 }
 
 /// An HTLC's path and outcome.
@@ -42,6 +44,9 @@ pub(super) fn learn(beliefs: &mut Beliefs, lesson: &Lesson, hints: &[u64], now: 
             false => u8::from(NodeId::from_pubkey(source) > NodeId::from_pubkey(&hop.pubkey)),
         };
         let ours = index == 0 || hop.pubkey == lesson.payer;
+        if lesson.fate == Fate::BrokenAt(hop.short_channel_id) {
+            return;
+        }
         if lesson.fate == Fate::FailedAt(hop.short_channel_id) {
             if !ours {
                 beliefs.failed(hop.short_channel_id, direction, amount_msat, now);
@@ -59,7 +64,7 @@ pub(super) fn learn(beliefs: &mut Beliefs, lesson: &Lesson, hints: &[u64], now: 
 }
 
 /// Returns the amount that each hop carries, first hop first, in msat.
-fn amounts_msat(path: &Path) -> Vec<u64> {
+pub(super) fn amounts_msat(path: &Path) -> Vec<u64> {
     let tail = path.blinded_tail.as_ref().map_or(0, |tail| tail.final_value_msat);
     let mut carried = tail;
     let mut amounts: Vec<u64> = path

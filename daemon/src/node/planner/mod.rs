@@ -3,7 +3,9 @@
 //! Imports `ldk` only.
 
 mod beliefs;
+mod broken;
 mod constraints;
+mod flight;
 mod in_flight;
 mod plan;
 mod query;

@@ -5,10 +5,14 @@ use std::sync::{Arc, Mutex};
 use bitcoin::secp256k1::PublicKey;
 use fulmen_routing::{Beliefs, NoRoute, Plan, Query, View};
 use lightning::ln::channel_state::ChannelDetails;
-use lightning::routing::router::{InFlightHtlcs, Path, Route, RouteParameters};
+use lightning::routing::router::{
+    InFlightHtlcs, Path, Payee, PaymentParameters, Route, RouteParameters,
+};
 
-use super::beliefs::{self, Lesson};
+use super::beliefs::{self, Fate, Lesson};
+use super::broken::Broken;
 use super::constraints::Constraints;
+use super::flight;
 use super::query::{self, Wanted};
 use super::route;
 use super::view::Views;
@@ -20,6 +24,7 @@ pub struct Planner {
     pub(super) graph: Arc<Graph>,
     pub(super) clock: Clock,
     views: Views,
+    broken: Broken,
     beliefs: Mutex<Beliefs>,
     planners: Mutex<Vec<fulmen_routing::Planner>>,
 }
@@ -31,6 +36,7 @@ impl Planner {
             views: Views::new(graph.clone()),
             graph,
             clock,
+            broken: Broken::default(),
             beliefs: Mutex::new(beliefs),
             planners: Mutex::new(Vec::new()),
         }
@@ -51,12 +57,14 @@ impl Planner {
         let beliefs = self.beliefs();
         let of_ldk = query::of_ldk(&self.graph, payer, asked, first_hops, constraints, &beliefs);
         drop(beliefs);
-        let (query, mut overlay) = of_ldk.ok_or(None)?;
+        let (mut query, mut overlay) = of_ldk.ok_or(None)?;
+        let broken = self.broken_hints(&asked.payment_params);
+        query.avoid_channels.extend(&broken);
         if first_hops.is_some() && overlay.own_channels().is_empty() {
             return Err(Some(NoRoute::NoOwnChannel));
         }
         query::reserve(&mut overlay, in_flight);
-        let plan = self.plan(&query, &overlay)?;
+        let plan = self.plan(&query, &overlay).map_err(|why| because_of(why, &broken))?;
         route::of_plan(&self.graph, asked, first_hops, &plan)
             .ok_or(Some(NoRoute::Malformed("the plan names a key that is no point of the curve")))
     }
@@ -70,15 +78,29 @@ impl Planner {
         wanted: &Wanted,
         own: Option<(&[&ChannelDetails], &InFlightHtlcs)>,
     ) -> Result<Plan, NoRoute> {
-        let (query, mut overlay) =
+        let (mut query, mut overlay) =
             query::of_wanted(&self.graph, wanted, own.map(|(channels, _)| channels));
+        let hints = wanted.hints.iter().flat_map(|hint| &hint.0).map(|hop| hop.short_channel_id);
+        let broken = self.broken.among(hints, self.clock.unix_secs());
+        query.avoid_channels.extend(&broken);
         if own.is_some() && overlay.own_channels().is_empty() {
             return Err(NoRoute::NoOwnChannel);
         }
         if let Some((_, in_flight)) = own {
             query::reserve(&mut overlay, in_flight);
         }
-        self.plan(&query, &overlay)
+        self.plan(&query, &overlay).map_err(|why| because_of(why, &broken))
+    }
+
+    /// Returns a channel that a route of LDK's router overfills, by what its peers let be in flight at one moment.
+    pub fn overfilled(
+        &self,
+        payer: &PublicKey,
+        route: &Route,
+        first_hops: Option<&[&ChannelDetails]>,
+        in_flight: &InFlightHtlcs,
+    ) -> Option<u64> {
+        flight::overfilled(&self.graph, payer, route, first_hops.unwrap_or_default(), in_flight)
     }
 
     /// Returns the paths of a plan in LDK's terms; none if the plan names a key that is no point of the curve.
@@ -137,8 +159,22 @@ impl Planner {
 
     /// Learns from the outcome of an HTLC.
     pub fn learn(&self, lesson: &Lesson) {
-        let hints = self.unannounced(&lesson.path);
-        beliefs::learn(&mut self.beliefs(), lesson, &hints, self.clock.unix_secs());
+        let (hints, now) = (self.unannounced(&lesson.path), self.clock.unix_secs());
+        match lesson.fate {
+            Fate::BrokenAt(scid) => self.broken.learn(scid, now),
+            Fate::Settled | Fate::Reached => {
+                hints.iter().for_each(|scid| self.broken.mended(*scid))
+            }
+            Fate::FailedAt(_) => (),
+        }
+        beliefs::learn(&mut self.beliefs(), lesson, &hints, now);
+    }
+
+    /// Returns the channels of a request's route hints that failed for good.
+    pub fn broken_hints(&self, asked: &PaymentParameters) -> Vec<u64> {
+        let Payee::Clear { route_hints, .. } = &asked.payee else { return Vec::new() };
+        let hops = route_hints.iter().flat_map(|hint| &hint.0).map(|hop| hop.short_channel_id);
+        self.broken.among(hops, self.clock.unix_secs())
     }
 
     /// Returns the channels of a path that the graph lacks. Reads the graph before the beliefs are locked: planning
@@ -175,5 +211,19 @@ impl Planner {
         let plan = planner.plan(view, overlay, &self.beliefs(), self.clock.unix_secs(), query);
         self.planners.lock().expect("no panic while held").push(planner);
         plan
+    }
+}
+
+/// Names the channel that failed for good, where that is why no channel leads to the payee.
+fn because_of(why: NoRoute, broken: &[u64]) -> NoRoute {
+    match (why, broken) {
+        (
+            NoRoute::UnknownPayee
+            | NoRoute::NoPath
+            | NoRoute::PayeeInbound { .. }
+            | NoRoute::Liquidity { .. },
+            [scid, ..],
+        ) => NoRoute::Broken { scid: *scid },
+        (why, _) => why,
     }
 }

@@ -5,9 +5,10 @@ use fulmen_routing::{Beliefs, HintChannel, Overlay, OwnChannel, Policy, Query};
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::routing::gossip::NodeId;
 use lightning::routing::router::{InFlightHtlcs, Payee, RouteHint, RouteParameters};
-use lightning::util::ser::Writeable;
 
 use super::constraints::{Constraints, last_hop_scid};
+use super::flight::{announced_between, in_flight_rows};
+use crate::node::ldk::limits::{receivable_msat, sendable_msat};
 use crate::node::ldk::types::Graph;
 
 /// A route to plan without paying.
@@ -48,8 +49,9 @@ pub(super) fn of_wanted(
     query.final_cltv = wanted.final_cltv_delta;
     query.max_parts = usize::from(wanted.max_parts.max(1));
     query.round = wanted.round;
+    query.htlc_max_in_all = true;
     wanted.constraints.narrow(&mut query, graph, own, &wanted.hints);
-    (query, overlay(&wanted.payer, &wanted.payee, own, &wanted.hints))
+    (query, overlay(graph, &wanted.payer, &wanted.payee, own, &wanted.hints))
 }
 
 /// Returns the query and its overlay; `None` for blinded payees, which only LDK's router handles.
@@ -76,6 +78,7 @@ pub(super) fn of_ldk(
     query.final_cltv = *final_cltv_expiry_delta;
     query.max_parts = if splittable { usize::from(params.max_path_count.max(1)) } else { 1 };
     query.max_hops = params.max_path_length;
+    query.htlc_max_in_all = true;
     // A failure that taught a bound bars greater amounts by itself; barring the channel altogether would give
     // up what it can still carry.
     query.avoid_channels = params
@@ -85,10 +88,11 @@ pub(super) fn of_ldk(
         .filter(|scid| !beliefs.knows(*scid))
         .collect();
     constraints.narrow(&mut query, graph, first_hops, route_hints);
-    Some((query, overlay(payer, node_id, first_hops, route_hints)))
+    Some((query, overlay(graph, payer, node_id, first_hops, route_hints)))
 }
 
 fn overlay(
+    graph: &Graph,
     payer: &PublicKey,
     payee: &PublicKey,
     own: Option<&[&ChannelDetails]>,
@@ -103,8 +107,17 @@ fn overlay(
             lay_last_hop(&mut overlay, channel, payee);
         }
     }
+    let graph = graph.read_only();
     for hint in hints {
-        lay_hint(&mut overlay, hint, payee);
+        // A second edge for a channel that gossip knows would double what it lets be in flight.
+        let is_alias = hint.0.last().is_some_and(|hop| {
+            let (source, target) =
+                (NodeId::from_pubkey(&hop.src_node_id), NodeId::from_pubkey(payee));
+            announced_between(&graph, &source, &target).is_some()
+        });
+        if !is_alias {
+            lay_hint(&mut overlay, hint, payee);
+        }
     }
     overlay
 }
@@ -115,7 +128,7 @@ fn lay_last_hop(overlay: &mut Overlay, channel: &ChannelDetails, us: &PublicKey)
     let peer = channel.counterparty.node_id;
     if channel.is_announced {
         let direction = u8::from(NodeId::from_pubkey(&peer) > NodeId::from_pubkey(us));
-        overlay.balance(scid, direction, channel.inbound_capacity_msat);
+        overlay.balance(scid, direction, receivable_msat(channel));
         return;
     }
     let Some(terms) = &channel.counterparty.forwarding_info else { return };
@@ -128,7 +141,7 @@ fn lay_last_hop(overlay: &mut Overlay, channel: &ChannelDetails, us: &PublicKey)
             ppm: terms.fee_proportional_millionths,
             cltv_delta: terms.cltv_expiry_delta,
             htlc_min_msat: channel.inbound_htlc_minimum_msat.unwrap_or(0),
-            htlc_max_msat: channel.inbound_capacity_msat,
+            htlc_max_msat: receivable_msat(channel),
         },
     });
 }
@@ -142,23 +155,6 @@ pub(super) fn reserve(overlay: &mut Overlay, in_flight: &InFlightHtlcs) {
             overlay.reserve(scid, direction, msat);
         }
     }
-}
-
-/// Reads LDK's table from its encoding, since it has no accessor: a count, then per channel its short id, whether the
-/// HTLC comes from the lesser key, and the amount in msat.
-fn in_flight_rows(in_flight: &InFlightHtlcs) -> Vec<(u64, bool, u64)> {
-    use lightning::util::ser::{CollectionLength, Readable};
-    let bytes = in_flight.encode();
-    let mut reader = &bytes[..];
-    let Ok(CollectionLength(count)) = CollectionLength::read(&mut reader) else {
-        return Vec::new();
-    };
-    (0..count)
-        .map_while(|_| {
-            let (scid, from_lesser): (u64, bool) = Readable::read(&mut reader).ok()?;
-            Some((scid, from_lesser, Readable::read(&mut reader).ok()?))
-        })
-        .collect()
 }
 
 fn payee_takes_parts(graph: &Graph, payee: &PublicKey) -> bool {
@@ -175,7 +171,7 @@ fn own_channel(channel: &ChannelDetails) -> Option<OwnChannel> {
         peer: channel.counterparty.node_id.serialize(),
         htlc_min_msat: channel.next_outbound_htlc_minimum_msat,
         htlc_max_msat: channel.next_outbound_htlc_limit_msat,
-        spendable_msat: channel.outbound_capacity_msat,
+        spendable_msat: sendable_msat(channel),
     })
 }
 

@@ -106,16 +106,21 @@ impl NodeRouter {
                 }
             }
         };
-        if constraints.is_empty() {
-            let found = self.ldk.find_route(payer, asked, first_hops, in_flight);
-            return found.map_err(|ldk| (ldk, why));
+        let barred = match constraints.is_empty() {
+            true => None,
+            false => Some(self.planner.bar(constraints, payer, asked, first_hops)),
+        };
+        let mut request = barred.unwrap_or_else(|| asked.clone());
+        let broken = self.planner.broken_hints(&asked.payment_params);
+        request.payment_params.previously_failed_channels.extend(broken);
+        let found = self.ldk.find_route(payer, &request, first_hops, in_flight.clone());
+        let route = found.map_err(|ldk| (ldk, why.clone()))?;
+        if let Some(scid) = self.planner.overfilled(payer, &route, first_hops, &in_flight) {
+            tracing::debug!(scid, "LDK's route exceeds what a channel lets be in flight");
+            return Err(("the route exceeds what a channel lets be in flight", why));
         }
-        let barred = self.planner.bar(constraints, payer, asked, first_hops);
-        let found = self.ldk.find_route(payer, &barred, first_hops, in_flight);
         // LDK insists on getting its own request back.
-        found
-            .map(|route| Route { route_params: Some(asked.clone()), ..route })
-            .map_err(|ldk| (ldk, why))
+        Ok(Route { route_params: Some(asked.clone()), ..route })
     }
 }
 

@@ -30,6 +30,8 @@ pub enum Cause {
     Effort,
     /// LDK's router found nothing and gives no reason.
     Unexplained,
+    /// A channel that leads to the payee failed for good.
+    Broken,
 }
 impl_writeable_tlv_based_enum!(Cause,
     (1, Contradiction) => {},
@@ -44,6 +46,7 @@ impl_writeable_tlv_based_enum!(Cause,
     (10, Liquidity) => {},
     (11, Effort) => {},
     (12, Unexplained) => {},
+    (13, Broken) => {},
 );
 
 impl Cause {
@@ -62,6 +65,7 @@ impl Cause {
             Cause::Liquidity => "LIQUIDITY",
             Cause::Effort => "SEARCH_TOO_LONG",
             Cause::Unexplained => "NO_ROUTE",
+            Cause::Broken => "CHANNEL_BROKEN",
         }
     }
 }
@@ -140,6 +144,15 @@ impl From<NoRoute> for NoWay {
                     "channels on the way can deliver about {} of {} as far as is known",
                     sat(deliverable_msat),
                     sat(amount_msat)
+                ),
+            ),
+            NoRoute::Broken { scid } => (
+                Cause::Broken,
+                format!(
+                    "the channel {}x{}x{} of a route hint to the payee is closed, or its node does not know it",
+                    scid >> 40,
+                    (scid >> 16) & 0xff_ffff,
+                    scid & 0xffff
                 ),
             ),
             NoRoute::Effort { visits } => {

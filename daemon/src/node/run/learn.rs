@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lightning::events::{Event, PathFailure};
+use lightning::routing::gossip::NetworkUpdate;
 use lightning::routing::router::Path;
 use lightning::routing::scoring::ScoreUpdate;
 
@@ -29,8 +30,12 @@ pub fn learn(node: &Node, event: &Event, now: Duration) {
     match fate {
         Fate::Settled => scorer.payment_path_successful(path, now),
         Fate::Reached => scorer.probe_successful(path, now),
-        Fate::FailedAt(scid) => scorer.payment_path_failed(path, scid, now),
+        Fate::FailedAt(scid) | Fate::BrokenAt(scid) => scorer.payment_path_failed(path, scid, now),
     }
+}
+
+fn is_on(path: &Path, scid: u64) -> bool {
+    path.hops.iter().any(|hop| hop.short_channel_id == scid)
 }
 
 fn fate(event: &Event) -> Option<(&Path, Fate)> {
@@ -45,12 +50,22 @@ fn fate(event: &Event) -> Option<(&Path, Fate)> {
     }
     if let Event::PaymentPathFailed {
         path,
-        failure: PathFailure::OnPath { .. },
+        failure: PathFailure::OnPath { network_update },
         short_channel_id,
         payment_failed_permanently,
         ..
     } = event
     {
+        let broken = match network_update {
+            Some(NetworkUpdate::ChannelFailure { short_channel_id, is_permanent: true }) => {
+                Some(*short_channel_id)
+            }
+            Some(NetworkUpdate::ChannelFailure { .. } | NetworkUpdate::NodeFailure { .. })
+            | None => None,
+        };
+        if let Some(scid) = broken.filter(|scid| is_on(path, *scid)) {
+            return Some((path, Fate::BrokenAt(scid)));
+        }
         return match short_channel_id {
             Some(scid) => Some((path, Fate::FailedAt(*scid))),
             // The payee itself refused: every hop on the way carried the HTLC.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outcomes::{ProbeStats, ProbesInFlight};
 use super::probed_path;
+use crate::node::ldk::limits;
 use crate::node::planner::Constraints;
 use crate::payments::route::{Inquiry, Payee};
 use crate::payments::{AskedLimits, Config, Payments, blocking};
@@ -73,9 +74,7 @@ impl Payments {
     fn explore_once(&self) {
         let node = &self.0.node;
         let channels = node.channel_manager.list_usable_channels();
-        let outbound_msat = channels
-            .iter()
-            .fold(0u64, |sum, channel| sum.saturating_add(channel.outbound_capacity_msat));
+        let outbound_msat = channels.iter().map(limits::sendable_msat).fold(0, u64::saturating_add);
         let held = self.0.probes.held();
         let Some(amount_msat) = allowance(&self.0.config, held, outbound_msat) else { return };
         let plans = (0..CANDIDATES).filter_map(|_| self.candidate(amount_msat)).collect();

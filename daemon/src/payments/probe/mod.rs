@@ -14,8 +14,9 @@ use tokio::time::{Instant, timeout_at};
 
 pub use outcomes::{ProbeOutcome, ProbeOutcomes};
 
+use super::check::{self, Splitting};
 use super::route::{Inquiry, no_way};
-use super::{Error, Payments, blocking, check};
+use super::{Error, Payments, blocking};
 use crate::node::planner::{NoWay, Wanted};
 
 /// Attempts where the caller does not say how many.
@@ -63,7 +64,8 @@ impl Payments {
         if wanted.payee == self.0.node.id() {
             return Err(Error::ToSelf);
         }
-        self.check_sendable(wanted.amount_msat, &wanted.constraints)?;
+        let splitting = Splitting::of(true, wanted.max_parts);
+        self.check_sendable(wanted.amount_msat, &wanted.constraints, splitting)?;
         let timeout = check::limits(limits, wanted.amount_msat, &self.0.config)?.timeout;
         let plan = blocking(|| self.ask(&wanted)).map_err(no_way)?;
         Ok(Probe::begin(self.clone(), wanted, plan, attempts, timeout))

@@ -18,7 +18,7 @@ use lightning_invoice::Bolt11Invoice;
 pub use attempt::InFlight;
 pub use rebalance::Rebalance;
 
-use super::check::{self, AskedLimits, Limits};
+use super::check::{self, AskedLimits, Limits, Splitting};
 use super::records::book::{Admission, Admitted, NewPayment};
 use super::records::record::{Kind, PaymentRecord};
 use super::route::KEYSEND_FINAL_CLTV_DELTA;
@@ -87,7 +87,10 @@ impl Payments {
         if invoice.features().is_some_and(|features| features.requires_unknown_bits()) {
             return Err(Error::Unpayable("it needs a feature that is not known here".to_owned()));
         }
-        self.check_sendable(terms.amount_msat, &request.constraints)?;
+        let supports_parts =
+            invoice.features().is_some_and(|features| features.supports_basic_mpp());
+        let splitting = Splitting::of(supports_parts, limits.max_parts);
+        self.check_sendable(terms.amount_msat, &request.constraints, splitting)?;
         let record = PaymentRecord {
             payment_hash: terms.payment_hash,
             constraints: some_constraints(request.constraints),
@@ -120,7 +123,7 @@ impl Payments {
         let onion = RecipientOnionFields::spontaneous_empty()
             .with_custom_tlvs(request.custom_records)
             .map_err(|()| Error::BadCustomRecord)?;
-        self.check_sendable(amount_msat, &request.constraints)?;
+        self.check_sendable(amount_msat, &request.constraints, Splitting::Whole)?;
         let preimage = PaymentPreimage(self.0.node.keys.get_secure_random_bytes());
         let record = PaymentRecord {
             payment_hash: sha256::Hash::hash(&preimage.0).to_byte_array(),

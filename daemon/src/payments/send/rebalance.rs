@@ -11,7 +11,7 @@ use super::attempt::SendRequest;
 use super::{non_empty, some_constraints};
 use crate::idempotency::Key;
 use crate::node::planner::{Constraints, is_named};
-use crate::payments::check::{self, AskedLimits};
+use crate::payments::check::{self, AskedLimits, Splitting};
 use crate::payments::records::book::{Admission, NewPayment};
 use crate::payments::records::record::{Kind, PaymentRecord};
 use crate::payments::route::{Inquiry, Payee, no_way};
@@ -92,7 +92,8 @@ impl Payments {
             limits,
             constraints: request.constraints(),
         })?;
-        self.check_sendable(amount_msat, &wanted.constraints)?;
+        let splitting = Splitting::of(true, wanted.max_parts);
+        self.check_sendable(amount_msat, &wanted.constraints, splitting)?;
         blocking(|| self.ask(&wanted)).map_err(no_way)
     }
 
