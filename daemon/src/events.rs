@@ -57,6 +57,7 @@ pub fn outlet(rooms: Rooms) -> Outlet {
         manager_stored: Box::new(move || stored.forwards.forgotten_by_ldk()),
         replay_ended: Box::new(move || {
             replayed.forwards.replay_ended();
+            replayed.invoices.replay_ended();
             if let Err(error) = replayed.invoices.resume_held() {
                 replayed.tasks.fail(format!("held invoices cannot be read: {error}"));
             }
@@ -252,7 +253,8 @@ impl Rooms {
                 ..
             } => self.invoices.receive_failed(payment_hash),
             Event::HTLCHandlingFailed { prev_channel_id, failure_type, failure_reason } => {
-                self.forwards.failed(prev_channel_id, &failure_type, failure_reason.as_ref())
+                self.forwards.failed(prev_channel_id, &failure_type, failure_reason.as_ref());
+                Ok(())
             }
             Event::SpendableOutputs { outputs, channel_id } => {
                 let outputs = sweep::without_spent(&self.node, &self.source, outputs).await;

@@ -211,8 +211,11 @@ pub struct Close {
     #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
     to: String,
     /// Wait until the closing transaction is confirmed
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
+    /// Say what it would cost, and close nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Do not ask (only --force asks; without a terminal it needs this)
     #[arg(long, short)]
     yes: bool,
@@ -221,7 +224,7 @@ pub struct Close {
 impl Close {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let screen = &session.screen;
-        if self.force {
+        if self.force && !self.dry_run {
             let name = self.channel.0.by.as_ref().map(human::channel).unwrap_or_default();
             let question = format!(
                 "Force-close {name}? It costs more than closing together, and your money is locked \
@@ -235,6 +238,7 @@ impl Close {
             feerate_msat_per_vb: self.feerate.map_or(0, |feerate| feerate.msat_per_vb),
             address: self.to,
             wait_confirmed: self.wait,
+            dry_run: self.dry_run,
         };
         let progress = screen.progress("closing");
         let mut stream = session.channels().close(request).await?.into_inner();

@@ -126,7 +126,8 @@ mod tests {
     #[test]
     fn what_is_not_set_is_there_all_the_same() {
         let expected = literal!({
-            "state": "unspecified", "channel_id": "", "closing_txid": "", "reason": "",
+            "state": "unspecified", "channel_id": "", "closing_txid": "", "reason": "", "fee_sat": 0,
+            "max_fee_sat": 0, "forced_fee_sat": 0, "forced_lock_blocks": 0,
         });
         assert_eq!(json(&v1::CloseChannelUpdate::default()), expected);
         let limits = literal!({

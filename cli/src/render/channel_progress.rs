@@ -44,6 +44,7 @@ pub fn closing(state: CloseState) -> &'static str {
         CloseState::Closed => "waiting for the closing transaction's confirmation",
         CloseState::Confirmed => "confirmed",
         CloseState::Failed => "failed",
+        CloseState::Quoted => "asking what it costs",
     }
 }
 
@@ -53,6 +54,7 @@ pub fn close_update(update: &CloseChannelUpdate, look: Look) -> String {
         CloseState::Confirmed => ("closed and confirmed", Tone::Good),
         CloseState::Closed if update.closing_txid.is_empty() => ("closed", Tone::Good),
         CloseState::Closed => ("closed, the transaction is broadcast", Tone::Good),
+        CloseState::Quoted => return close_quote(update, look),
         _ => ("closing", Tone::Waiting),
     };
     let closing = Facts::new(look)
@@ -61,7 +63,25 @@ pub fn close_update(update: &CloseChannelUpdate, look: Look) -> String {
     let tx = human::txid(&update.closing_txid);
     closing
         .add_if_any("closing tx", tx)
+        .add_if_any(
+            "fee",
+            if update.fee_sat == 0 { String::new() } else { human::sat(update.fee_sat) },
+        )
         .add_if_any("because", human::one_line(&update.reason))
+        .lines()
+}
+
+/// What a close would cost.
+fn close_quote(update: &CloseChannelUpdate, look: Look) -> String {
+    let agreed = match update.max_fee_sat {
+        0 => "nothing: the peer pays".to_owned(),
+        most => format!("{}, at most {}", human::sat(update.fee_sat), human::sat(most)),
+    };
+    let blocks = human::grouped(update.forced_lock_blocks.into());
+    Facts::new(look)
+        .add("by agreement", agreed)
+        .add("by force", format!("about {}", human::sat(update.forced_fee_sat)))
+        .add("locked", format!("{blocks} blocks by force"))
         .lines()
 }
 

@@ -2,7 +2,7 @@
 use fulmen_proto::v1::channel::State;
 use fulmen_proto::v1::get_channel_response::Channel as OpenOrClosed;
 use fulmen_proto::v1::{
-    Channel, ClosedChannel, ForwardPolicy, GetChannelResponse, ListChannelsResponse,
+    Channel, CloseOffer, ClosedChannel, ForwardPolicy, GetChannelResponse, ListChannelsResponse,
 };
 
 use crate::format::human;
@@ -111,6 +111,7 @@ fn open(channel: &Channel, look: Look) -> String {
             format!("locks our money {} blocks", channel.force_close_spend_delay_blocks),
         )
         .add_if_any("closing tx", human::txid(&channel.closing_txid))
+        .add_if_any("close", negotiation(channel))
         .add_if_any("alias, ours", human::scid(channel.outbound_scid_alias))
         .add_if_any("alias, peer's", human::scid(channel.inbound_scid_alias))
         .lines();
@@ -119,6 +120,17 @@ fn open(channel: &Channel, look: Look) -> String {
         shown.push_str(&htlcs(channel, look));
     }
     shown
+}
+
+/// The last offers for the fee of a close, and why there is no agreement.
+fn negotiation(channel: &Channel) -> String {
+    let Some(negotiation) = &channel.close_negotiation else { return String::new() };
+    let offer = |who: &str, offer: &Option<CloseOffer>| {
+        offer.as_ref().map(|offer| format!("{who} offered {}", human::sat(offer.fee_sat)))
+    };
+    let offers = [offer("we", &negotiation.ours), offer("the peer", &negotiation.theirs)];
+    let stuck = Some(human::one_line(&negotiation.stuck)).filter(|words| !words.is_empty());
+    offers.into_iter().flatten().chain(stuck).collect::<Vec<_>>().join("; ")
 }
 
 fn kind(channel: &Channel) -> String {
@@ -173,6 +185,7 @@ fn one_closed(channel: &ClosedChannel, look: Look) -> String {
         .add("because", human::one_line(&channel.reason))
         .add("closed (UTC)", human::time(channel.closed_at))
         .add("closing tx", closing_tx(channel))
+        .add_if_any("closing fee", channel.closing_fee_sat.map(human::sat).unwrap_or_default())
         .add("capacity", human::sat(channel.capacity_sat))
         .add("was ours", human::msat(channel.local_msat))
         .add("opened by", opener)
@@ -198,6 +211,7 @@ pub fn closed(channels: &[ClosedChannel], look: Look) -> String {
         Column::Left("channel"),
         Column::Left("peer"),
         Column::Right("was ours"),
+        Column::Right("fee"),
         Column::Left("closing tx"),
         Column::Left("why"),
     ];
@@ -207,6 +221,7 @@ pub fn closed(channels: &[ClosedChannel], look: Look) -> String {
             name(channel.short_channel_id, &channel.channel_id),
             id(&channel.node_id),
             text(human::grouped(channel.local_msat / 1_000)),
+            text(channel.closing_fee_sat.map_or_else(|| human::NONE.to_owned(), human::grouped)),
             txid(&channel.closing_txid),
             words(&channel.reason),
         ]

@@ -1,5 +1,5 @@
 //! Forwards for people.
-use fulmen_proto::v1::{Forward, SummarizeForwardsResponse};
+use fulmen_proto::v1::{FailedForwards, Forward, SummarizeForwardsResponse};
 
 use crate::format::human;
 use crate::format::table::{Column, Facts, Look, id, table, text, time};
@@ -38,6 +38,7 @@ pub fn summary(summary: &SummarizeForwardsResponse, look: Look) -> String {
         .add("forwarded", human::msat(summary.outbound_msat))
         .add("earned", human::msat(summary.fee_msat))
         .lines();
+    let totals = totals + &failures(&summary.failures, look);
     if summary.channels.is_empty() {
         return totals;
     }
@@ -62,6 +63,30 @@ pub fn summary(summary: &SummarizeForwardsResponse, look: Look) -> String {
     format!("{totals}\n{}", table(look, columns, rows.collect()))
 }
 
+/// What failed lately; empty where nothing did.
+fn failures(failures: &[FailedForwards], look: Look) -> String {
+    if failures.is_empty() {
+        return String::new();
+    }
+    let columns = [
+        Column::Left("failed since (UTC)"),
+        Column::Right("how often"),
+        Column::Left("why"),
+        Column::Left("came by"),
+        Column::Left("for"),
+    ];
+    let rows = failures.iter().map(|failed| {
+        [
+            time(failed.hour),
+            text(human::grouped(failed.count)),
+            text(human::one_line(&failed.reason.replace('_', " "))),
+            id(&failed.inbound_channel_id),
+            text(human::or_none(&human::scid(failed.outbound_short_channel_id))),
+        ]
+    });
+    format!("\n{}", table(look, columns, rows.collect()))
+}
+
 #[cfg(test)]
 mod tests {
     use fulmen_proto::v1::ChannelTotals;
@@ -78,6 +103,7 @@ mod tests {
             ..Default::default()
         };
         let sample = SummarizeForwardsResponse {
+            failures: Vec::new(),
             count: 3,
             outbound_msat: 300_000,
             fee_msat: 3_030,

@@ -7,12 +7,16 @@ use lightning::util::config::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::node::negotiation::closes::{ClosePolicy, UNBOUNDED_AVOIDANCE_SAT};
+
 /// Below this LDK could lose an HTLC that is claimed on chain: its `MIN_CLTV_EXPIRY_DELTA`.
 pub const MIN_CLTV_EXPIRY_DELTA: u16 = 48;
 /// Beyond this no sender's limit for a whole path leaves room for other hops.
 pub const MAX_CLTV_EXPIRY_DELTA: u16 = 2016;
 /// BOLT 2: at most this many HTLCs fit into a commitment transaction, offered by each side.
 const MAX_ACCEPTED_HTLCS: u16 = 483;
+/// LDK's own limit of a peer's channels that are not confirmed yet.
+pub const MAX_PENDING_PER_PEER: usize = 4;
 /// The capacity from which on confirmations and delays are at their most (2^24 - 1 satoshis).
 const SCALE_TOP_SAT: u64 = 16_777_215;
 
@@ -26,7 +30,7 @@ pub struct Config {
     pub max_capacity_sat: u64,
     /// Whether others may open channels to us.
     pub accept_inbound: bool,
-    /// Channels that one peer may have pending at once.
+    /// Channels that one peer may have pending at once; at most 4.
     pub max_pending_per_peer: usize,
     /// Whether an inbound channel is refused while the wallet could not bump its commitment.
     pub inbound_needs_anchor_reserve: bool,
@@ -60,8 +64,11 @@ pub struct Config {
     /// Whether the address of a cooperative close is fixed when the channel is opened; nobody who
     /// takes over this daemon can then send the money elsewhere, and neither can its operator.
     pub fix_close_address: bool,
-    /// What may be paid beyond the estimate to avoid a force close, in satoshis.
+    /// What may be paid beyond the estimate to close in agreement, in satoshis; in any case as much as a forced close
+    /// would cost.
     pub force_close_avoidance_max_fee_sat: u64,
+    /// Blocks in which a closing transaction should confirm when the caller gives no feerate.
+    pub close_target_blocks: u16,
     /// Blocks in which a funding transaction should confirm when the caller gives no feerate.
     pub open_target_blocks: u16,
 }
@@ -89,6 +96,7 @@ impl Default for Config {
             forward_to_private: true,
             fix_close_address: false,
             force_close_avoidance_max_fee_sat: 1_000,
+            close_target_blocks: 12,
             open_target_blocks: 6,
         }
     }
@@ -148,6 +156,19 @@ impl Config {
             format!("{} is more than any peer takes (300000)", self.reserve_millionths),
         );
         refuse(self.open_target_blocks == 0, "open_target_blocks", "must be at least 1".to_owned());
+        refuse(
+            self.close_target_blocks == 0,
+            "close_target_blocks",
+            "must be at least 1".to_owned(),
+        );
+        refuse(
+            self.max_pending_per_peer > MAX_PENDING_PER_PEER,
+            "max_pending_per_peer",
+            format!(
+                "{} is more than the {MAX_PENDING_PER_PEER} that LDK takes of one peer",
+                self.max_pending_per_peer
+            ),
+        );
         for (option, percent) in [
             ("max_in_flight_percent_public", self.max_in_flight_percent_public),
             ("max_in_flight_percent_private", self.max_in_flight_percent_private),
@@ -194,7 +215,8 @@ impl Config {
                 max_dust_htlc_exposure: MaxDustHTLCExposure::FixedLimitMsat(
                     self.max_dust_exposure_sat.saturating_mul(1_000),
                 ),
-                force_close_avoidance_max_fee_satoshis: self.force_close_avoidance_max_fee_sat,
+                // `node::negotiation::closes` knows the true bound.
+                force_close_avoidance_max_fee_satoshis: UNBOUNDED_AVOIDANCE_SAT,
                 accept_underpaying_htlcs: false,
             },
             accept_forwards_to_priv_channels: self.forward_to_private,
@@ -232,6 +254,14 @@ impl Config {
                 ..ChannelHandshakeConfigUpdate::default()
             }),
             update_overrides: None,
+        }
+    }
+
+    /// Returns how the fees of closes are negotiated.
+    pub fn close_policy(&self) -> ClosePolicy {
+        ClosePolicy {
+            avoidance_sat: self.force_close_avoidance_max_fee_sat,
+            target_blocks: self.close_target_blocks,
         }
     }
 

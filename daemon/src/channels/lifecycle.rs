@@ -84,7 +84,10 @@ impl Channels {
                     node.network,
                 );
                 let own_id = self.new_id();
-                node.channel_manager.accept_inbound_channel(id, peer, own_id, Some(overrides))
+                node.keys.shutdown.for_peer(peer, || {
+                    let manager = &node.channel_manager;
+                    manager.accept_inbound_channel(id, peer, own_id, Some(overrides))
+                })
             }
             Err(rejection) => {
                 tracing::info!(%peer, capacity_sat = request.capacity_sat, %rejection, "rejected a channel");
@@ -155,7 +158,7 @@ impl Channels {
             self.discard(funding)?;
             return Err(error);
         }
-        self.0.spends.watch(funding, channel_id);
+        self.0.spends.watch(funding, channel_id, capacity_sat);
         let manager = &self.0.node.channel_manager;
         let taken =
             manager.funding_transaction_generated(temporary_channel_id, node_id, transaction);
@@ -192,7 +195,7 @@ impl Channels {
             ending: None,
             ..known.unwrap_or_else(|| self.inbound_record(&channel_id, node_id))
         };
-        self.0.spends.watch(funding, channel_id);
+        self.0.spends.watch(funding, channel_id, record.capacity_sat);
         let mut batch = Batch::new();
         CHANNELS.put(&mut batch, &key, &record);
         let opening = Entry::ChannelOpening {
@@ -250,13 +253,15 @@ impl Channels {
         let key = record::key(closing.user_channel_id);
         let known = CHANNELS.get(&self.0.store, &key)?;
         let described = reason::describe(closing.reason);
+        self.0.node.closes.forget(&closing.channel_id);
         match known {
             Some(record) if record.stage < Stage::Pending => {
                 // Never broadcast: LDK tells `ChannelPending` before it tells the end.
                 if let Some(funding) = record.funding {
                     self.discard(funding)?;
                 }
-                self.fail(closing.user_channel_id, record, &described.words).await
+                let why = reason::of_refusal(closing.reason).unwrap_or(described.words);
+                self.fail(closing.user_channel_id, record, &why).await
             }
             Some(record) if record.stage < Stage::Closed => {
                 self.record_closed(closing, record, described).await
@@ -356,6 +361,7 @@ impl Channels {
             funding: None,
             short_channel_id: None,
             ending: None,
+            close_feerate_sat_per_kwu: None,
         }
     }
 

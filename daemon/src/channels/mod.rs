@@ -11,6 +11,7 @@ mod changes;
 mod close;
 pub mod config;
 mod error;
+mod funding_spends;
 mod lifecycle;
 mod open;
 mod policy;
@@ -18,7 +19,6 @@ mod reason;
 mod reconcile;
 mod record;
 mod retain;
-mod spends;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -28,20 +28,21 @@ use bitcoin::{Network, Txid};
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::types::ChannelId;
 
-pub use close::{Close, CloseFollower, CloseUpdate};
+pub use close::{Close, CloseFollower, CloseQuote, CloseUpdate};
 pub use config::Config;
 pub use error::Error;
+pub use funding_spends::{ClosingTx, FundingSpends, Sighting};
 pub use lifecycle::{Closing, OpenRequest};
 pub use open::{Amount, Open, OpenFollower};
 pub use policy::{Policy, PolicyChange, Which};
 pub use record::{ChannelRecord, ClosedChannel, Stage};
-pub use spends::{ClosingTx, FundingSpends, Sighting};
 
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
 use crate::feerates::Feerates;
 use crate::journal::Journal;
 use crate::node::Node;
+use crate::node::negotiation::closes::Negotiation;
 use crate::node::run::reserve;
 use crate::parts::Parts;
 use crate::storage::{self, Page, Store};
@@ -174,6 +175,11 @@ impl Channels {
     /// When the store cannot be read.
     pub fn closing_tx(&self, channel_id: &ChannelId) -> Result<Option<ClosingTx>, Error> {
         Ok(self.0.spends.closing(channel_id)?)
+    }
+
+    /// Returns how far the negotiation of a close has come, if there is one.
+    pub fn close_negotiation(&self, channel_id: &ChannelId) -> Option<Negotiation> {
+        self.0.node.closes.negotiation(channel_id)
     }
 
     /// Whether a block holds a transaction other than `commitment` that closed the channel.

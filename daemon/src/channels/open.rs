@@ -45,6 +45,8 @@ pub struct Open {
 struct Facts {
     ourselves: bool,
     connected: bool,
+    /// Whether the peer knows `option_anchors`.
+    anchors: bool,
     pending_with_peer: usize,
     not_ready: Option<NotReady>,
 }
@@ -87,6 +89,7 @@ impl Channels {
             funding: None,
             short_channel_id: None,
             ending: None,
+            close_feerate_sat_per_kwu: None,
         };
         let recorded = {
             let _taking = self.0.taking_key.lock().expect("no panic while held");
@@ -102,14 +105,17 @@ impl Channels {
         };
         recorded.await?;
         // A kill before this line leaves a record of a channel that nobody knows; `reconcile` fails it.
-        let offered = self.0.node.channel_manager.create_channel(
-            request.node_id,
-            capacity_sat,
-            request.push_msat,
-            user_channel_id,
-            None,
-            Some(config),
-        );
+        let node = &self.0.node;
+        let offered = node.keys.shutdown.for_peer(&request.node_id, || {
+            node.channel_manager.create_channel(
+                request.node_id,
+                capacity_sat,
+                request.push_msat,
+                user_channel_id,
+                None,
+                Some(config),
+            )
+        });
         match offered {
             Ok(_) => self.0.node.wake(),
             Err(error) => {
@@ -133,7 +139,10 @@ impl Channels {
     /// # Errors
     /// [`Error::Argument`], [`Error::NotReady`], [`Error::TooManyPending`].
     pub fn check_request(&self, request: &Open) -> Result<(), Error> {
-        check(request, &Facts { connected: true, ..self.facts(request) })?;
+        let facts = self.facts(request);
+        // What the peer knows is seen once it is connected.
+        let anchors = facts.anchors || !facts.connected;
+        check(request, &Facts { connected: true, anchors, ..facts })?;
         match request.amount {
             Amount::Exactly(sat) => check_capacity(&self.0.config, sat, request.push_msat),
             Amount::All => Ok(()),
@@ -186,10 +195,13 @@ impl Channels {
     fn facts(&self, request: &Open) -> Facts {
         let node = &self.0.node;
         let with_peer = node.channel_manager.list_channels_with_counterparty(&request.node_id);
+        let peer = node.peer_manager.peer_by_node_id(&request.node_id);
         let pending = |outbound: bool, ready: bool| outbound && !ready;
         Facts {
             ourselves: request.node_id == node.id(),
-            connected: node.peer_manager.peer_by_node_id(&request.node_id).is_some(),
+            connected: peer.is_some(),
+            anchors: peer
+                .is_some_and(|peer| peer.init_features.supports_anchors_zero_fee_htlc_tx()),
             pending_with_peer: with_peer
                 .iter()
                 .filter(|channel| pending(channel.is_outbound, channel.is_channel_ready))
@@ -222,6 +234,9 @@ fn check(request: &Open, facts: &Facts) -> Result<(), Error> {
     }
     if !facts.connected {
         return Err(Error::NotConnected(request.node_id));
+    }
+    if !facts.anchors {
+        return Err(Error::NoAnchors(request.node_id));
     }
     // LDK itself takes no more unfunded channels of one peer; ours is the sooner and clearer refusal.
     if facts.pending_with_peer >= MAX_PENDING_OUTBOUND {
@@ -309,7 +324,13 @@ mod tests {
     }
 
     fn facts() -> Facts {
-        Facts { ourselves: false, connected: true, pending_with_peer: 0, not_ready: None }
+        Facts {
+            ourselves: false,
+            connected: true,
+            anchors: true,
+            pending_with_peer: 0,
+            not_ready: None,
+        }
     }
 
     #[test]
@@ -321,6 +342,7 @@ mod tests {
             Error::Argument("node_id", _)
         ));
         assert!(matches!(refusal(Facts { connected: false, ..facts() }), Error::NotConnected(_)));
+        assert!(matches!(refusal(Facts { anchors: false, ..facts() }), Error::NoAnchors(_)));
         assert!(matches!(
             refusal(Facts { not_ready: Some(NotReady::NotSynced(Unsynced::NoPeers)), ..facts() }),
             Error::NotReady(_)

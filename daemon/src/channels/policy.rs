@@ -88,11 +88,12 @@ pub(super) fn check(change: PolicyChange) -> Result<ChannelConfigUpdate, Error> 
 }
 
 impl Channels {
-    /// Changes the forwarding policy and returns of how many channels; peers get the `channel_update` at once.
+    /// Changes the forwarding policy and returns of how many channels, once a checkpoint that holds it is durable; peers
+    /// hear it then as well.
     ///
     /// # Errors
     /// [`Error::Argument`], [`Error::Unknown`], [`Error::Ldk`].
-    pub fn set_policy(&self, which: Which, change: PolicyChange) -> Result<u32, Error> {
+    pub async fn set_policy(&self, which: Which, change: PolicyChange) -> Result<u32, Error> {
         let update = check(change)?;
         let channels = match which {
             Which::One(reference) => vec![self.find(&reference)?],
@@ -107,6 +108,7 @@ impl Channels {
             manager.update_partial_channel_config(&peer, &ids, &update).map_err(Error::from_ldk)?;
         }
         self.0.node.wake();
+        self.0.node.checkpointed().await;
         Ok(u32::try_from(channels.len()).unwrap_or(u32::MAX))
     }
 }

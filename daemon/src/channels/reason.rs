@@ -88,6 +88,16 @@ pub fn describe(reason: &ClosureReason) -> Reason {
     Reason { kind, words }
 }
 
+/// Returns the peer's words about a channel of ours that it refused before the funding was broadcast.
+pub fn of_refusal(reason: &ClosureReason) -> Option<String> {
+    match reason {
+        ClosureReason::CounterpartyForceClosed { peer_msg } => {
+            Some(format!("the peer refused the channel: {peer_msg}"))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use lightning::types::payment::PaymentHash;

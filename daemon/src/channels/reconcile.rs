@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 
 use bitcoin::Txid;
+use lightning::util::config::ChannelConfigUpdate;
 
 use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ClosedChannel, Stage};
 use super::{Channels, Error};
 use crate::journal::Entry;
+use crate::node::negotiation::closes::UNBOUNDED_AVOIDANCE_SAT;
 use crate::storage::Batch;
 
 /// What becomes of a record whose channel LDK does not run.
@@ -46,7 +48,11 @@ impl Channels {
             .collect();
         let monitors = node.chain_monitor.list_monitors();
         let monitored: HashSet<_> = monitors.iter().copied().collect();
+        self.unbind_closing_fees()?;
         for (key, record) in CHANNELS.all(&self.0.store)? {
+            if let Some((id, asked)) = record.channel_id.zip(record.close_feerate_sat_per_kwu) {
+                node.closes.ask(id, Some(asked));
+            }
             let Ok(bytes) = <[u8; 16]>::try_from(key.as_slice()) else { continue };
             let user_channel_id = u128::from_be_bytes(bytes);
             let has_monitor = record.channel_id.is_some_and(|id| monitored.contains(&id));
@@ -60,6 +66,25 @@ impl Channels {
             }
         }
         self.0.node.wallet.discard_fundings_except(&self.known_fundings())?;
+        Ok(())
+    }
+
+    /// Lets `node::negotiation` alone bound the fees of closes, for channels of earlier releases as well.
+    fn unbind_closing_fees(&self) -> Result<(), Error> {
+        let manager = &self.0.node.channel_manager;
+        let unbounded = ChannelConfigUpdate {
+            force_close_avoidance_max_fee_satoshis: Some(UNBOUNDED_AVOIDANCE_SAT),
+            ..ChannelConfigUpdate::default()
+        };
+        for channel in manager.list_channels() {
+            let bound = channel.config.map(|of| of.force_close_avoidance_max_fee_satoshis);
+            if bound != Some(UNBOUNDED_AVOIDANCE_SAT) {
+                let (peer, ids) = (channel.counterparty.node_id, [channel.channel_id]);
+                manager
+                    .update_partial_channel_config(&peer, &ids, &unbounded)
+                    .map_err(Error::from_ldk)?;
+            }
+        }
         Ok(())
     }
 

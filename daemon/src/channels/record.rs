@@ -73,6 +73,8 @@ pub struct ChannelRecord {
     pub short_channel_id: Option<u64>,
     /// Why it failed, or how it was closed.
     pub ending: Option<String>,
+    /// The feerate that its close by agreement is to pay, if the operator asked for one.
+    pub close_feerate_sat_per_kwu: Option<u32>,
 }
 
 impl_writeable_tlv_based!(ChannelRecord, {
@@ -90,6 +92,7 @@ impl_writeable_tlv_based!(ChannelRecord, {
     (19, funding, option),
     (21, short_channel_id, option),
     (23, ending, option),
+    (25, close_feerate_sat_per_kwu, option),
 });
 storage::record!(ChannelRecord, kind = 40, version = 1);
 
@@ -141,12 +144,15 @@ pub struct Spend {
     pub txid: Txid,
     /// The block's height.
     pub height: u32,
+    /// Its fee in satoshis, without what a child pays for it; none where the capacity was not known.
+    pub fee_sat: Option<u64>,
 }
 
 impl_writeable_tlv_based!(Spend, {
     (0, funding, required),
     (2, txid, required),
     (4, height, required),
+    (5, fee_sat, option),
 });
 storage::record!(Spend, kind = 42, version = 1);
 
@@ -196,6 +202,7 @@ pub mod tests {
             funding: None,
             short_channel_id: None,
             ending: None,
+            close_feerate_sat_per_kwu: None,
         }
     }
 
@@ -207,12 +214,18 @@ pub mod tests {
             funding: Some(OutPoint::null()),
             short_channel_id: Some(7),
             ending: Some("gone".to_owned()),
+            close_feerate_sat_per_kwu: Some(500),
             ..opening()
         };
         assert_eq!(ChannelRecord::decode(1, &record.encode()), Ok(record));
         let bare = opening();
         assert_eq!(ChannelRecord::decode(1, &bare.encode()), Ok(bare));
-        let spend = Spend { funding: OutPoint::null(), txid: Txid::all_zeros(), height: 5 };
+        let spend = Spend {
+            funding: OutPoint::null(),
+            txid: Txid::all_zeros(),
+            height: 5,
+            fee_sat: Some(7),
+        };
         assert_eq!(Spend::decode(1, &spend.encode()), Ok(spend));
     }
 }

@@ -37,6 +37,7 @@ pub(super) async fn start(
     let assembled = assemble::assemble(Materials {
         config: config.node.clone(),
         user_config: config.channels.user_config(config.network),
+        close_policy: config.channels.close_policy(),
         network: config.network,
         seed: on_chain.node_seed,
         store: ground.store.clone(),

@@ -68,7 +68,8 @@ pub(super) fn start(
     });
     let (told, asked) = (node.clone(), chain.source.clone());
     tasks.spawn(Stage::Work, "follow pruning", |stopping| pruning::follow(told, asked, stopping));
-
+    let counting = rooms.forwards.clone();
+    tasks.spawn(Stage::Work, "count failed forwards", |stopping| counting.keep_counting(stopping));
     prune_history(ground, config, rooms, replayed);
     let probing = rooms.payments.clone();
     tasks.spawn(Stage::Work, "probe in the background", |stopping| probing.explore(stopping));

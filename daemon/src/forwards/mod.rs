@@ -1,14 +1,18 @@
 //! What passed through this node and what it earned.
 
+mod failures;
 mod reason;
 mod record;
 mod replay;
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use lightning::events::{HTLCHandlingFailureReason, HTLCHandlingFailureType};
 use lightning::ln::types::ChannelId;
+use tokio_util::sync::CancellationToken;
 
+pub use failures::FailureCount;
 pub use record::{ChannelTotals, ForwardRecord, Settled, Totals};
 
 use crate::clock::Clock;
@@ -16,9 +20,13 @@ use crate::journal::{Entry, Journal};
 use crate::node::Node;
 use crate::parts::Parts;
 use crate::storage::{self, Batch, Page, PruneDecision, PruneStep, RetentionClass, Store};
+use crate::tasks::Outcome;
+use failures::Unwritten;
 use record::{BY_CHANNEL, FLOOR, FORWARDS, Floor, ONLY, TOTALS};
 use replay::Replays;
 
+/// How long failed forwards are counted in memory before they are written.
+const FAILURES_WAIT: Duration = Duration::from_secs(10);
 /// More forwards than LDK ever keeps events of between two writes of its manager.
 const NEWEST_COMPARED: usize = 4_096;
 
@@ -74,24 +82,19 @@ impl Forwards {
 
     /// Takes in LDK's `HTLCHandlingFailed`; a failed receipt is none of this room's business.
     ///
-    /// LDK may tell it again after a kill, and it has no id: the count of failed forwards may then be too
-    /// high by the events of the last moments.
-    ///
-    /// # Errors
-    /// When the totals cannot be read: LDK is to tell it again.
+    /// It is only counted, and written with others a moment later: see [`Forwards::keep_counting`].
     pub fn failed(
         &self,
         inbound_channel_id: ChannelId,
         failure_type: &HTLCHandlingFailureType,
         failure_reason: Option<&HTLCHandlingFailureReason>,
-    ) -> Result<(), storage::Error> {
+    ) {
         let outbound = match failure_type {
-            HTLCHandlingFailureType::Receive { .. } => return Ok(()),
-            HTLCHandlingFailureType::InvalidOnion => None,
-            HTLCHandlingFailureType::UnknownNextHop { requested_forward_scid }
-            | HTLCHandlingFailureType::InvalidForward { requested_forward_scid } => {
-                Some(*requested_forward_scid)
-            }
+            HTLCHandlingFailureType::Receive { .. } => return,
+            // The sender chooses what is asked for: counting by it would let it make any number of rows.
+            HTLCHandlingFailureType::InvalidOnion
+            | HTLCHandlingFailureType::UnknownNextHop { .. }
+            | HTLCHandlingFailureType::InvalidForward { .. } => None,
             HTLCHandlingFailureType::Forward { node_id: None, .. } => None,
             HTLCHandlingFailureType::Forward { node_id: Some(node_id), channel_id } => self
                 .0
@@ -102,7 +105,38 @@ impl Forwards {
                 .find(|channel| channel.channel_id == *channel_id)
                 .and_then(|channel| channel.short_channel_id.or(channel.outbound_scid_alias)),
         };
-        self.0.ledger.failed(inbound_channel_id.0, outbound, reason::word(failure_reason))
+        let (reason, now) = (reason::word(failure_reason), self.0.clock.unix_secs());
+        self.0.ledger.lock().unwritten.add(inbound_channel_id.0, outbound, reason, now);
+    }
+
+    /// Writes the counts of failed forwards every ten seconds until `stopping`, and once more then.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep_counting(self, stopping: CancellationToken) -> Outcome {
+        loop {
+            let stops = tokio::select! {
+                () = tokio::time::sleep(FAILURES_WAIT) => false,
+                () = stopping.cancelled() => true,
+            };
+            self.0.ledger.write_failures(self.0.clock.unix_secs())?;
+            if stops {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns the failed forwards since a time in seconds since 1970, counted by hour, newest hour first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn failures(&self, since: u64) -> Result<Vec<FailureCount>, storage::Error> {
+        self.0.ledger.lock().unwritten.since(&self.0.ledger.store, since)
+    }
+
+    /// Returns the time in seconds since 1970.
+    pub fn now(&self) -> u64 {
+        self.0.clock.unix_secs()
     }
 
     /// LDK's manager was just written (enqueued): of the forwards recorded so far it tells none again.
@@ -138,7 +172,10 @@ impl Forwards {
     /// # Errors
     /// When the store cannot be read.
     pub fn totals(&self) -> Result<Totals, storage::Error> {
-        Ok(TOTALS.get(&self.0.ledger.store, ONLY)?.unwrap_or_default())
+        let state = self.0.ledger.lock();
+        let totals = TOTALS.get(&self.0.ledger.store, ONLY)?.unwrap_or_default();
+        let failed_count = totals.failed_count.saturating_add(state.unwritten.count());
+        Ok(Totals { failed_count, ..totals })
     }
 
     /// Returns what the forwards of each channel come to, closed channels included.
@@ -167,6 +204,7 @@ struct State {
     last_id: u64,
     /// The floor that is on disk.
     floor: Option<u64>,
+    unwritten: Unwritten,
 }
 
 impl Ledger {
@@ -176,7 +214,7 @@ impl Ledger {
         let last_id = newest.first().map_or(0, |record| record.id);
         let floor = FLOOR.get(&store, ONLY)?.map(|floor| floor.first_remembered);
         let replays = Replays::expect(newest, floor.unwrap_or(1));
-        let state = Mutex::new(State { replays, last_id, floor });
+        let state = Mutex::new(State { replays, last_id, floor, unwritten: Unwritten::default() });
         Ok(Self { store, journal, state })
     }
 
@@ -222,21 +260,16 @@ impl Ledger {
         Ok(())
     }
 
-    fn failed(
-        &self,
-        inbound_channel_id: [u8; 32],
-        outbound_short_channel_id: Option<u64>,
-        reason: String,
-    ) -> Result<(), storage::Error> {
-        let _changing = self.lock();
-        let before = TOTALS.get(&self.store, ONLY)?.unwrap_or_default();
+    fn write_failures(&self, now: u64) -> Result<(), storage::Error> {
+        let mut state = self.lock();
+        if state.unwritten.count() == 0 {
+            return Ok(());
+        }
         let mut batch = Batch::new();
-        let failed_count = before.failed_count.saturating_add(1);
+        let before = TOTALS.get(&self.store, ONLY)?.unwrap_or_default();
+        let moved = state.unwritten.write(&self.store, &mut batch, now)?;
+        let failed_count = before.failed_count.saturating_add(moved);
         TOTALS.put(&mut batch, ONLY, &Totals { failed_count, ..before });
-        self.journal.append(
-            &mut batch,
-            Entry::ForwardFailed { inbound_channel_id, outbound_short_channel_id, reason },
-        );
         drop(self.store.commit(batch));
         Ok(())
     }
@@ -288,7 +321,8 @@ mod tests {
         ledger.settled(forward(1, 2, 5), 10).expect("the store works");
         ledger.settled(forward(2, 1, 7), 11).expect("the store works");
         ledger.settled(forward(2, 2, 1), 12).expect("the store works");
-        ledger.failed([1; 32], Some(4), "peer_offline".to_owned()).expect("the store works");
+        ledger.lock().unwritten.add([1; 32], Some(4), "peer_offline".to_owned(), 12);
+        ledger.write_failures(12).expect("the store works");
         let all = totals(&store);
         assert_eq!((all.count, all.failed_count), (3, 1));
         assert_eq!((all.inbound_msat, all.outbound_msat, all.fee_msat), (3_013, 3_000, 13));

@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 
 use super::Error;
+use super::abandoned::is_abandoned;
 use super::claim::{self, Arrival, Decision};
+use super::keysend::Keysends;
 use super::record::{
     BY_KEY, CancelReason, HELD, HeldName, INVOICES, InvoiceRecord, Kind, State, Stored,
 };
@@ -12,6 +14,9 @@ use crate::journal::{Entry, InvoiceKind, Journal};
 use crate::storage::{
     self, Batch, Commit, Page, PruneDecision, PruneStep, Store, Subscription, Subscriptions,
 };
+
+/// Invoices read at once while abandoned ones are looked for.
+const REOPEN_PAGE: usize = 1_000;
 
 /// All invoices, on disk.
 pub(super) struct InvoiceBook {
@@ -104,12 +109,12 @@ impl InvoiceBook {
     pub(super) fn arrived(
         &self,
         arrival: Arrival,
-        accept_keysend: bool,
+        keysends: Keysends,
         now: u64,
     ) -> Result<Decision, storage::Error> {
         let _changing = self.changing.lock().expect("no panic while held");
         let before = self.get(&arrival.payment_hash)?;
-        let decision = claim::decide(before, arrival, accept_keysend, now);
+        let decision = claim::decide(before, arrival, keysends, now);
         match &decision {
             // The monitor update that gives the preimage away is enqueued later, so it is durable later.
             Decision::Claim(record, _) => drop(self.change(record, Batch::new())?),
@@ -154,6 +159,36 @@ impl InvoiceBook {
             Some(record) => self.change(&record, Batch::new()).map(drop),
             None => Ok(()),
         }
+    }
+
+    /// Lets invoices be paid again that were being claimed when the daemon stopped, unless `is_known` to LDK; returns their
+    /// payment hashes.
+    pub(super) fn reopen_abandoned(
+        &self,
+        is_known: impl Fn(&[u8; 32]) -> bool,
+    ) -> Result<Vec<[u8; 32]>, storage::Error> {
+        let mut abandoned = Vec::new();
+        let mut token = Vec::new();
+        loop {
+            let page =
+                self.page(&token, REOPEN_PAGE, |record| record.stored == Stored::Claiming)?;
+            abandoned.extend(page.items.into_iter().map(|(_, record)| record.payment_hash));
+            token = page.next_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        let _changing = self.changing.lock().expect("no panic while held");
+        let mut reopened = Vec::new();
+        for payment_hash in abandoned {
+            let record = self.get(&payment_hash)?;
+            let record = record.filter(|it| is_abandoned(it, is_known(&payment_hash)));
+            if let Some(record) = record.and_then(claim::went_back) {
+                drop(self.change(&record, Batch::new())?);
+                reopened.push(payment_hash);
+            }
+        }
+        Ok(reopened)
     }
 
     pub(super) fn get(
@@ -302,10 +337,12 @@ mod tests {
         let book = book();
         drop(book.open(an_invoice([1; 32]), None).expect("it is new"));
         let mut watch = book.watch([1; 32]);
-        let first = book.arrived(arrival([1; 32]), true, 15).expect("the store works");
+        let first =
+            book.arrived(arrival([1; 32]), Keysends::AtLeast(1), 15).expect("the store works");
         assert!(matches!(first, Decision::Claim(..)));
         assert_eq!(watch.changed().await.expect("the store works").stored, Stored::Claiming);
-        let replayed = book.arrived(arrival([1; 32]), true, 25).expect("the store works");
+        let replayed =
+            book.arrived(arrival([1; 32]), Keysends::AtLeast(1), 25).expect("the store works");
         assert_eq!(replayed, Decision::ClaimAgain([2; 32]));
         for _ in 0..2 {
             book.settle(arrival([1; 32]), 16).expect("the store works");
@@ -319,6 +356,23 @@ mod tests {
         book.store.sync().await.expect("the store works");
         let told = book.journal.read(0, 10).expect("readable");
         assert_eq!(told.len(), 2, "created and settled, once each");
+    }
+
+    #[tokio::test]
+    async fn what_ldk_does_not_hold_after_a_restart_is_open_again() {
+        let book = book();
+        for hash in 1..=3 {
+            drop(book.open(an_invoice([hash; 32]), None).expect("it is new"));
+        }
+        for hash in 1..=2 {
+            let arrival = arrival([hash; 32]);
+            book.arrived(arrival, Keysends::Off, 15).expect("the store works");
+        }
+        let reopened = book.reopen_abandoned(|hash| *hash == [2; 32]).expect("readable");
+        assert_eq!(reopened, [[1; 32]]);
+        let stored = |hash| book.get(&[hash; 32]).expect("readable").map(|record| record.stored);
+        assert_eq!(stored(1), Some(Stored::Open));
+        assert_eq!((stored(2), stored(3)), (Some(Stored::Claiming), Some(Stored::Open)));
     }
 
     #[tokio::test]
@@ -355,7 +409,8 @@ mod tests {
                 .expect("it is open, then cancelled");
             assert_eq!(record.stored, Stored::Cancelled);
         }
-        let decision = book.arrived(arrival([1; 32]), true, 15).expect("the store works");
+        let decision =
+            book.arrived(arrival([1; 32]), Keysends::AtLeast(1), 15).expect("the store works");
         assert_eq!(decision, Decision::Refuse(claim::Refusal::Cancelled));
     }
 }

@@ -1,5 +1,6 @@
 //! Whether money that has arrived is taken: the pure decision.
 
+use super::keysend::Keysends;
 use super::record::{CancelReason, CustomRecord, InvoiceRecord, Kind, State, Stored};
 
 /// What arrived.
@@ -53,6 +54,10 @@ pub enum Refusal {
     TooMuch,
     /// Payments without invoice are switched off.
     KeysendOff,
+    /// A payment without invoice that is smaller than the operator takes.
+    KeysendTooSmall,
+    /// Too many payments without invoice came within a minute.
+    TooManyKeysends,
     /// A custom record of an even type, which must be understood, comes with an invoice's payment.
     CustomRecord,
     /// Neither LDK nor the record knows the preimage.
@@ -73,15 +78,21 @@ impl Refusal {
 pub fn decide(
     record: Option<InvoiceRecord>,
     arrival: Arrival,
-    accept_keysend: bool,
+    keysends: Keysends,
     now: u64,
 ) -> Decision {
     let Some(record) = record else {
         return match (arrival.kind, arrival.preimage) {
-            (Kind::Keysend, Some(_)) if !accept_keysend => Decision::Refuse(Refusal::KeysendOff),
-            (Kind::Keysend, Some(preimage)) => {
-                Decision::Claim(Box::new(keysend(arrival, preimage, now)), preimage)
-            }
+            (Kind::Keysend, Some(preimage)) => match keysends {
+                Keysends::Off => Decision::Refuse(Refusal::KeysendOff),
+                Keysends::TooMany => Decision::Refuse(Refusal::TooManyKeysends),
+                Keysends::AtLeast(msat) if arrival.amount_msat < msat => {
+                    Decision::Refuse(Refusal::KeysendTooSmall)
+                }
+                Keysends::AtLeast(_) => {
+                    Decision::Claim(Box::new(keysend(arrival, preimage, now)), preimage)
+                }
+            },
             (Kind::Keysend, None) => Decision::Refuse(Refusal::NoPreimage),
             (Kind::Bolt11 | Kind::Bolt12 | Kind::Rebalance | Kind::Hold, _) => {
                 Decision::Refuse(Refusal::Unknown)
@@ -371,7 +382,8 @@ mod tests {
                 Ok(true),
             ),
         ] {
-            let decided = match decide(record, arrival, keysend_on, NOW) {
+            let keysends = if keysend_on { Keysends::AtLeast(500) } else { Keysends::Off };
+            let decided = match decide(record, arrival, keysends, NOW) {
                 Decision::Claim(record, preimage) => {
                     assert_eq!(
                         (record.stored, record.preimage),
@@ -391,7 +403,8 @@ mod tests {
     fn a_hold_invoice_keeps_what_arrives_until_the_user_decides() {
         let hold = InvoiceRecord { kind: Kind::Hold, ..open() };
         let no_preimage = Arrival { preimage: None, ..arrival() };
-        let Decision::Hold(arrived) = decide(Some(hold.clone()), no_preimage.clone(), true, NOW)
+        let Decision::Hold(arrived) =
+            decide(Some(hold.clone()), no_preimage.clone(), Keysends::Off, NOW)
         else {
             panic!("it is not held");
         };
@@ -402,26 +415,27 @@ mod tests {
         assert_eq!(arrived.state(NOW + 1), State::Open);
 
         let accepted = InvoiceRecord { stored: Stored::Accepted, ..(*arrived).clone() };
-        let replayed = decide(Some(accepted.clone()), no_preimage.clone(), true, NOW + 1);
+        let replayed = decide(Some(accepted.clone()), no_preimage.clone(), Keysends::Off, NOW + 1);
         assert_eq!(replayed, Decision::Hold(Box::new(accepted.clone())));
         let other_set = Arrival { claim_id: Some([4; 32]), ..no_preimage.clone() };
-        let Decision::Hold(other) = decide(Some(accepted.clone()), other_set, true, NOW) else {
+        let Decision::Hold(other) = decide(Some(accepted.clone()), other_set, Keysends::Off, NOW)
+        else {
             panic!("the other set is not held");
         };
         assert_eq!(other.stored, Stored::Arrived);
 
         let settling =
             InvoiceRecord { stored: Stored::Claiming, preimage: Some([7; 32]), ..accepted.clone() };
-        let again = decide(Some(settling), no_preimage.clone(), true, NOW);
+        let again = decide(Some(settling), no_preimage.clone(), Keysends::Off, NOW);
         assert_eq!(again, Decision::ClaimAgain([7; 32]));
         let cancelled = InvoiceRecord { stored: Stored::Cancelled, ..accepted.clone() };
-        let late = decide(Some(cancelled), no_preimage.clone(), true, NOW);
+        let late = decide(Some(cancelled), no_preimage.clone(), Keysends::Off, NOW);
         assert_eq!(late, Decision::Refuse(Refusal::Cancelled));
         let even = Arrival { custom_records: custom(65_536), ..no_preimage.clone() };
-        let refused = decide(Some(hold.clone()), even, true, NOW);
+        let refused = decide(Some(hold.clone()), even, Keysends::Off, NOW);
         assert_eq!(refused, Decision::Refuse(Refusal::CustomRecord));
         let little = Arrival { amount_msat: 499, ..no_preimage };
-        let refused = decide(Some(hold), little, true, NOW);
+        let refused = decide(Some(hold), little, Keysends::Off, NOW);
         assert_eq!(refused, Decision::Refuse(Refusal::TooLittle));
 
         let back = went_back(accepted).expect("it was held");

@@ -14,6 +14,12 @@ pub struct Config {
     pub expiry_secs: u32,
     /// Takes payments that come without an invoice.
     pub accept_keysend: bool,
+    /// The smallest payment without an invoice that is taken, in millisatoshis: each is recorded for as long as history
+    /// is kept.
+    pub min_keysend_msat: u64,
+    /// Payments without an invoice that are taken in a minute, from all senders together; more are given back. 0 takes any
+    /// number.
+    pub max_keysends_per_minute: u32,
     /// Blocks between the arrival of a hold invoice's HTLCs and their expiry, unless the call says otherwise:
     /// the longest time to settle is about 40 blocks less.
     pub hold_final_cltv_expiry_delta: u16,
@@ -26,6 +32,8 @@ impl Default for Config {
         Self {
             expiry_secs: 3_600,
             accept_keysend: true,
+            min_keysend_msat: 1_000,
+            max_keysends_per_minute: 6_000,
             hold_final_cltv_expiry_delta: 144,
             hold_cancel_blocks: 2,
         }

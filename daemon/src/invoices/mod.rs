@@ -1,5 +1,6 @@
 //! Asking for money and taking it.
 
+mod abandoned;
 mod book;
 mod claim;
 mod config;
@@ -7,14 +8,17 @@ mod create;
 mod error;
 mod hold;
 mod hold_records;
+mod keysend;
 mod record;
 mod retain;
 
+use std::collections::HashSet;
 use std::str::FromStr as _;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use bitcoin::hashes::Hash as _;
+use lightning::chain::channelmonitor::Balance;
 use lightning::events::{ClaimedHTLC, PaymentPurpose};
 use lightning::ln::channelmanager::{FailureCode, PaymentId, RecipientOnionFields};
 use lightning::types::payment::{PaymentHash, PaymentPreimage};
@@ -34,6 +38,7 @@ use crate::storage::{self, Page, Subscription};
 use crate::tasks::Tasks;
 use book::InvoiceBook;
 use claim::{Arrival, Decision};
+use keysend::Bucket;
 use record::Stored;
 
 /// The room of incoming payments; a handle.
@@ -47,6 +52,7 @@ struct Inner {
     tasks: Tasks,
     admission: AdmissionCheck,
     book: InvoiceBook,
+    keysends: Mutex<Bucket>,
 }
 
 /// What LDK's `PaymentClaimable` says.
@@ -73,7 +79,8 @@ impl Invoices {
     pub fn new(config: Config, parts: &Parts) -> Self {
         let Parts { node, store, journal, admission, clock, tasks, .. } = parts.clone();
         let book = InvoiceBook::new(store, journal);
-        Self(Arc::new(Inner { config, node, clock, tasks, admission, book }))
+        let keysends = Mutex::new(Bucket::new(&config, Instant::now()));
+        Self(Arc::new(Inner { config, node, clock, tasks, admission, book, keysends }))
     }
 
     /// Returns the time in seconds since 1970 by which [`InvoiceRecord::state`] tells whether an invoice has expired.
@@ -196,7 +203,12 @@ impl Invoices {
         };
         let keysend = arrival.kind == Kind::Keysend;
         let manager = &self.0.node.channel_manager;
-        match self.0.book.arrived(arrival, self.0.config.accept_keysend, self.now())? {
+        let keysends = self.keysends().look(&self.0.config, Instant::now());
+        let decision = self.0.book.arrived(arrival, keysends, self.now())?;
+        if keysend && matches!(decision, Decision::Claim(..)) {
+            self.keysends().take();
+        }
+        match decision {
             Decision::Claim(_, preimage) | Decision::ClaimAgain(preimage) if keysend => {
                 manager.claim_funds_with_known_custom_tlvs(PaymentPreimage(preimage));
             }
@@ -216,6 +228,39 @@ impl Invoices {
         }
         self.0.node.wake();
         Ok(())
+    }
+
+    /// LDK's events from before the start are handled: what was being claimed then and is unknown to LDK can be paid again.
+    pub fn replay_ended(&self) {
+        let known = self.known_to_ldk();
+        match self.0.book.reopen_abandoned(|payment_hash| known.contains(payment_hash)) {
+            Ok(reopened) => {
+                for payment_hash in reopened {
+                    let payment_hash = PaymentHash(payment_hash);
+                    tracing::info!(%payment_hash, "an invoice can be paid again: its payment never reached a checkpoint");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not look for invoices that were being claimed")
+            }
+        }
+    }
+
+    /// The payment hashes of all HTLCs that came to us, on channels and on the chain.
+    fn known_to_ldk(&self) -> HashSet<[u8; 32]> {
+        let node = &self.0.node;
+        let channels = node.channel_manager.list_channels();
+        let htlcs = channels.iter().flat_map(|channel| &channel.pending_inbound_htlcs);
+        let mut known: HashSet<_> = htlcs.map(|htlc| htlc.payment_hash.0).collect();
+        for channel_id in node.chain_monitor.list_monitors() {
+            let Ok(monitor) = node.chain_monitor.get_monitor(channel_id) else { continue };
+            known.extend(monitor.get_claimable_balances().iter().filter_map(hash_of));
+        }
+        known
+    }
+
+    fn keysends(&self) -> MutexGuard<'_, Bucket> {
+        self.0.keysends.lock().expect("no panic while held")
     }
 
     /// Takes in LDK's `PaymentClaimed`.
@@ -252,6 +297,18 @@ impl Invoices {
             Some(record) if record.kind == Kind::Hold => self.hold_failed(&record),
             Some(_) | None => self.0.book.went_back(&payment_hash.0),
         }
+    }
+}
+
+/// The payment that a balance of a closed channel belongs to.
+fn hash_of(balance: &Balance) -> Option<[u8; 32]> {
+    match balance {
+        Balance::ContentiousClaimable { payment_hash, .. }
+        | Balance::MaybeTimeoutClaimableHTLC { payment_hash, .. }
+        | Balance::MaybePreimageClaimableHTLC { payment_hash, .. } => Some(payment_hash.0),
+        Balance::ClaimableOnChannelClose { .. }
+        | Balance::ClaimableAwaitingConfirmations { .. }
+        | Balance::CounterpartyRevokedOutputClaimable { .. } => None,
     }
 }
 

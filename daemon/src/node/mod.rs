@@ -3,6 +3,7 @@
 //! The inner rooms, top to bottom; each uses only those below it, and [`Node`] stands between `run` and the others:
 //!
 //! - [`run`] restores, assembles and drives the node: the processing loop, sockets, sweeps, announcements;
+//! - [`negotiation`] narrows what LDK agrees to while it opens and closes channels;
 //! - [`commit`] holds output back until the checkpoint that it follows from is durable;
 //! - [`gossip`] and [`planner`] keep the network graph whole and find routes in it;
 //! - [`ldk`] implements LDK's ground traits and spells its generics.
@@ -13,6 +14,8 @@ pub mod commit;
 
 pub mod gossip;
 pub mod planner;
+
+pub mod negotiation;
 
 pub mod config;
 
@@ -39,6 +42,7 @@ use ldk::keys::Keys;
 use ldk::logger::Logger;
 use ldk::slots::BELIEFS;
 use ldk::types::{GossipSync, Graph, Scorer, Sweeper};
+use negotiation::closes::Closes;
 use planner::router::NodeRouter;
 use planner::stored::StoredBeliefs;
 
@@ -81,6 +85,8 @@ pub struct Node {
     pub logger: Arc<Logger>,
     /// The on-chain wallet that pays for bumps and takes sweeps.
     pub wallet: Wallet,
+    /// Closes whose fee is negotiated.
+    pub closes: Arc<Closes>,
     /// The chain.
     pub network: Network,
     /// Section `[node]`.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bitcoin::Txid;
 use fulmen_proto::v1;
 use lightning::ln::channel_state::ChannelDetails;
 use tokio::time::Instant;
@@ -69,6 +70,11 @@ impl v1::channels_server::Channels for ChannelsService {
             feerate: fields::feerate("feerate_msat_per_vb", request.feerate_msat_per_vb)?,
             script,
         };
+        if request.dry_run {
+            let quote = self.channels.quote_close(&close).map_err(refusal::channels)?;
+            let only = Only(Some(view::channel::close_quote(quote)));
+            return Ok(Response::new(stream(only, self.stopping.clone())));
+        }
         let follower = self.channels.close(close).await.map_err(refusal::channels)?;
         let until = (!request.wait_confirmed).then(|| Instant::now() + CLOSE_PATIENCE);
         let steps = CloseSteps { follower, until, ended: false };
@@ -85,7 +91,8 @@ impl v1::channels_server::Channels for ChannelsService {
         let view = |details: &ChannelDetails| {
             let closing =
                 self.channels.closing_tx(&details.channel_id).map_err(refusal::channels)?;
-            Ok::<_, Status>(view::channel::open(details, &connected, closing))
+            let offers = self.channels.close_negotiation(&details.channel_id);
+            Ok::<_, Status>(view::channel::open(details, &connected, closing, offers))
         };
         let channels = channels.iter().map(view).collect::<Result<_, _>>()?;
         Ok(Response::new(v1::ListChannelsResponse { channels }))
@@ -105,6 +112,7 @@ impl v1::channels_server::Channels for ChannelsService {
                     &details,
                     &self.channels.connected_peers(),
                     closing,
+                    self.channels.close_negotiation(&details.channel_id),
                 ))
             }
             Found::Closed(closed, closing) => {
@@ -148,7 +156,7 @@ impl v1::channels_server::Channels for ChannelsService {
             cltv_expiry_delta: request.cltv_expiry_delta,
         };
         let channels_changed =
-            self.channels.set_policy(which, change).map_err(refusal::channels)?;
+            self.channels.set_policy(which, change).await.map_err(refusal::channels)?;
         Ok(Response::new(v1::SetPolicyResponse { channels_changed }))
     }
 }
@@ -187,6 +195,17 @@ impl Steps for OpenSteps {
     }
 }
 
+/// A stream of one answer.
+struct Only(Option<v1::CloseChannelUpdate>);
+
+impl Steps for Only {
+    type Item = v1::CloseChannelUpdate;
+
+    async fn next(&mut self) -> Result<Option<v1::CloseChannelUpdate>, Status> {
+        Ok(self.0.take())
+    }
+}
+
 struct CloseSteps {
     follower: CloseFollower,
     /// How long a close is followed that is not to be waited for, if its transaction is not seen before.
@@ -219,15 +238,29 @@ impl Steps for CloseSteps {
 
 fn close_update(channel_id: Vec<u8>, update: CloseUpdate) -> v1::CloseChannelUpdate {
     use v1::close_channel_update::State;
-    let (state, txid, reason) = match update {
-        CloseUpdate::Closing => (State::Closing, None, String::new()),
-        CloseUpdate::Closed { txid, reason } => (State::Closed, txid, reason),
-        CloseUpdate::Confirmed { txid, reason } => (State::Confirmed, txid, reason),
-    };
-    v1::CloseChannelUpdate {
-        state: state.into(),
-        channel_id,
-        closing_txid: txid.as_ref().map(view::ids::txid_bytes).unwrap_or_default(),
-        reason,
+    let blank = v1::CloseChannelUpdate { channel_id, ..Default::default() };
+    let txid = |txid: Option<Txid>| txid.as_ref().map(view::ids::txid_bytes).unwrap_or_default();
+    match update {
+        CloseUpdate::Closing { fees, stuck } => v1::CloseChannelUpdate {
+            state: State::Closing.into(),
+            fee_sat: fees.map_or(0, |fees| fees.offer_sat),
+            max_fee_sat: fees.map_or(0, |fees| fees.most_sat),
+            reason: stuck.unwrap_or_default(),
+            ..blank
+        },
+        CloseUpdate::Closed { txid: closing, fee_sat, reason } => v1::CloseChannelUpdate {
+            state: State::Closed.into(),
+            closing_txid: txid(closing),
+            fee_sat: fee_sat.unwrap_or(0),
+            reason,
+            ..blank
+        },
+        CloseUpdate::Confirmed { txid: closing, fee_sat, reason } => v1::CloseChannelUpdate {
+            state: State::Confirmed.into(),
+            closing_txid: txid(closing),
+            fee_sat: fee_sat.unwrap_or(0),
+            reason,
+            ..blank
+        },
     }
 }

@@ -7,6 +7,9 @@ use super::convert::fields;
 use super::{refusal, view};
 use crate::forwards::Forwards;
 
+/// How far back failed forwards are listed.
+const DAY_SECS: u64 = 24 * 3_600;
+
 /// Serves `fulmen.v1.Forwards`.
 #[derive(Clone)]
 pub struct ForwardsService {
@@ -38,6 +41,8 @@ impl v1::forwards_server::Forwards for ForwardsService {
     ) -> Result<Response<v1::SummarizeForwardsResponse>, Status> {
         let totals = self.forwards.totals().map_err(refusal::stored_page)?;
         let channels = self.forwards.totals_by_channel().map_err(refusal::stored_page)?;
+        let since = self.forwards.now().saturating_sub(DAY_SECS);
+        let failures = self.forwards.failures(since).map_err(refusal::stored_page)?;
         Ok(Response::new(v1::SummarizeForwardsResponse {
             count: totals.count,
             inbound_msat: totals.inbound_msat,
@@ -55,6 +60,7 @@ impl v1::forwards_server::Forwards for ForwardsService {
                     fee_msat: totals.fee_msat,
                 })
                 .collect(),
+            failures: failures.into_iter().map(view::forward::failed).collect(),
         }))
     }
 }

@@ -21,6 +21,9 @@ use tokio::time::Instant;
 use super::buckets::Buckets;
 use super::gate::{OutputGate, Waiting};
 use crate::admission::AdmissionCheck;
+use crate::node::ldk::keys::Keys;
+use crate::node::negotiation::closes::Closes;
+use crate::node::negotiation::opens::Opens;
 
 /// Passes messages in at once, and out when the gate releases them.
 pub struct HeldMessages<M> {
@@ -29,18 +32,25 @@ pub struct HeldMessages<M> {
     waiting: Mutex<Waiting<MessageSendEvent>>,
     admission: AdmissionCheck,
     buckets: Mutex<Buckets>,
+    opens: Opens,
+    closes: Arc<Closes>,
+    keys: Arc<Keys>,
 }
 
 impl<M> HeldMessages<M> {
-    /// Puts `gate` in front of `manager`; HTLCs are refused while `admission` does, and beyond `buckets`.
+    /// Puts `gate` in front of `manager`; HTLCs are refused while `admission` does, and beyond `buckets`. `closes` narrows
+    /// the fees of closes, and `keys` learns which peers take only old shutdown scripts.
     pub fn new(
         manager: Arc<M>,
         gate: Arc<OutputGate>,
         admission: AdmissionCheck,
         buckets: Buckets,
+        closes: Arc<Closes>,
+        keys: Arc<Keys>,
     ) -> Self {
         let (waiting, buckets) = (Mutex::default(), Mutex::new(buckets));
-        Self { manager, gate, waiting, admission, buckets }
+        let opens = Opens::default();
+        Self { manager, gate, waiting, admission, buckets, opens, closes, keys }
     }
 
     /// Returns why a new HTLC on a channel is to be failed back, if so.
@@ -63,6 +73,8 @@ impl<M: BaseMessageHandler> BaseMessageHandler for HeldMessages<M> {
         // In order: LDK calls this from one thread at a time, and drops no connection meanwhile.
         let mut messages = self.manager.get_and_clear_pending_msg_events();
         messages.iter_mut().for_each(withhold_release_paths);
+        messages.retain(|message| self.opens.allows(message));
+        messages.iter_mut().for_each(|message| self.closes.outgoing(message));
         let mut waiting = self.waiting();
         waiting.join(&self.gate, messages);
         waiting.released(&self.gate)
@@ -71,15 +83,24 @@ impl<M: BaseMessageHandler> BaseMessageHandler for HeldMessages<M> {
     fn peer_disconnected(&self, their_node_id: PublicKey) {
         // Meant for a connection that is gone; on the next one `channel_reestablish` says where both sides stand (BOLT 2).
         self.waiting().retain(|message| recipient(message) != Some(their_node_id));
+        self.opens.disconnected(their_node_id);
         self.manager.peer_disconnected(their_node_id);
     }
 
     fn provided_node_features(&self) -> NodeFeatures {
-        self.manager.provided_node_features()
+        let mut features = self.manager.provided_node_features();
+        // LDK offers these and this node refuses them: a peer that sees them waits for an answer that never comes.
+        features.clear_provide_storage();
+        features.clear_splicing_production();
+        features
     }
 
     fn provided_init_features(&self, their_node_id: PublicKey) -> InitFeatures {
-        self.manager.provided_init_features(their_node_id)
+        let mut features = self.manager.provided_init_features(their_node_id);
+        // LDK offers these and this node refuses them: a peer that sees them waits for an answer that never comes.
+        features.clear_provide_storage();
+        features.clear_splicing_production();
+        features
     }
 
     fn peer_connected(
@@ -88,6 +109,7 @@ impl<M: BaseMessageHandler> BaseMessageHandler for HeldMessages<M> {
         init: &Init,
         inbound: bool,
     ) -> Result<(), ()> {
+        self.keys.shutdown.learn(their_node_id, &init.features);
         self.manager.peer_connected(their_node_id, init, inbound)
     }
 }
@@ -104,15 +126,12 @@ impl<M: ChannelMessageHandler> ChannelMessageHandler for HeldMessages<M> {
     pass_in! {
         handle_open_channel: &OpenChannel;
         handle_open_channel_v2: &OpenChannelV2;
-        handle_accept_channel: &AcceptChannel;
         handle_accept_channel_v2: &AcceptChannelV2;
         handle_funding_created: &FundingCreated;
         handle_funding_signed: &FundingSigned;
         handle_channel_ready: &ChannelReady;
         handle_peer_storage: PeerStorage;
         handle_peer_storage_retrieval: PeerStorageRetrieval;
-        handle_shutdown: &Shutdown;
-        handle_closing_signed: &ClosingSigned;
         handle_stfu: &Stfu;
         handle_splice_init: &SpliceInit;
         handle_splice_ack: &SpliceAck;
@@ -135,7 +154,31 @@ impl<M: ChannelMessageHandler> ChannelMessageHandler for HeldMessages<M> {
         handle_announcement_signatures: &AnnouncementSignatures;
         handle_channel_reestablish: &ChannelReestablish;
         handle_channel_update: &ChannelUpdate;
-        handle_error: &ErrorMessage;
+    }
+
+    fn handle_accept_channel(&self, their_node_id: PublicKey, message: &AcceptChannel) {
+        self.opens.accepted(their_node_id, message.common_fields.temporary_channel_id);
+        self.manager.handle_accept_channel(their_node_id, message);
+    }
+
+    fn handle_shutdown(&self, their_node_id: PublicKey, message: &Shutdown) {
+        self.closes.shutdown(message.channel_id, message.scriptpubkey.len());
+        // LDK answers with a `shutdown` of ours, and forces the close where the peer does not know our script's type.
+        self.keys
+            .shutdown
+            .for_peer(&their_node_id, || self.manager.handle_shutdown(their_node_id, message));
+    }
+
+    fn handle_closing_signed(&self, their_node_id: PublicKey, message: &ClosingSigned) {
+        if let Some(message) = self.closes.incoming(their_node_id, message) {
+            self.manager.handle_closing_signed(their_node_id, &message);
+        }
+    }
+
+    fn handle_error(&self, their_node_id: PublicKey, message: &ErrorMessage) {
+        for _ in 0..self.opens.hearings(their_node_id, message.channel_id) {
+            self.manager.handle_error(their_node_id, message);
+        }
     }
 
     /// Marks an HTLC that is to be refused as one to be held. LDK fails such HTLCs back with `temporary_node_failure`

@@ -38,6 +38,7 @@ use crate::node::ldk::slots::Error;
 use crate::node::ldk::types::{
     Broadcaster, ChannelMonitor, GossipSync, Graph, MessageRouter, Scorer, Sweeper,
 };
+use crate::node::negotiation::closes::{ClosePolicy, Closes, LookUp, Sides};
 use crate::node::planner::router::NodeRouter;
 use crate::node::{Config, Node};
 use crate::storage::{KvStore, Store};
@@ -57,6 +58,8 @@ pub struct Materials {
     pub store: Store,
     /// Sends transactions.
     pub broadcaster: Arc<Broadcaster>,
+    /// How the fees of closes are negotiated.
+    pub close_policy: ClosePolicy,
     /// Estimates feerates.
     pub feerates: Arc<Feerates>,
     /// The on-chain wallet.
@@ -90,15 +93,16 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
     let (sweeper_best, sweeper) = sweeper(&materials, &ground, manager_best)?;
     let onion_messenger = Arc::new(onion_messenger(&ground, &routing, &channel_manager));
     let gossip = Gossip::new(&materials, &ground, &routing);
-    let peer_manager = peer_manager(
-        &materials,
-        &ground,
-        &output,
-        &gossip,
-        &channel_manager,
-        &chain_monitor,
-        &onion_messenger,
+    let closes = Arc::new(closes(&materials, &channel_manager));
+    let messages = HeldMessages::new(
+        channel_manager.clone(),
+        output.message_gate.clone(),
+        materials.admission.clone(),
+        Buckets::new(materials.config.max_htlcs_per_minute),
+        closes.clone(),
+        ground.keys.clone(),
     );
+    let peer_manager = peer_manager(&ground, messages, &gossip, &chain_monitor, &onion_messenger);
 
     let into_restored = |(_, monitor): (BlockHash, ChannelMonitor)| {
         let feerates = materials.feerates.clone();
@@ -141,6 +145,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
         bumper,
         logger: ground.logger,
         wallet: materials.wallet,
+        closes,
         network: materials.network,
         config: materials.config,
         clock: materials.clock,
@@ -378,21 +383,24 @@ impl Gossip {
     }
 }
 
+/// Negotiates closes of the manager's channels.
+fn closes(materials: &Materials, channel_manager: &Arc<ChannelManager>) -> Closes {
+    let manager = channel_manager.clone();
+    let look_up: LookUp = Box::new(move |peer, channel_id| {
+        let with_peer = manager.list_channels_with_counterparty(peer);
+        let channel = with_peer.iter().find(|channel| channel.channel_id == *channel_id)?;
+        Some(Sides::of(channel))
+    });
+    Closes::new(materials.feerates.clone(), materials.close_policy, look_up)
+}
+
 fn peer_manager(
-    materials: &Materials,
     ground: &Ground,
-    output: &Output,
+    messages: HeldMessages<ChannelManager>,
     gossip: &Gossip,
-    channel_manager: &Arc<ChannelManager>,
     chain_monitor: &Arc<ChainMonitor>,
     onion_messenger: &Arc<OnionMessenger>,
 ) -> PeerManager {
-    let messages = HeldMessages::new(
-        channel_manager.clone(),
-        output.message_gate.clone(),
-        materials.admission.clone(),
-        Buckets::new(materials.config.max_htlcs_per_minute),
-    );
     PeerManager::new(
         MessageHandler {
             chan_handler: Arc::new(messages),

@@ -190,6 +190,10 @@ impl Tick<'_> {
     fn act(self, node: &Node) {
         match self {
             Tick::Channels => {
+                // LDK forces a close whose negotiation outlasts two ticks on one connection; the next one begins anew.
+                for peer in node.closes.peers_that_disagree() {
+                    node.peer_manager.disconnect_by_node_id(peer);
+                }
                 node.channel_manager.timer_tick_occurred();
                 node.logger.report_suppressed();
             }

@@ -23,7 +23,8 @@ pub struct Sweep {
 
 /// Hands spendable outputs to the sweeper.
 ///
-/// Static outputs already belong to the wallet, whose scripts they pay.
+/// Static outputs already belong to the wallet, whose scripts they pay; except for those of closes with peers that take
+/// only old script types, which pay a key of LDK's.
 ///
 /// # Errors
 /// The store failed; LDK has to replay the event.
@@ -32,9 +33,18 @@ pub fn track(
     outputs: Vec<SpendableOutputDescriptor>,
     channel_id: Option<ChannelId>,
 ) -> Result<(), StoreRefused> {
-    node.sweeper
-        .track_spendable_outputs(outputs, channel_id, true, None)
-        .map_err(|()| StoreRefused)?;
+    let plain = node.keys.plain_shutdown_script();
+    let is_plain = |output: &SpendableOutputDescriptor| match output {
+        SpendableOutputDescriptor::StaticOutput { output, .. } => output.script_pubkey == plain,
+        SpendableOutputDescriptor::DelayedPaymentOutput(_)
+        | SpendableOutputDescriptor::StaticPaymentOutput(_) => false,
+    };
+    let (plain, others): (Vec<_>, Vec<_>) = outputs.into_iter().partition(is_plain);
+    for (outputs, exclude_static) in [(plain, false), (others, true)] {
+        node.sweeper
+            .track_spendable_outputs(outputs, channel_id, exclude_static, None)
+            .map_err(|()| StoreRefused)?;
+    }
     retry(node);
     Ok(())
 }

@@ -11,7 +11,9 @@ use lightning::ln::channel_state::{
 use lightning::types::features::ChannelTypeFeatures;
 
 use super::ids;
-use crate::channels::{ClosedChannel, ClosingTx, balance};
+use crate::channels::{CloseQuote, ClosedChannel, ClosingTx, balance};
+use crate::node::ldk::limits;
+use crate::node::negotiation::closes::{Negotiation, Offer};
 use crate::usecases::channel_state::ChannelState;
 
 /// Writes an open or pending channel.
@@ -19,6 +21,7 @@ pub fn open(
     details: &ChannelDetails,
     connected: &HashSet<PublicKey>,
     closing: Option<ClosingTx>,
+    offers: Option<Negotiation>,
 ) -> v1::Channel {
     let split = balance::split(details);
     let counterparty = &details.counterparty;
@@ -32,8 +35,8 @@ pub fn open(
         capacity_sat: details.channel_value_satoshis,
         local_msat: split.local_msat,
         remote_msat: split.remote_msat,
-        outbound_capacity_msat: details.outbound_capacity_msat,
-        inbound_capacity_msat: details.inbound_capacity_msat,
+        outbound_capacity_msat: limits::sendable_msat(details),
+        inbound_capacity_msat: limits::receivable_msat(details),
         next_outbound_htlc_limit_msat: details.next_outbound_htlc_limit_msat,
         local_reserve_sat: details.unspendable_punishment_reserve.unwrap_or(0),
         remote_reserve_sat: counterparty.unspendable_punishment_reserve,
@@ -59,6 +62,34 @@ pub fn open(
         feerate_sat_per_1000_weight: details.feerate_sat_per_1000_weight.unwrap_or(0),
         peer_connected: connected.contains(&counterparty.node_id),
         closing_txid: closing_txid(closing),
+        close_negotiation: offers.map(close_negotiation),
+    }
+}
+
+fn close_negotiation(negotiation: Negotiation) -> v1::CloseNegotiation {
+    let offer = |offer: Option<Offer>| {
+        offer.map(|offer| v1::CloseOffer {
+            fee_sat: offer.fee_sat,
+            min_fee_sat: offer.range_sat.map_or(offer.fee_sat, |range| range.0),
+            max_fee_sat: offer.range_sat.map_or(offer.fee_sat, |range| range.1),
+        })
+    };
+    v1::CloseNegotiation {
+        ours: offer(negotiation.ours),
+        theirs: offer(negotiation.theirs),
+        stuck: negotiation.stuck.unwrap_or_default(),
+    }
+}
+
+/// Writes what a close would cost.
+pub fn close_quote(quote: CloseQuote) -> v1::CloseChannelUpdate {
+    v1::CloseChannelUpdate {
+        state: v1::close_channel_update::State::Quoted.into(),
+        fee_sat: if quote.we_pay { quote.fees.offer_sat } else { 0 },
+        max_fee_sat: if quote.we_pay { quote.fees.most_sat } else { 0 },
+        forced_fee_sat: quote.forced_sat,
+        forced_lock_blocks: quote.locked_blocks.into(),
+        ..Default::default()
     }
 }
 
@@ -77,6 +108,7 @@ pub fn closed(closed: ClosedChannel, closing: Option<ClosingTx>) -> v1::ClosedCh
         closing_txid: closing_txid(closing),
         closing_height: closing.and_then(|closing| closing.height).unwrap_or(0),
         outbound: closed.outbound,
+        closing_fee_sat: closing.and_then(|closing| closing.fee_sat),
     }
 }
 

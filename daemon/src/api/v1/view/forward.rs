@@ -2,7 +2,7 @@
 
 use fulmen_proto::v1;
 
-use crate::forwards::ForwardRecord;
+use crate::forwards::{FailureCount, ForwardRecord};
 
 /// Writes a settled forward.
 pub fn forward(record: ForwardRecord) -> v1::Forward {
@@ -24,5 +24,16 @@ pub fn forward(record: ForwardRecord) -> v1::Forward {
         outbound_msat: settled.outbound_msat.unwrap_or(0),
         fee_msat: settled.fee_msat.unwrap_or(0),
         claimed_onchain: settled.claimed_onchain,
+    }
+}
+
+/// Writes forwards of one hour that failed for the same reason.
+pub fn failed(failed: FailureCount) -> v1::FailedForwards {
+    v1::FailedForwards {
+        hour: failed.hour,
+        inbound_channel_id: failed.inbound_channel_id.to_vec(),
+        outbound_short_channel_id: failed.outbound_short_channel_id.unwrap_or(0),
+        reason: failed.reason,
+        count: failed.count,
     }
 }

@@ -1,10 +1,9 @@
-//! Notices which transaction spends a channel's funding output: the one that closes it.
+//! Finds the transaction that spends a channel's funding output: the one that closes it.
 //!
-//! Before a block holds it, it may be seen when it is broadcast or waits in the mempool; that is kept in
-//! memory only. What blocks tell is recorded:
-//! It listens before the channel manager does, and starts where the manager starts: the record of a
-//! spend is then in the store's queue before the manager's note that it has seen the block, so no
-//! crash loses it; a block seen twice writes the same record again.
+//! A transaction that is broadcast or waits in the mempool is kept in memory only; one in a block is recorded.
+//! This listens before the channel manager does, and starts where the manager starts: the record of a spend is then in
+//! the store's queue before the manager's note that it has seen the block, so no crash loses it; a block seen twice
+//! writes the same record again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,6 +25,8 @@ pub struct ClosingTx {
     pub txid: Txid,
     /// The height of its block; none while it waits for one, and another may still take its place.
     pub height: Option<u32>,
+    /// Its fee in satoshis, without what a child pays for it; none where the capacity is not known.
+    pub fee_sat: Option<u64>,
 }
 
 /// Where a transaction was seen that no block holds.
@@ -37,12 +38,22 @@ pub enum Sighting {
     Mempool,
 }
 
+type Watched = HashMap<OutPoint, (ChannelId, u64)>;
+
+#[derive(Clone, Copy)]
+struct Seen {
+    txid: Txid,
+    sighting: Sighting,
+    fee_sat: Option<u64>,
+}
+
 /// Watches the funding outputs of our channels.
 pub struct FundingSpends {
     store: Store,
-    watched: Mutex<HashMap<OutPoint, ChannelId>>,
+    /// The unspent funding outputs, with their values in satoshis.
+    watched: Mutex<Watched>,
     /// The last transaction that was seen to spend an output which no block has spent.
-    seen: Mutex<HashMap<ChannelId, (Txid, Sighting)>>,
+    seen: Mutex<HashMap<ChannelId, Seen>>,
     pub(super) changes: Changes,
 }
 
@@ -52,15 +63,17 @@ impl FundingSpends {
         let mut watched = HashMap::new();
         let mut unspent = Vec::new();
         for (_, record) in CHANNELS.all(store)? {
-            unspent.extend(record.funding.zip(record.channel_id));
+            let funded = record.funding.zip(record.channel_id);
+            unspent.extend(funded.map(|(funding, id)| (funding, id, record.capacity_sat)));
         }
         CLOSED.visit(store, |_, closed| {
-            unspent.extend(closed.funding.map(|funding| (funding, closed.channel_id)));
+            let capacity_sat = closed.capacity_sat;
+            unspent.extend(closed.funding.map(|of| (of, closed.channel_id, capacity_sat)));
             std::ops::ControlFlow::Continue(())
         })?;
-        for (funding, channel_id) in unspent {
+        for (funding, channel_id, capacity_sat) in unspent {
             if !SPENDS.contains(store, &channel_id.0)? {
-                watched.insert(funding, channel_id);
+                watched.insert(funding, (channel_id, capacity_sat));
             }
         }
         let watched = Mutex::new(watched);
@@ -68,33 +81,34 @@ impl FundingSpends {
         Ok(Arc::new(Self { store: store.clone(), watched, seen, changes }))
     }
 
-    /// Looks at a transaction that we or others broadcast.
+    /// Looks at a transaction that we or others have broadcast.
     ///
     /// Both sides of a channel may publish a commitment: the one that was seen in the mempool keeps ours, which
     /// LDK broadcasts again and again, from its place.
     pub fn see(&self, transaction: &Transaction, sighting: Sighting) {
-        let closes = |watched: &HashMap<OutPoint, ChannelId>| {
+        let closes = |watched: &Watched| {
             transaction.input.iter().find_map(|input| watched.get(&input.previous_output).copied())
         };
-        let Some(channel_id) = closes(&self.lock()) else { return };
+        let Some((channel_id, capacity_sat)) = closes(&self.lock()) else { return };
         let txid = transaction.compute_txid();
         let mut seen = self.seen();
         let before = seen.get(&channel_id).copied();
-        if sighting == Sighting::Broadcast && before.is_some_and(|(_, at)| at == Sighting::Mempool)
-        {
+        let in_mempool = |seen: Seen| seen.sighting == Sighting::Mempool;
+        if sighting == Sighting::Broadcast && before.is_some_and(in_mempool) {
             return;
         }
-        seen.insert(channel_id, (txid, sighting));
+        let fee_sat = fee_sat(transaction, capacity_sat);
+        seen.insert(channel_id, Seen { txid, sighting, fee_sat });
         drop(seen);
-        if before.is_none_or(|(known, _)| known != txid) {
+        if before.is_none_or(|known| known.txid != txid) {
             tracing::info!(%channel_id, %txid, "a channel's closing transaction is broadcast");
             self.changes.tell();
         }
     }
 
-    /// Watches another channel.
-    pub(super) fn watch(&self, funding: OutPoint, channel_id: ChannelId) {
-        self.lock().insert(funding, channel_id);
+    /// Watches the funding output of another channel, with its value in satoshis.
+    pub(super) fn watch(&self, funding: OutPoint, channel_id: ChannelId, capacity_sat: u64) {
+        self.lock().insert(funding, (channel_id, capacity_sat));
     }
 
     /// Returns the confirmed transaction that closed a channel.
@@ -108,17 +122,18 @@ impl FundingSpends {
         channel_id: &ChannelId,
     ) -> Result<Option<ClosingTx>, storage::Error> {
         if let Some(spend) = self.of(channel_id)? {
-            return Ok(Some(ClosingTx { txid: spend.txid, height: Some(spend.height) }));
+            let Spend { txid, height, fee_sat, .. } = spend;
+            return Ok(Some(ClosingTx { txid, height: Some(height), fee_sat }));
         }
         let seen = self.seen().get(channel_id).copied();
-        Ok(seen.map(|(txid, _)| ClosingTx { txid, height: None }))
+        Ok(seen.map(|Seen { txid, fee_sat, .. }| ClosingTx { txid, height: None, fee_sat }))
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<ChannelId, (Txid, Sighting)>> {
+    fn seen(&self) -> MutexGuard<'_, HashMap<ChannelId, Seen>> {
         self.seen.lock().expect("no panic while held")
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<OutPoint, ChannelId>> {
+    fn lock(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().expect("no panic while held")
     }
 
@@ -132,10 +147,11 @@ impl FundingSpends {
         for (_, transaction) in txdata {
             for input in &transaction.input {
                 let funding = input.previous_output;
-                if let Some(channel_id) = watched.remove(&funding) {
+                if let Some((channel_id, capacity_sat)) = watched.remove(&funding) {
                     let txid = transaction.compute_txid();
                     self.seen().remove(&channel_id);
-                    found.push((channel_id, Spend { funding, txid, height }));
+                    let fee_sat = fee_sat(transaction, capacity_sat);
+                    found.push((channel_id, Spend { funding, txid, height, fee_sat }));
                 }
             }
         }
@@ -172,7 +188,9 @@ impl Listen for FundingSpends {
             let Ok(id) = <[u8; 32]>::try_from(key.as_slice()) else { continue };
             if spend.height > fork_point.height {
                 SPENDS.delete(&mut batch, &key);
-                self.watch(spend.funding, ChannelId(id));
+                let closed = CLOSED.get(&self.store, &key).ok().flatten();
+                let capacity_sat = closed.map_or(0, |closed| closed.capacity_sat);
+                self.watch(spend.funding, ChannelId(id), capacity_sat);
             }
         }
         if !batch.is_empty() {
@@ -180,6 +198,12 @@ impl Listen for FundingSpends {
             self.changes.tell();
         }
     }
+}
+
+/// Returns the fee of a transaction that spends a funding output of this value and nothing else.
+fn fee_sat(transaction: &Transaction, capacity_sat: u64) -> Option<u64> {
+    let paid_sat = transaction.output.iter().map(|output| output.value.to_sat()).sum();
+    (transaction.input.len() == 1).then_some(capacity_sat)?.checked_sub(paid_sat)
 }
 
 #[cfg(test)]
@@ -222,12 +246,12 @@ mod tests {
         let channel_id = ChannelId([4; 32]);
         let funding = OutPoint { txid: Txid::from_byte_array([5; 32]), vout: 1 };
         let spends = FundingSpends::load(&store).expect("loaded");
-        spends.watch(funding, channel_id);
+        spends.watch(funding, channel_id, 700);
         let mut woken = spends.changes.follow();
         woken.mark_unchanged();
         let ours = block_spending(funding).txdata.remove(0);
         let theirs = Transaction { version: Version::ONE, ..ours.clone() };
-        let closing = |txid, height| Some(ClosingTx { txid, height });
+        let closing = |txid, height| Some(ClosingTx { txid, height, fee_sat: Some(700) });
         let elsewhere = block_spending(OutPoint { vout: 0, ..funding }).txdata.remove(0);
         spends.see(&elsewhere, Sighting::Mempool);
         assert_eq!(spends.closing(&channel_id).expect("read"), None);
@@ -271,7 +295,7 @@ mod tests {
         spends.block_connected(&block, 100);
         assert!(woken.has_changed().expect("open"));
         let txid = block.txdata[0].compute_txid();
-        let expected = Some(Spend { funding, txid, height: 100 });
+        let expected = Some(Spend { funding, txid, height: 100, fee_sat: Some(100_000) });
         assert_eq!(spends.of(&channel_id).expect("read"), expected);
 
         let again = FundingSpends::load(&store).expect("loaded");
