@@ -4,5 +4,6 @@ pub mod decode;
 pub mod keys;
 pub mod log_budget;
 pub mod logger;
+pub mod offer_requests;
 pub mod slots;
 pub mod types;
