@@ -205,6 +205,8 @@ fn wipe(mut file: File, bytes: usize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     const LOW: Cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
