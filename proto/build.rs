@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = [
-        "types", "routes", "node", "wallet", "peers", "channels", "invoices", "payments",
+        "types", "routes", "node", "wallet", "peers", "channels", "invoices", "payments", "offers",
         "forwards", "graph", "events", "store",
     ]
     .map(|name| format!("fulmen/v1/{name}.proto"));

@@ -3,7 +3,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::setup::{completions, create, seed};
 use crate::commands::{
-    channel, events, forward, graph, invoice, node, payment, peer, probe, store, wallet,
+    channel, events, forward, graph, invoice, node, offer, pay, payment, peer, probe, store, wallet,
 };
 use crate::discover::Place;
 
@@ -60,11 +60,11 @@ pub enum Command {
     Close(channel::Close),
     /// List the channels
     Channels(channel::List),
-    /// Pay an invoice
+    /// Pay an invoice, an offer, a URI, a name or a node
     ///
     /// At a terminal it shows what will be paid, and asks before it pays. It ends when the payment
     /// has succeeded or failed; Ctrl-C leaves the payment going on in the daemon.
-    Pay(payment::Pay),
+    Pay(pay::Pay),
     /// Pay a node without an invoice
     Keysend(payment::Keysend),
     /// List the payments made
@@ -77,8 +77,15 @@ pub enum Command {
     Invoice(invoice::Group),
     /// List the invoices and what came in
     Invoices(invoice::List),
-    /// Read an invoice without paying it
-    Decode(invoice::Decode),
+    /// Ask for money again and again with one text (`fulmen offer 1000sat`), and what came in for it
+    Offer(offer::Group),
+    /// List the offers
+    Offers(offer::List),
+    /// Give money back, or take it back: create, redeem
+    #[command(subcommand)]
+    Refund(offer::refund::Group),
+    /// Read anything that can be paid, without paying it
+    Decode(pay::decode::Decode),
     /// Follow what happens
     ///
     /// Without options it shows what happens from now on, until Ctrl-C. A program that remembers the
@@ -208,6 +215,27 @@ mod tests {
                 "-y",
             ],
             &["keysend", &node, "5sat", "--record", "65537=00"],
+            &[
+                "pay",
+                "alice@example.com",
+                "--amount",
+                "5sat",
+                "--note",
+                "thanks",
+                "--quantity",
+                "2",
+            ],
+            &["pay", "bitcoin:bcrt1q?amount=1", "--dry-run"],
+            &["decode", &node],
+            &["invoice", "1000sat", "--hash", &hash],
+            &["invoice", "settle", &hash],
+            &["offer", "any", "--qr"],
+            &["payment", "proof", &hash],
+            &["offer", "create", "5sat", "-d", "tea", "--quantity", "0", "--expiry", "1h"],
+            &["offer", "disable", &hash],
+            &["offers", "--disabled"],
+            &["refund", "create", "5sat"],
+            &["refund", "redeem", "lnr1abc"],
             &["payment", "show", &hash],
             &["payments", "--limit", "10", "--state", "failed"],
             &["graph", "channel", "539x1x0"],

@@ -215,6 +215,14 @@ pub fn advice(reason: &str) -> Option<&'static str> {
         "TOO_MANY_PAYMENTS_WAITING" => "Wait until some have ended: see `fulmen payments`",
         "INVOICE_EXPIRED" => "Ask the payee for a new invoice",
         "INVOICE_UNPAYABLE" => "Ask the payee for another invoice",
+        "OFFER_EXPIRED" => "Ask the payee for a new offer",
+        "OFFER_NOT_FOUND" => "`fulmen offers --disabled` lists the offers",
+        "NO_MESSAGE_PATH" => "See `fulmen peers`: connect to a public node that is up",
+        "ONCHAIN_ONLY" => "Pay it with `fulmen send ADDRESS AMOUNT`",
+        "IS_A_REFUND" => "Ask for it with `fulmen refund redeem`",
+        "NAME_NOT_RESOLVED" => {
+            "Check the name, and payments.dns_resolver in fulmen.toml; or ask for an offer"
+        }
         "INVOICE_NOT_FOUND" => "`fulmen invoices` lists the invoices",
         "INVOICE_NOT_OPEN" => "`fulmen invoice show` shows its state",
         "PAYMENT_HASH_TAKEN" => "Leave --preimage or --hash out for a random one",

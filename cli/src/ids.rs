@@ -99,6 +99,15 @@ pub fn bolt11(text: &str) -> Result<String, String> {
     Err("an invoice begins with ln (lnbc…, lntb…, lnbcrt…) and has letters and digits only".into())
 }
 
+/// Anything that can be paid: the daemon reads it.
+pub fn payable(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        return Err("an invoice, an offer, a URI, user@domain or a node id has no blanks".into());
+    }
+    Ok(text.to_owned())
+}
+
 /// The payee: a node, or the payee of an invoice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeOrBolt11 {

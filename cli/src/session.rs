@@ -9,6 +9,7 @@ use fulmen_proto::v1::forwards_client::ForwardsClient;
 use fulmen_proto::v1::graph_client::GraphClient;
 use fulmen_proto::v1::invoices_client::InvoicesClient;
 use fulmen_proto::v1::node_client::NodeClient;
+use fulmen_proto::v1::offers_client::OffersClient;
 use fulmen_proto::v1::payments_client::PaymentsClient;
 use fulmen_proto::v1::peers_client::PeersClient;
 use fulmen_proto::v1::store_client::StoreClient;
@@ -79,6 +80,7 @@ impl Session {
         peers: PeersClient,
         channels: ChannelsClient,
         invoices: InvoicesClient,
+        offers: OffersClient,
         payments: PaymentsClient,
         forwards: ForwardsClient,
         graph: GraphClient,

@@ -185,6 +185,9 @@ impl Rooms {
                 &htlcs,
                 payment_id,
             ),
+            Event::InvoiceReceived { payment_id, invoice, context, .. } => {
+                self.payments.invoice_received(payment_id, &invoice, context.as_ref())
+            }
             Event::PaymentSent {
                 payment_id,
                 payment_preimage,
@@ -275,13 +278,12 @@ impl Rooms {
                 Ok(())
             }
             // LDK sends these only if asked to, and splicing, interception of HTLCs and of onion messages,
-            // manual funding broadcasts and invoices, and static invoices are all off.
+            // manual funding broadcasts, and static invoices are all off.
             event @ (Event::SplicePending { .. }
             | Event::SpliceFailed { .. }
             | Event::FundingTransactionReadyForSigning { .. }
             | Event::HTLCIntercepted { .. }
             | Event::FundingTxBroadcastSafe { .. }
-            | Event::InvoiceReceived { .. }
             | Event::OnionMessageIntercepted { .. }
             | Event::OnionMessagePeerConnected { .. }
             | Event::PersistStaticInvoice { .. }

@@ -48,6 +48,7 @@ pub mod usecases;
 pub mod channels;
 pub mod forwards;
 pub mod invoices;
+pub mod offers;
 pub mod payments;
 pub mod peers;
 

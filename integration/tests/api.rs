@@ -231,7 +231,10 @@ fn lists_are_paged_newest_first() {
             amounts == (1..=7).rev().map(|it| 1_000_000 + it).collect::<Vec<_>>(),
             "{amounts:?}"
         );
-        let request = ListInvoicesRequest { page: None, state: invoice::State::Settled.into() };
+        let request = ListInvoicesRequest {
+            state: invoice::State::Settled.into(),
+            ..ListInvoicesRequest::default()
+        };
         let received = bob.invoices().list(request).await?.into_inner().invoices;
         ensure!(received.len() == 7 && received[0].received_msat == 1_000_007);
         let none = ListPaymentsRequest { page: None, state: payment::State::Failed.into() };

@@ -101,7 +101,8 @@ fn accepted_then_settled_or_cancelled() {
         ensure!((100..144).contains(&blocks), "{blocks} blocks to settle");
         ensure!(pay::recorded(alice, &hash).await?.state() == payment::State::Pending);
 
-        let waiting = ListInvoicesRequest { state: State::Accepted.into(), page: None };
+        let waiting =
+            ListInvoicesRequest { state: State::Accepted.into(), ..ListInvoicesRequest::default() };
         let waiting = carol.invoices().list(waiting).await?.into_inner().invoices;
         ensure!(waiting.len() == 1 && waiting[0].payment_hash == hash, "{waiting:?}");
         let listed = carol.cli()?.ok(&["invoices", "--state", "accepted"]).await?;
@@ -366,7 +367,11 @@ async fn accepted(node: &Node, count: usize) -> Result<()> {
     let what = format!("{} has accepted {count} invoices", node.name());
     poll::eventually_within(Duration::from_secs(120), &what, async || {
         let page = Some(PageRequest { page_size: 1_000, page_token: Vec::new() });
-        let request = ListInvoicesRequest { page, state: State::Accepted.into() };
+        let request = ListInvoicesRequest {
+            page,
+            state: State::Accepted.into(),
+            ..ListInvoicesRequest::default()
+        };
         let found = node.invoices().list(request).await?.into_inner().invoices.len();
         Ok(if found == count { Look::Done(()) } else { Look::NotYet(found.to_string()) })
     })

@@ -113,7 +113,7 @@ const STOREYS: [&[&str]; 27] = [
     &["api"],
     &["events"],
     &["usecases"],
-    &["peers", "channels", "invoices", "payments", "forwards"],
+    &["peers", "channels", "invoices", "offers", "payments", "forwards"],
     &["parts"],
     &["idempotency"],
     &["access"],

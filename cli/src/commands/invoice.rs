@@ -9,6 +9,7 @@ use fulmen_proto::v1::{
 };
 
 use super::options::paging;
+use super::options::qr;
 use crate::amount::MsatOrAny;
 use crate::failure::Failure;
 use crate::ids::{HashOrBolt11, Id32, bolt11};
@@ -91,6 +92,9 @@ pub struct Create {
     /// Wait until it is paid, cancelled or expired
     #[arg(long)]
     wait: bool,
+    /// Also show a QR code, for a camera
+    #[arg(long)]
+    qr: bool,
 }
 
 impl Create {
@@ -115,6 +119,9 @@ impl Create {
         session.screen.show(&created, |created, look| {
             created.invoice.as_ref().map_or_else(String::new, |it| invoices::fresh(it, now(), look))
         })?;
+        if let Some(invoice) = created.invoice.as_ref().filter(|_| self.qr) {
+            qr::show(&session.screen, &invoice.bolt11)?;
+        }
         match created.invoice {
             Some(invoice) if self.wait => watch(session, invoice.payment_hash).await,
             _ => Ok(()),
@@ -177,7 +184,12 @@ impl List {
         };
         let mut client = session.invoices();
         let fetch = async |page| {
-            client.list(ListInvoicesRequest { page: Some(page), state: state.into() }).await
+            let request = ListInvoicesRequest {
+                page: Some(page),
+                state: state.into(),
+                ..ListInvoicesRequest::default()
+            };
+            client.list(request).await
         };
         paging::show(&session.screen, &self.paging, fetch, invoices::list).await
     }
@@ -252,7 +264,7 @@ impl Watch {
 }
 
 /// Ends well only if the money came.
-async fn watch(session: &Session, payment_hash: Vec<u8>) -> Result<(), Failure> {
+pub async fn watch(session: &Session, payment_hash: Vec<u8>) -> Result<(), Failure> {
     let screen = &session.screen;
     let progress = screen.progress("waiting for the payment");
     let request = WatchInvoiceRequest { payment_hash };

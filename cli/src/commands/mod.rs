@@ -6,7 +6,9 @@ pub mod graph;
 pub mod invoice;
 pub mod liquidity;
 pub mod node;
+pub mod offer;
 pub mod options;
+pub mod pay;
 pub mod payment;
 pub mod peer;
 pub mod probe;
@@ -28,9 +30,12 @@ mod tests {
             ("Peers", include_str!("peer.rs")),
             ("Channels", include_str!("channel.rs")),
             ("Invoices", include_str!("invoice.rs")),
+            ("Offers", concat!(include_str!("offer/mod.rs"), include_str!("offer/refund.rs"))),
             (
                 "Payments",
                 concat!(
+                    include_str!("pay/mod.rs"),
+                    include_str!("pay/decode.rs"),
                     include_str!("payment.rs"),
                     include_str!("rebalance.rs"),
                     include_str!("probe.rs")

@@ -1,10 +1,10 @@
-//! `fulmen pay`, `fulmen keysend` and `fulmen payment …`: sending money.
+//! `fulmen keysend` and `fulmen payment …`: sending money, and what became of it.
 use clap::{Args, Subcommand, ValueEnum};
 use fulmen_proto::v1::get_payment_request::By;
 use fulmen_proto::v1::payment::State;
 use fulmen_proto::v1::{
-    CancelPaymentRequest, CustomRecord, DecodeInvoiceRequest, GetPaymentRequest,
-    GetPaymentResponse, KeysendRequest, ListPaymentsRequest, PayRequest, Payment,
+    CancelPaymentRequest, CustomRecord, GetPaymentRequest, GetPaymentResponse, KeysendRequest,
+    ListPaymentsRequest, Payment,
 };
 use tonic::{Code, Streaming};
 
@@ -13,10 +13,10 @@ use super::options::constraints::Constraints;
 use super::options::limits::Limits;
 use super::options::paging;
 use crate::amount::SomeMsat;
-use crate::failure::{Exit, Failure, advice};
+use crate::failure::{Failure, advice};
 use crate::format::human;
-use crate::ids::{HashOrBolt11, NodeId, Record, bolt11};
-use crate::render::{Progress, now, payments};
+use crate::ids::{HashOrBolt11, NodeId, Record};
+use crate::render::{Progress, payments};
 use crate::session::{Session, next_state};
 
 /// Commands about payments made.
@@ -26,6 +26,8 @@ pub enum Group {
     List(List),
     /// Show a payment with its parts and routes
     Show(Show),
+    /// Show what proves a payment: the invoice that the payee signed, and its preimage
+    Proof(Proof),
     /// Make no further attempts; parts under way may still arrive or come back
     Cancel(Cancel),
 }
@@ -35,6 +37,7 @@ impl Group {
         match self {
             Self::List(command) => command.run(session).await,
             Self::Show(command) => command.run(session).await,
+            Self::Proof(command) => command.run(session).await,
             Self::Cancel(command) => command.run(session).await,
         }
     }
@@ -51,62 +54,6 @@ pub struct Handling {
     /// Do not ask (it is asked only at a terminal)
     #[arg(long, short)]
     pub yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Pay {
-    /// The invoice
-    #[arg(value_parser = bolt11)]
-    invoice: String,
-    /// How much, where the invoice leaves it to you (or more than it asks for)
-    #[arg(long, value_name = "AMOUNT")]
-    amount: Option<SomeMsat>,
-    #[command(flatten)]
-    limits: Limits,
-    #[command(flatten)]
-    handling: Handling,
-    #[command(flatten)]
-    constraints: Constraints,
-}
-
-impl Pay {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let amount_msat = self.amount.map_or(0, |SomeMsat(msat)| msat);
-        if !self.handling.yes && session.screen.has_someone_to_ask() {
-            self.ask(session, amount_msat).await?;
-        }
-        let given = self.constraints.given();
-        let progress = session.screen.progress("paying");
-        let request = PayRequest {
-            bolt11: self.invoice,
-            amount_msat,
-            limits: Some(self.limits.wire()),
-            idempotency_key: self.handling.idempotency_key,
-            label: self.handling.label,
-            constraints: self.constraints.wire()?,
-        };
-        let stream = session.payments().pay(request).await;
-        let stream = stream.map_err(|status| given.advise(status.into()))?.into_inner();
-        follow(session, stream, progress).await.map_err(|failure| given.advise(failure))
-    }
-
-    async fn ask(&self, session: &Session, amount_msat: u64) -> Result<(), Failure> {
-        let request = DecodeInvoiceRequest { bolt11: self.invoice.clone() };
-        let invoice = session.invoices().decode(request).await?.into_inner();
-        refuse_if_paid(session, &invoice.payment_hash).await?;
-        let amount_msat = match (amount_msat, invoice.amount_msat) {
-            (0, 0) => {
-                return Err(Failure::new(Exit::Usage, "the invoice leaves the amount to you")
-                    .advise("Give it with --amount: --amount 1000sat"));
-            }
-            (0, asked) => asked,
-            (given, _) => given,
-        };
-        let max_fee_msat = self.limits.bounds.max_fee_msat();
-        let look = session.screen.look;
-        session.screen.note(&payments::offer(&invoice, amount_msat, max_fee_msat, now(), look));
-        session.screen.confirm(&format!("Pay {}?", human::msat(amount_msat)))
-    }
 }
 
 #[derive(Debug, Args)]
@@ -152,7 +99,7 @@ impl Keysend {
 }
 
 /// Nobody is asked about an invoice that is paid, or is being paid, already.
-async fn refuse_if_paid(session: &Session, payment_hash: &[u8]) -> Result<(), Failure> {
+pub async fn refuse_if_paid(session: &Session, payment_hash: &[u8]) -> Result<(), Failure> {
     let by = Some(By::PaymentHash(payment_hash.to_vec()));
     let payment = match session.payments().get(GetPaymentRequest { by }).await {
         Ok(found) => found.into_inner().payment.unwrap_or_default(),
@@ -171,7 +118,7 @@ async fn refuse_if_paid(session: &Session, payment_hash: &[u8]) -> Result<(), Fa
 }
 
 /// Watches a payment until it has succeeded or failed.
-async fn follow(
+pub async fn follow(
     session: &Session,
     mut stream: Streaming<Payment>,
     progress: Progress,
@@ -251,6 +198,27 @@ impl Show {
         let found = find(session, self.payment).await?;
         session.screen.show(&found, |found, look| {
             found.payment.as_ref().map_or_else(String::new, |it| payments::show(it, look))
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Proof {
+    /// Payment id, payment hash, or the invoice that was paid
+    #[arg(value_name = "ID|HASH|INVOICE")]
+    payment: HashOrBolt11,
+}
+
+impl Proof {
+    async fn run(self, session: &Session) -> Result<(), Failure> {
+        let found = find(session, self.payment).await?;
+        let is_paid = found.payment.as_ref().is_some_and(|it| it.state() == State::Succeeded);
+        if !is_paid {
+            return Err(Failure::failed("this payment has not arrived: nothing proves it")
+                .advise("`fulmen payment show` tells what became of it"));
+        }
+        session.screen.show(&found, |found, look| {
+            found.payment.as_ref().map_or_else(String::new, |it| payments::proof(it, look))
         })
     }
 }

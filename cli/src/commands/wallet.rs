@@ -7,6 +7,7 @@ use fulmen_proto::v1::{
 };
 
 use super::options::paging;
+use super::options::qr;
 use crate::amount::SatOrAll;
 use crate::failure::Failure;
 use crate::format::human;
@@ -42,12 +43,17 @@ impl Group {
 }
 
 #[derive(Debug, Args)]
-pub struct Address {}
+pub struct Address {
+    /// Also show a QR code, for a camera
+    #[arg(long)]
+    qr: bool,
+}
 
 impl Address {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let address = session.wallet().new_address(NewAddressRequest {}).await?.into_inner();
-        session.screen.show(&address, |fresh, _| fresh.address.clone())
+        session.screen.show(&address, |fresh, _| fresh.address.clone())?;
+        if self.qr { qr::show(&session.screen, &address.address) } else { Ok(()) }
     }
 }
 

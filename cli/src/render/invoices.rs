@@ -47,6 +47,10 @@ pub fn show(invoice: &Invoice, now: u64, look: Look) -> String {
         .add_if_any("settled (UTC)", human::time(invoice.settled_at))
         .add("payment hash", human::hex(&invoice.payment_hash))
         .add_if_any("preimage", human::hex(&invoice.preimage));
+    facts = facts
+        .add_if_any("offer id", human::hex(&invoice.offer_id))
+        .add_if_any("payer", human::hex(&invoice.payer_id))
+        .add_if_any("payer's note", human::one_line(&invoice.payer_note));
     for record in &invoice.custom_records {
         facts = facts.add("record", format!("{}={}", record.r#type, human::hex(&record.value)));
     }
@@ -100,6 +104,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Keysend => "keysend",
         Kind::Rebalance => "rebalance",
         Kind::Hold => "hold invoice",
+        Kind::Bolt12 => "for an offer or a refund",
     }
 }
 

@@ -6,6 +6,8 @@ pub mod forwards;
 pub mod graph;
 pub mod invoices;
 pub mod node;
+pub mod offers;
+pub mod payable;
 pub mod payments;
 pub mod peers;
 pub mod routes;

@@ -1,36 +1,10 @@
-//! Payments for people: what is offered, what is under way, what came of it.
+//! Payments for people: what is under way, and what came of it.
 use fulmen_proto::v1::payment::{Kind, State};
 use fulmen_proto::v1::payment_part::State as PartState;
-use fulmen_proto::v1::{DecodeInvoiceResponse, Payment, PaymentPart};
+use fulmen_proto::v1::{Payment, PaymentPart};
 
 use crate::format::human;
 use crate::format::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
-
-/// What will be paid, before it is.
-pub fn offer(
-    invoice: &DecodeInvoiceResponse,
-    amount_msat: u64,
-    max_fee_msat: Option<u64>,
-    now: u64,
-    look: Look,
-) -> String {
-    let expires = human::ago(now, invoice.expires_at);
-    let max_fee = match max_fee_msat {
-        Some(msat) => human::msat(msat),
-        None => "as configured".to_owned(),
-    };
-    let facts = Facts::new(look)
-        .add("amount", human::msat(amount_msat))
-        .add("fee, at most", max_fee)
-        .add("to", human::hex(&invoice.payee))
-        .add_if_any("for", human::one_line(&invoice.description))
-        .add_if_any("for (hash)", human::hex(&invoice.description_hash));
-    match invoice.expired {
-        true => facts.add_toned("expired", &expires, Tone::Bad),
-        false => facts.add("expires", expires),
-    }
-    .lines()
-}
 
 /// A payment that goes on.
 pub fn under_way(payment: &Payment) -> String {
@@ -115,6 +89,10 @@ pub fn failure_in_words(reason: &str) -> String {
         "TOO_MANY_IN_FLIGHT" => "too many payments are in flight".to_owned(),
         "ONION_TOO_LARGE" => "the route or its records are too long for an onion".to_owned(),
         "UNKNOWN_REQUIRED_FEATURES" => "it needs features that we do not know".to_owned(),
+        "NO_INVOICE_IN_TIME" => "no invoice came in time".to_owned(),
+        "INVOICE_REFUSED" => "the payee refused to send an invoice".to_owned(),
+        "NO_REPLY_PATH" => "no connected peer could lead the answer back".to_owned(),
+        "INVOICE_UNACCEPTABLE" => "the invoice was not the one that was asked for".to_owned(),
         other => human::one_line(&human::word(other)),
     }
 }
@@ -154,6 +132,7 @@ fn purpose(payment: &Payment) -> &str {
     match (payment.label.as_str(), payment.kind()) {
         ("", Kind::Keysend) => "keysend",
         ("", Kind::Rebalance) => "rebalance",
+        ("", Kind::Refund) if payment.description.is_empty() => "refund",
         ("", _) => &payment.description,
         (label, _) => label,
     }
@@ -167,6 +146,8 @@ pub fn show(payment: &Payment, look: Look) -> String {
         Kind::Bolt11 => "invoice",
         Kind::Keysend => "keysend",
         Kind::Rebalance => "rebalance",
+        Kind::Bolt12 => "offer",
+        Kind::Refund => "refund",
     };
     let mut facts = Facts::new(look)
         .add_toned("state", &words, tone)
@@ -189,12 +170,34 @@ pub fn show(payment: &Payment, look: Look) -> String {
         .add("payment hash", human::hex(&payment.payment_hash))
         .add_if_any("preimage", human::hex(&payment.preimage))
         .add_if_any("invoice", payment.bolt11.as_str())
+        .add_if_any("note to payee", human::one_line(&payment.payer_note))
+        .add_if_any("offer", payment.offer.as_str())
         .lines();
     for (number, part) in (1..).zip(&payment.parts) {
         shown.push('\n');
         shown.push_str(&part_with_hops(number, part, look));
     }
     shown
+}
+
+/// What proves that a payment arrived: who signed what, and the preimage that only a payment reveals.
+pub fn proof(payment: &Payment, look: Look) -> String {
+    Facts::new(look)
+        .add("paid", human::msat(payment.amount_msat))
+        .add("ended (UTC)", human::time(payment.finished_at))
+        .add_if_any("to", human::hex(&payment.payee))
+        .add_if_any("for", human::one_line(&payment.description))
+        .add("payment hash", human::hex(&payment.payment_hash))
+        .add("preimage", human::hex(&payment.preimage))
+        .add_if_any("payer's key", human::hex(&payment.payer_id))
+        .add_if_any("offer", payment.offer.as_str())
+        .add_if_any("invoice", payment.bolt11.as_str())
+        .add_if_any("invoice (BOLT 12)", human::hex(&payment.bolt12_invoice))
+        .add(
+            "check",
+            "the preimage's SHA-256 is the payment hash, which the payee signed in the invoice",
+        )
+        .lines()
 }
 
 fn part_with_hops(number: usize, part: &PaymentPart, look: Look) -> String {
@@ -289,6 +292,10 @@ mod tests {
     fn a_paid_payment_in_short_and_in_full() {
         let shown = done(&sample(), Look::default());
         for part in ["100 sat", "1.010 sat", "42 ms", &"05".repeat(32)] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+        let shown = proof(&sample(), Look::default());
+        for part in [&"aa".repeat(32), &"05".repeat(32), "SHA-256"] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
         let shown = show(&sample(), Look::default());

@@ -58,8 +58,8 @@ const fn write(entity: &'static str) -> Access {
 
 /// Every entity of a permission.
 pub const ENTITIES: &[&str] = &[
-    "info", "node", "message", "wallet", "peers", "channels", "invoices", "payments", "forwards",
-    "graph", "events", "store",
+    "info", "node", "message", "wallet", "peers", "channels", "invoices", "offers", "payments",
+    "forwards", "graph", "events", "store",
 ];
 
 /// Each method with who may call it.
@@ -91,6 +91,14 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Invoices/List", read("invoices")),
     ("/fulmen.v1.Invoices/Watch", read("invoices")),
     ("/fulmen.v1.Invoices/Decode", read("invoices")),
+    ("/fulmen.v1.Offers/Create", write("offers")),
+    ("/fulmen.v1.Offers/SetEnabled", write("offers")),
+    ("/fulmen.v1.Offers/Get", read("offers")),
+    ("/fulmen.v1.Offers/List", read("offers")),
+    // It lets its bearer take money from this node.
+    ("/fulmen.v1.Offers/GiveRefund", write("payments")),
+    ("/fulmen.v1.Offers/RedeemRefund", write("offers")),
+    ("/fulmen.v1.Payments/Decode", read("payments")),
     ("/fulmen.v1.Payments/Pay", write("payments")),
     ("/fulmen.v1.Payments/Keysend", write("payments")),
     ("/fulmen.v1.Payments/Rebalance", write("payments")),

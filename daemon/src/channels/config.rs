@@ -222,6 +222,8 @@ impl Config {
             accept_forwards_to_priv_channels: self.forward_to_private,
             accept_inbound_channels: true,
             manually_accept_inbound_channels: true,
+            // An invoice is recorded before LDK pays it.
+            manually_handle_bolt12_invoices: true,
             ..UserConfig::default()
         }
     }

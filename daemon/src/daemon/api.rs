@@ -104,7 +104,7 @@ fn services(
     rooms: Rooms,
     listening: Vec<SocketAddr>,
 ) -> v1::Services {
-    let Rooms { journal, admission, channels, payments, invoices, forwards, peers } = rooms;
+    let Rooms { journal, admission, channels, payments, invoices, offers, forwards, peers } = rooms;
     let feerates = chain.feerates;
     let stopping = ground.tasks.stopping(Stage::Api);
     v1::Services {
@@ -126,6 +126,11 @@ fn services(
         invoices: v1::invoices::InvoicesService {
             invoices: invoices.clone(),
             stopping: stopping.clone(),
+        },
+        offers: v1::offers::OffersService {
+            offers,
+            payments: payments.clone(),
+            invoices: invoices.clone(),
         },
         payments: v1::payments::PaymentsService {
             payments: payments.clone(),

@@ -12,6 +12,7 @@ use crate::forwards::Forwards;
 use crate::invoices::Invoices;
 use crate::journal::Journal;
 use crate::node::Node;
+use crate::offers::Offers;
 use crate::parts::Parts;
 use crate::payments::Payments;
 use crate::peers::Peers;
@@ -23,6 +24,7 @@ pub(super) struct Rooms {
     pub(super) channels: Channels,
     pub(super) payments: Payments,
     pub(super) invoices: Invoices,
+    pub(super) offers: Offers,
     pub(super) forwards: Forwards,
     pub(super) peers: Peers,
 }
@@ -49,10 +51,11 @@ pub(super) async fn start(
     let channels = Channels::new(config.channels.clone(), &parts, on_chain.spends.clone());
     let payments = Payments::new(config.payments.clone(), &parts);
     let invoices = Invoices::new(config.invoices.clone(), &parts);
+    let offers = Offers::new(&parts);
     let forwards = Forwards::new(&parts)?;
     let peers = Peers::new(config.peers.clone(), &parts);
     channels.reconcile().await?;
     payments.reconcile()?;
     let journal = journal.clone();
-    Ok(Rooms { journal, admission, channels, payments, invoices, forwards, peers })
+    Ok(Rooms { journal, admission, channels, payments, invoices, offers, forwards, peers })
 }

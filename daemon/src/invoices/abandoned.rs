@@ -31,6 +31,7 @@ mod tests {
             custom_records: Vec::new(),
             parts: 1,
             claim_deadline_height: None,
+            request: None,
         }
     }
 
@@ -74,5 +75,17 @@ mod tests {
         let known = Some(claiming(Kind::Keysend));
         let again = decide(known, arrival(Kind::Keysend), Keysends::TooMany, NOW);
         assert!(matches!(again, Decision::ClaimAgain(_)));
+    }
+
+    #[test]
+    fn an_invoice_whose_htlcs_went_back_can_be_paid_again() {
+        let back = went_back(claiming(Kind::Bolt11)).expect("it was being claimed");
+        assert_eq!((back.stored, back.received_msat), (Stored::Open, 0));
+        let keysend = went_back(claiming(Kind::Keysend)).expect("it was being claimed");
+        assert_eq!(keysend.stored, Stored::Cancelled);
+        for stored in [Stored::Open, Stored::Settled] {
+            let record = InvoiceRecord { stored, ..claiming(Kind::Bolt11) };
+            assert_eq!(went_back(record), None);
+        }
     }
 }

@@ -300,6 +300,7 @@ mod tests {
             claim_deadline_height: None,
             accepted_at: None,
             cancel_reason: None,
+            request: None,
         }
     }
 
@@ -313,6 +314,7 @@ mod tests {
             custom_records: Vec::new(),
             parts: 1,
             claim_deadline_height: Some(99),
+            request: None,
         }
     }
 

@@ -1,7 +1,10 @@
 //! Whether money that has arrived is taken: the pure decision.
 
 use super::keysend::Keysends;
-use super::record::{CancelReason, CustomRecord, InvoiceRecord, Kind, State, Stored};
+use super::record::{CancelReason, CustomRecord, InvoiceRecord, Kind, OfferRequest, State, Stored};
+
+/// How long LDK's invoices for offers can be paid.
+const BOLT12_EXPIRY_SECS: u64 = 7_200;
 
 /// What arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Arrival {
     pub parts: u32,
     /// Block height from which LDK fails them back.
     pub claim_deadline_height: Option<u32>,
+    /// What the payer of an offer told with the request for the invoice.
+    pub request: Option<OfferRequest>,
 }
 
 /// What to do with it.
@@ -90,13 +95,18 @@ pub fn decide(
                     Decision::Refuse(Refusal::KeysendTooSmall)
                 }
                 Keysends::AtLeast(_) => {
-                    Decision::Claim(Box::new(keysend(arrival, preimage, now)), preimage)
+                    Decision::Claim(Box::new(without_record(arrival, preimage, now)), preimage)
                 }
             },
-            (Kind::Keysend, None) => Decision::Refuse(Refusal::NoPreimage),
-            (Kind::Bolt11 | Kind::Bolt12 | Kind::Rebalance | Kind::Hold, _) => {
-                Decision::Refuse(Refusal::Unknown)
+            // LDK has checked that it pays an invoice that it made for an offer of ours.
+            (Kind::Bolt12, Some(_)) if has_even(&arrival.custom_records) => {
+                Decision::Refuse(Refusal::CustomRecord)
             }
+            (Kind::Bolt12, Some(preimage)) => {
+                Decision::Claim(Box::new(without_record(arrival, preimage, now)), preimage)
+            }
+            (Kind::Keysend | Kind::Bolt12, None) => Decision::Refuse(Refusal::NoPreimage),
+            (Kind::Bolt11 | Kind::Rebalance | Kind::Hold, _) => Decision::Refuse(Refusal::Unknown),
         };
     };
     let preimage = arrival.preimage.or(record.preimage);
@@ -153,19 +163,25 @@ fn held(record: InvoiceRecord, arrival: Arrival) -> InvoiceRecord {
     }
 }
 
+/// The record of a keysend, or of a payment for an offer: nothing is recorded before its money has come.
+///
 /// A keysend is handed to the application with all its records, so even types are taken too.
-fn keysend(arrival: Arrival, preimage: [u8; 32], now: u64) -> InvoiceRecord {
+fn without_record(arrival: Arrival, preimage: [u8; 32], now: u64) -> InvoiceRecord {
     InvoiceRecord {
         payment_hash: arrival.payment_hash,
         stored: Stored::Claiming,
-        kind: Kind::Keysend,
+        kind: arrival.kind,
         bolt11: None,
         amount_msat: None,
         received_msat: arrival.amount_msat,
         description: None,
         description_hash: None,
         created_at: now,
-        expires_at: now,
+        expires_at: match arrival.kind {
+            // Its HTLCs may go back and come again while the invoice can be paid.
+            Kind::Bolt12 => now.saturating_add(BOLT12_EXPIRY_SECS),
+            Kind::Keysend | Kind::Bolt11 | Kind::Rebalance | Kind::Hold => now,
+        },
         settled_at: None,
         preimage: Some(preimage),
         custom_records: arrival.custom_records,
@@ -175,6 +191,7 @@ fn keysend(arrival: Arrival, preimage: [u8; 32], now: u64) -> InvoiceRecord {
         claim_deadline_height: None,
         accepted_at: None,
         cancel_reason: None,
+        request: arrival.request,
     }
 }
 
@@ -189,11 +206,10 @@ pub fn settled(record: Option<InvoiceRecord>, arrival: Arrival, now: u64) -> Opt
     match record {
         None => Some(InvoiceRecord {
             stored: Stored::Settled,
-            kind: arrival.kind,
             settled_at: Some(now),
             preimage,
             parts,
-            ..keysend(arrival, preimage.unwrap_or_default(), now)
+            ..without_record(arrival, preimage.unwrap_or_default(), now)
         }),
         Some(record) if record.stored == Stored::Settled && record.claim_id == arrival.claim_id => {
             None
@@ -234,8 +250,8 @@ pub fn is_forgotten(
 /// their time had run out. None if nothing was being claimed.
 pub fn went_back(record: InvoiceRecord) -> Option<InvoiceRecord> {
     let (stored, cancel_reason) = match (record.stored, record.kind) {
-        (Stored::Claiming, Kind::Bolt11 | Kind::Rebalance) => (Stored::Open, None),
-        (Stored::Claiming, Kind::Keysend | Kind::Bolt12 | Kind::Hold)
+        (Stored::Claiming, Kind::Bolt11 | Kind::Bolt12 | Kind::Rebalance) => (Stored::Open, None),
+        (Stored::Claiming, Kind::Keysend | Kind::Hold)
         | (Stored::Arrived | Stored::Accepted, _) => {
             (Stored::Cancelled, Some(CancelReason::HtlcsFailed))
         }
@@ -260,6 +276,7 @@ mod tests {
             custom_records: Vec::new(),
             parts: 2,
             claim_deadline_height: Some(99),
+            request: None,
         }
     }
 
@@ -272,7 +289,7 @@ mod tests {
             preimage: None,
             expires_at: NOW,
             claim_id: None,
-            ..keysend(arrival(), [0; 32], NOW - 10)
+            ..without_record(arrival(), [0; 32], NOW - 10)
         }
     }
 
@@ -345,6 +362,14 @@ mod tests {
             ("unknown", None, arrival(), true, Err(Refusal::Unknown)),
             ("keysend", None, keysend.clone(), true, Ok(true)),
             ("keysend off", None, keysend.clone(), false, Err(Refusal::KeysendOff)),
+            ("for an offer", None, Arrival { kind: Kind::Bolt12, ..arrival() }, false, Ok(true)),
+            (
+                "for an offer with an even record",
+                None,
+                Arrival { kind: Kind::Bolt12, custom_records: custom(65_536), ..arrival() },
+                true,
+                Err(Refusal::CustomRecord),
+            ),
             ("keysend to an invoice", Some(open()), keysend.clone(), true, Err(Refusal::Unknown)),
             (
                 "odd record",
@@ -466,16 +491,5 @@ mod tests {
             let told = is_forgotten(record.as_ref(), expiries.iter().copied(), 100);
             assert_eq!(told, expected, "{record:?} {expiries:?}");
         }
-    }
-
-    #[test]
-    fn an_invoice_whose_htlcs_went_back_can_be_paid_again() {
-        let claiming = InvoiceRecord { stored: Stored::Claiming, received_msat: 500, ..open() };
-        let back = went_back(claiming.clone()).expect("it was being claimed");
-        assert_eq!((back.stored, back.received_msat), (Stored::Open, 0));
-        let keysend = InvoiceRecord { kind: Kind::Keysend, ..claiming };
-        assert_eq!(went_back(keysend).map(|record| record.stored), Some(Stored::Cancelled));
-        assert_eq!(went_back(open()), None);
-        assert_eq!(went_back(InvoiceRecord { stored: Stored::Settled, ..open() }), None);
     }
 }

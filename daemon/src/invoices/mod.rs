@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bitcoin::hashes::Hash as _;
+use lightning::blinded_path::payment::Bolt12OfferContext;
 use lightning::chain::channelmonitor::Balance;
 use lightning::events::{ClaimedHTLC, PaymentPurpose};
 use lightning::ln::channelmanager::{FailureCode, PaymentId, RecipientOnionFields};
@@ -27,7 +28,7 @@ use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
 pub use config::Config;
 pub use create::{Create, Describe};
 pub use error::Error;
-pub use record::{CancelReason, CustomRecord, InvoiceRecord, Kind, State};
+pub use record::{CancelReason, CustomRecord, InvoiceRecord, Kind, OfferRequest, State};
 
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
@@ -157,12 +158,58 @@ impl Invoices {
         token: &[u8],
         limit: usize,
         state: Option<State>,
+        offer_id: Option<[u8; 32]>,
     ) -> Result<Page<InvoiceRecord>, Error> {
         let now = self.now();
-        Ok(self
-            .0
-            .book
-            .page(token, limit, |record| state.is_none_or(|state| record.state(now) == state))?)
+        let is_wanted = |record: &InvoiceRecord| {
+            let offered = record.request.as_ref().map(|request| request.offer_id);
+            state.is_none_or(|state| record.state(now) == state)
+                && offer_id.is_none_or(|offer_id| offered == Some(offer_id))
+        };
+        Ok(self.0.book.page(token, limit, is_wanted)?)
+    }
+
+    /// Records that the money of somebody's refund is expected, so that it can be watched; it may be there already.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn expect_refund(
+        &self,
+        payment_hash: [u8; 32],
+        amount_msat: u64,
+        description: String,
+        expires_at: u64,
+    ) -> Result<InvoiceRecord, Error> {
+        let record = InvoiceRecord {
+            payment_hash,
+            stored: Stored::Open,
+            kind: Kind::Bolt12,
+            bolt11: None,
+            amount_msat: Some(amount_msat),
+            received_msat: 0,
+            description: Some(description),
+            description_hash: None,
+            created_at: self.now(),
+            expires_at,
+            settled_at: None,
+            preimage: None,
+            custom_records: Vec::new(),
+            parts: 0,
+            claim_id: None,
+            idempotency_key: None,
+            claim_deadline_height: None,
+            accepted_at: None,
+            cancel_reason: None,
+            request: None,
+        };
+        match self.0.book.open(record, None) {
+            Ok((record, commit)) => {
+                commit.await?;
+                Ok(record)
+            }
+            Err(Error::HashTaken) => self.get(&payment_hash),
+            Err(error) => Err(error),
+        }
     }
 
     /// Cancels an invoice that is unpaid or held: payments for it are failed back.
@@ -396,6 +443,17 @@ fn opened(invoice: &Bolt11Invoice, preimage: Option<[u8; 32]>) -> InvoiceRecord 
         claim_deadline_height: None,
         accepted_at: None,
         cancel_reason: None,
+        request: None,
+    }
+}
+
+fn request(context: &Bolt12OfferContext) -> OfferRequest {
+    let fields = &context.invoice_request;
+    OfferRequest {
+        offer_id: context.offer_id.0,
+        payer_id: fields.payer_signing_pubkey,
+        payer_note: fields.payer_note_truncated.as_ref().map(|note| note.0.clone()),
+        quantity: fields.quantity,
     }
 }
 
@@ -426,5 +484,13 @@ fn arrival(
             .collect(),
         parts: 0,
         claim_deadline_height: None,
+        request: match purpose {
+            PaymentPurpose::Bolt12OfferPayment { payment_context, .. } => {
+                Some(request(payment_context))
+            }
+            PaymentPurpose::Bolt11InvoicePayment { .. }
+            | PaymentPurpose::Bolt12RefundPayment { .. }
+            | PaymentPurpose::SpontaneousPayment(_) => None,
+        },
     }
 }

@@ -1,5 +1,6 @@
 //! What is kept of an invoice and of the money that came for it.
 
+use bitcoin::secp256k1::PublicKey;
 use lightning::{impl_writeable_tlv_based, impl_writeable_tlv_based_enum};
 
 use crate::idempotency::KeyTable;
@@ -133,6 +134,25 @@ pub struct CustomRecord {
 }
 impl_writeable_tlv_based!(CustomRecord, { (0, kind, required), (2, value, required_vec) });
 
+/// What the payer of an offer told with the request for the invoice (BOLT 12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferRequest {
+    /// The offer.
+    pub offer_id: [u8; 32],
+    /// The key with which the payer signed the request; of this payment only, unless the payer chose otherwise.
+    pub payer_id: PublicKey,
+    /// The payer's note, at most 512 characters of it.
+    pub payer_note: Option<String>,
+    /// How many items the payment is for.
+    pub quantity: Option<u64>,
+}
+impl_writeable_tlv_based!(OfferRequest, {
+    (0, offer_id, required),
+    (1, payer_note, option),
+    (2, payer_id, required),
+    (3, quantity, option),
+});
+
 /// All that is kept of an invoice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvoiceRecord {
@@ -175,6 +195,8 @@ pub struct InvoiceRecord {
     pub accepted_at: Option<u64>,
     /// Why it is cancelled; none in records of older releases.
     pub cancel_reason: Option<CancelReason>,
+    /// What the payer of one of our offers told with the request for the invoice.
+    pub request: Option<OfferRequest>,
 }
 impl_writeable_tlv_based!(InvoiceRecord, {
     (0, payment_hash, required),
@@ -196,6 +218,7 @@ impl_writeable_tlv_based!(InvoiceRecord, {
     (19, claim_deadline_height, option),
     (21, accepted_at, option),
     (23, cancel_reason, option),
+    (25, request, option),
 });
 record!(InvoiceRecord, kind = 30, version = 1);
 
@@ -279,6 +302,7 @@ pub(super) mod tests {
             claim_deadline_height: None,
             accepted_at: None,
             cancel_reason: None,
+            request: None,
         }
     }
 

@@ -40,6 +40,7 @@ use gossip::order::{OrderedGossip, Resolving};
 use gossip::spent::SpentChannels;
 use ldk::keys::Keys;
 use ldk::logger::Logger;
+use ldk::offer_requests::OfferRequests;
 use ldk::slots::BELIEFS;
 use ldk::types::{GossipSync, Graph, Scorer, Sweeper};
 use negotiation::closes::Closes;
@@ -79,6 +80,8 @@ pub struct Node {
     pub router: Arc<NodeRouter>,
     /// Sends, forwards and receives onion messages (BOLT 4).
     pub onion_messenger: Arc<OnionMessenger>,
+    /// Lets requests for invoices to our offers through, or refuses them.
+    pub offer_requests: Arc<OfferRequests<ChannelManager>>,
     /// Adds fees to commitments and HTLC claims.
     pub bumper: Bumper,
     /// Passes LDK's log on to ours.

@@ -268,7 +268,7 @@ mod tests {
             (Some(500), Some(500), Ok(500)),
             (Some(500), Some(1_000), Ok(1_000)),
             (None, Some(7), Ok(7)),
-            (None, None, Err("leaves the amount to the payer")),
+            (None, None, Err("amount is left to the payer")),
             (Some(500), Some(499), Err("less than the 500 msat")),
             (Some(500), Some(1_001), Err("more than twice")),
             (None, Some(0), Err("not an amount")),

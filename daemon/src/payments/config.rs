@@ -1,5 +1,7 @@
 //! The options of sending money.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 /// Section `[payments]`: bounds that hold where a call does not give its own.
@@ -20,6 +22,9 @@ pub struct Config {
     pub max_in_flight: u32,
     /// Payments that may wait for their turn; more are refused.
     pub max_waiting: u32,
+    /// The recursive DNS resolver that names (`user@domain`, BIP 353) are asked of, as `IP:PORT`; its answers are
+    /// believed only with a DNSSEC proof, but it learns whom we pay. None by default: names are not resolved.
+    pub dns_resolver: Option<SocketAddr>,
     /// Probes that are sent in the background in an hour, to learn which channels are good before a payment
     /// needs them; 0 sends none.
     pub background_probes_per_hour: u32,
@@ -41,6 +46,7 @@ impl Default for Config {
             max_total_cltv_delta: 2_016,
             max_in_flight: 400,
             max_waiting: 10_000,
+            dns_resolver: None,
             background_probes_per_hour: 0,
             background_probe_sat: 100_000,
             background_probe_max_htlcs: 2,

@@ -19,6 +19,23 @@ pub enum Error {
     /// The text is not an invoice.
     #[error("this is not a BOLT 11 invoice: {0}")]
     NotAnInvoice(String),
+    /// The text is not an offer.
+    #[error("this is not a BOLT 12 offer: {0}")]
+    NotAnOffer(String),
+    /// The offer belongs to another network.
+    #[error("this offer is not for {0}, on which this node runs")]
+    OfferOtherNetwork(Network),
+    /// The offer has expired.
+    #[error("this offer expired {ago_secs} seconds ago")]
+    OfferExpired {
+        /// How long ago.
+        ago_secs: u64,
+    },
+    /// No connected peer can lead an answer back to us.
+    #[error(
+        "no connected peer can lead onion messages to this node: connect to a public node first"
+    )]
+    NoReplyPath,
     /// The invoice belongs to another network.
     #[error("this invoice is for {invoice}, this node runs on {ours}")]
     OtherNetwork {
@@ -34,13 +51,13 @@ pub enum Error {
         ago_secs: u64,
     },
     /// The invoice asks for something that this release does not do.
-    #[error("this invoice cannot be paid: {0}")]
+    #[error("this cannot be paid: {0}")]
     Unpayable(String),
     /// The invoice leaves the amount to the payer, and none was given.
-    #[error("this invoice leaves the amount to the payer: give one")]
+    #[error("the amount is left to the payer: give one")]
     AmountMissing,
     /// Less than the invoice asks for.
-    #[error("{given_msat} msat are less than the {asked_msat} msat that the invoice asks for")]
+    #[error("{given_msat} msat are less than the {asked_msat} msat that are asked for")]
     AmountTooSmall {
         /// The invoice's amount.
         asked_msat: u64,
@@ -48,9 +65,7 @@ pub enum Error {
         given_msat: u64,
     },
     /// More than twice what the invoice asks for: BOLT 4 has the recipient refuse it.
-    #[error(
-        "{given_msat} msat are more than twice the {asked_msat} msat that the invoice asks for"
-    )]
+    #[error("{given_msat} msat are more than twice the {asked_msat} msat that are asked for")]
     AmountTooLarge {
         /// The invoice's amount.
         asked_msat: u64,

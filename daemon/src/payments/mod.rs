@@ -7,6 +7,8 @@
 mod check;
 mod config;
 mod error;
+mod offer_terms;
+mod payable;
 mod probe;
 mod records;
 mod route;
@@ -26,10 +28,11 @@ use tokio::sync::{Notify, Semaphore};
 pub use check::AskedLimits;
 pub use config::Config;
 pub use error::Error;
+pub use payable::{NotUnderstood, Payable, Understood};
 pub use probe::{Probe, ProbeOutcome, ProbeUpdate, probed_path};
 pub use records::record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
 pub use route::{Estimate, Inquiry, Payee};
-pub use send::{Keysend, Pay, Rebalance};
+pub use send::{GiveRefund, Keysend, Pay, PayOffer, Rebalance};
 
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
@@ -83,6 +86,19 @@ impl Payments {
             probes: Default::default(),
             waiting: Default::default(),
         }))
+    }
+
+    /// Returns the time in seconds since 1970 by which this room decides what has expired.
+    pub fn now(&self) -> u64 {
+        self.0.clock.unix_secs()
+    }
+
+    /// Reads anything that can be paid; names are resolved with the configured resolver.
+    ///
+    /// # Errors
+    /// See [`NotUnderstood`].
+    pub async fn understand(&self, text: &str) -> Result<Understood, NotUnderstood> {
+        payable::understand(text, self.0.node.network, self.0.config.dns_resolver).await
     }
 
     /// Returns one payment.
@@ -287,7 +303,7 @@ impl Payments {
 }
 
 fn named(payment_id: PaymentId, payment_hash: Option<PaymentHash>) -> PaymentIds {
-    // Only payments without an invoice yet have no hash, which we do not make.
+    // A payment without an invoice yet has no hash: its id stands for it.
     PaymentIds {
         payment_id: payment_id.0,
         payment_hash: payment_hash.map_or(payment_id.0, |hash| hash.0),

@@ -133,7 +133,8 @@ async fn invoices(node: &Node, state: invoice::State) -> Result<Vec<fulmen_proto
     let mut page_token = Vec::new();
     loop {
         let page = Some(PageRequest { page_size: PAGE_SIZE, page_token });
-        let request = ListInvoicesRequest { page, state: state.into() };
+        let request =
+            ListInvoicesRequest { page, state: state.into(), ..ListInvoicesRequest::default() };
         let answer = node.invoices().list(request).await?.into_inner();
         all.extend(answer.invoices);
         page_token = answer.next_page_token;

@@ -10,6 +10,7 @@ use fulmen_proto::v1::forwards_client::ForwardsClient;
 use fulmen_proto::v1::graph_client::GraphClient;
 use fulmen_proto::v1::invoices_client::InvoicesClient;
 use fulmen_proto::v1::node_client::NodeClient;
+use fulmen_proto::v1::offers_client::OffersClient;
 use fulmen_proto::v1::payments_client::PaymentsClient;
 use fulmen_proto::v1::peers_client::PeersClient;
 use fulmen_proto::v1::store_client::StoreClient;
@@ -299,6 +300,11 @@ impl Node {
     /// `fulmen.v1.Invoices`.
     pub fn invoices(&self) -> InvoicesClient<Connection> {
         InvoicesClient::new(self.connection())
+    }
+
+    /// `fulmen.v1.Offers`.
+    pub fn offers(&self) -> OffersClient<Connection> {
+        OffersClient::new(self.connection())
     }
 
     /// `fulmen.v1.Payments`.

@@ -2,3 +2,4 @@
 pub mod constraints;
 pub mod limits;
 pub mod paging;
+pub mod qr;

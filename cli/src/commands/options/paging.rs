@@ -2,8 +2,8 @@
 use clap::Args;
 use fulmen_proto::v1::{
     ClosedChannel, Forward, Invoice, ListClosedChannelsResponse, ListForwardsResponse,
-    ListInvoicesResponse, ListPaymentsResponse, ListTransactionsResponse, PageRequest, Payment,
-    WalletTransaction,
+    ListInvoicesResponse, ListOffersResponse, ListPaymentsResponse, ListTransactionsResponse,
+    Offer, PageRequest, Payment, WalletTransaction,
 };
 use prost::{Message, Name};
 use tonic::{Response, Status};
@@ -59,6 +59,7 @@ macro_rules! paged {
 paged! {
     ListPaymentsResponse.payments: Payment,
     ListInvoicesResponse.invoices: Invoice,
+    ListOffersResponse.offers: Offer,
     ListForwardsResponse.forwards: Forward,
     ListClosedChannelsResponse.channels: ClosedChannel,
     ListTransactionsResponse.transactions: WalletTransaction,

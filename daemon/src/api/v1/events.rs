@@ -162,7 +162,7 @@ fn what(
                     InvoiceKind::Keysend => v1::invoice::Kind::Keysend,
                     InvoiceKind::Rebalance => v1::invoice::Kind::Rebalance,
                     InvoiceKind::Hold => v1::invoice::Kind::Hold,
-                    InvoiceKind::Bolt12 => v1::invoice::Kind::Unspecified,
+                    InvoiceKind::Bolt12 => v1::invoice::Kind::Bolt12,
                 }
                 .into(),
             })

@@ -97,8 +97,12 @@ impl v1::invoices_server::Invoices for InvoicesService {
             Ok(Wire::Expired) => Some(State::Expired),
             Err(_) => return Err(malformed("state", "is not a state of an invoice")),
         };
+        let offer_id = match request.offer_id.as_slice() {
+            [] => None,
+            bytes => Some(fields::bytes32("offer_id", bytes)?),
+        };
         let page = fields::page(request.page)?;
-        let page = self.invoices.page(&page.token, page.limit, state);
+        let page = self.invoices.page(&page.token, page.limit, state, offer_id);
         let page = page.map_err(|error| refusal::invoices("page_token", error))?;
         let now = self.invoices.now();
         Ok(Response::new(v1::ListInvoicesResponse {

@@ -8,6 +8,8 @@ pub mod graph;
 pub mod invoices;
 mod liquidity;
 pub mod node;
+pub mod offers;
+mod payable;
 pub mod payments;
 pub mod peers;
 mod refusal;
@@ -23,6 +25,7 @@ use self::forwards::ForwardsService;
 use self::graph::GraphService;
 use self::invoices::InvoicesService;
 use self::node::NodeService;
+use self::offers::OffersService;
 use self::payments::PaymentsService;
 use self::peers::PeersService;
 use self::store::StoreService;
@@ -40,6 +43,8 @@ pub struct Services {
     pub channels: ChannelsService,
     /// `fulmen.v1.Invoices`.
     pub invoices: InvoicesService,
+    /// `fulmen.v1.Offers`.
+    pub offers: OffersService,
     /// `fulmen.v1.Payments`.
     pub payments: PaymentsService,
     /// `fulmen.v1.Forwards`.
@@ -58,7 +63,7 @@ impl Services {
         use fulmen_proto::v1::{
             channels_server::ChannelsServer, events_server::EventsServer,
             forwards_server::ForwardsServer, graph_server::GraphServer,
-            invoices_server::InvoicesServer, node_server::NodeServer,
+            invoices_server::InvoicesServer, node_server::NodeServer, offers_server::OffersServer,
             payments_server::PaymentsServer, peers_server::PeersServer, store_server::StoreServer,
             wallet_server::WalletServer,
         };
@@ -70,6 +75,7 @@ impl Services {
             .add_service(PeersServer::new(self.peers).max_decoding_message_size(limit))
             .add_service(ChannelsServer::new(self.channels).max_decoding_message_size(limit))
             .add_service(InvoicesServer::new(self.invoices).max_decoding_message_size(limit))
+            .add_service(OffersServer::new(self.offers).max_decoding_message_size(limit))
             .add_service(PaymentsServer::new(self.payments).max_decoding_message_size(limit))
             .add_service(ForwardsServer::new(self.forwards).max_decoding_message_size(limit))
             .add_service(GraphServer::new(self.graph).max_decoding_message_size(limit))

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::convert::{self, fields};
-use super::{refusal, view};
+use super::{payable, refusal, view};
 use crate::api::status::{internal, malformed};
 use crate::api::stream::{Answers, Steps, stream};
 use crate::invoices::Invoices;
@@ -35,6 +35,13 @@ impl v1::payments_server::Payments for PaymentsService {
         request: Request<v1::PayRequest>,
     ) -> Result<Response<Self::PayStream>, Status> {
         let request = request.into_inner();
+        if !request.to.is_empty() {
+            if !request.bolt11.is_empty() {
+                return Err(malformed("to", "cannot be given together with bolt11"));
+            }
+            let following = payable::pay(&self.payments, request).await?;
+            return Ok(Response::new(stream(following, self.stopping.clone())));
+        }
         let pay = Pay {
             bolt11: convert::payment::bolt11("bolt11", request.bolt11)?,
             amount_msat: fields::optional_amount_msat("amount_msat", request.amount_msat)?,
@@ -46,6 +53,14 @@ impl v1::payments_server::Payments for PaymentsService {
         let following =
             self.payments.pay(pay).await.map_err(|error| refusal::payments("bolt11", error))?;
         Ok(Response::new(stream(following, self.stopping.clone())))
+    }
+
+    async fn decode(
+        &self,
+        request: Request<v1::DecodeRequest>,
+    ) -> Result<Response<v1::DecodeResponse>, Status> {
+        let text = request.into_inner().text;
+        Ok(Response::new(payable::decode(&self.payments, &text).await?))
     }
 
     async fn keysend(

@@ -6,7 +6,7 @@ use crate::api::status::{internal, malformed, refuse, unknown};
 use crate::node::planner::{Cause, NoWay};
 use crate::node::run::net::ConnectError;
 use crate::usecases::{open, rebalance};
-use crate::{channels, invoices, payments, peers, storage, wallet};
+use crate::{channels, invoices, offers, payments, peers, storage, wallet};
 
 /// The status of an error of the room of payments; `argument` names the payment or the payee.
 pub fn payments(argument: &'static str, error: payments::Error) -> Status {
@@ -14,8 +14,10 @@ pub fn payments(argument: &'static str, error: payments::Error) -> Status {
     let named = format!("{argument}: {words}");
     use payments::Error;
     match error {
-        Error::NotAnInvoice(_) | Error::ToSelf => malformed(argument, words),
-        Error::OtherNetwork { .. } => refuse(Code::InvalidArgument, "OTHER_NETWORK", named),
+        Error::NotAnInvoice(_) | Error::NotAnOffer(_) | Error::ToSelf => malformed(argument, words),
+        Error::OtherNetwork { .. } | Error::OfferOtherNetwork(_) => {
+            refuse(Code::InvalidArgument, "OTHER_NETWORK", named)
+        }
         Error::AmountMissing
         | Error::AmountTooSmall { .. }
         | Error::AmountTooLarge { .. }
@@ -32,6 +34,8 @@ pub fn payments(argument: &'static str, error: payments::Error) -> Status {
             format!("idempotency_key: {words}"),
         ),
         Error::Expired { .. } => refuse(Code::FailedPrecondition, "INVOICE_EXPIRED", named),
+        Error::OfferExpired { .. } => refuse(Code::FailedPrecondition, "OFFER_EXPIRED", named),
+        Error::NoReplyPath => refuse(Code::FailedPrecondition, "NO_MESSAGE_PATH", words),
         Error::Unpayable(_) => refuse(Code::FailedPrecondition, "INVOICE_UNPAYABLE", named),
         Error::AlreadyPaid => refuse(Code::AlreadyExists, "ALREADY_PAID", named),
         Error::UnderWay => refuse(Code::AlreadyExists, "PAYMENT_UNDER_WAY", named),
@@ -85,6 +89,31 @@ pub fn invoices(argument: &'static str, error: invoices::Error) -> Status {
             refuse(Code::FailedPrecondition, "DEADLINE_REACHED", format!("{argument}: {words}"))
         }
         Error::WrongPreimage => malformed("preimage", words),
+        Error::NotMade(_) => internal(&error),
+        Error::Store(storage::Error::BadToken) => malformed("page_token", storage::Error::BadToken),
+        Error::Store(error) => internal(&error),
+    }
+}
+
+/// The status of an error of the room of offers; `argument` names the offer or the refund.
+pub fn offers(argument: &'static str, error: offers::Error) -> Status {
+    use offers::Error;
+    let words = error.to_string();
+    let named = format!("{argument}: {words}");
+    match error {
+        Error::Bad { argument, why } => malformed(argument, why),
+        Error::NotARefund(_) => malformed(argument, words),
+        Error::KeyReused => refuse(
+            Code::InvalidArgument,
+            "IDEMPOTENCY_KEY_REUSED",
+            format!("idempotency_key: {words}"),
+        ),
+        Error::Unknown => unknown("OFFER_NOT_FOUND", named),
+        Error::OtherNetwork(_) => refuse(Code::InvalidArgument, "OTHER_NETWORK", named),
+        Error::Expired => refuse(Code::FailedPrecondition, "REFUND_EXPIRED", named),
+        Error::Unredeemable(_) => refuse(Code::FailedPrecondition, "REFUND_UNREDEEMABLE", named),
+        Error::NoPath => refuse(Code::FailedPrecondition, "NO_MESSAGE_PATH", words),
+        Error::NotReady(not) => refuse(Code::FailedPrecondition, not.word(), words),
         Error::NotMade(_) => internal(&error),
         Error::Store(storage::Error::BadToken) => malformed("page_token", storage::Error::BadToken),
         Error::Store(error) => internal(&error),
@@ -278,6 +307,27 @@ mod tests {
             (Error::TooLate(State::Settled), Code::FailedPrecondition, "bolt11: "),
         ] {
             let status = invoices("bolt11", error.clone());
+            assert_eq!(status.code(), code, "{error:?}");
+            assert!(status.message().starts_with(begins), "{}", status.message());
+        }
+    }
+
+    #[test]
+    fn refused_offers_have_the_code_of_their_kind_and_name_the_argument() {
+        use crate::offers::Error;
+        for (error, code, begins) in [
+            (
+                Error::Bad { argument: "issuer", why: "x".to_owned() },
+                Code::InvalidArgument,
+                "issuer: x",
+            ),
+            (Error::NotARefund("x".to_owned()), Code::InvalidArgument, "refund: "),
+            (Error::KeyReused, Code::InvalidArgument, "idempotency_key: "),
+            (Error::Unknown, Code::NotFound, "refund: "),
+            (Error::Expired, Code::FailedPrecondition, "refund: "),
+            (Error::NoPath, Code::FailedPrecondition, "no connected peer"),
+        ] {
+            let status = offers("refund", error.clone());
             assert_eq!(status.code(), code, "{error:?}");
             assert!(status.message().starts_with(begins), "{}", status.message());
         }

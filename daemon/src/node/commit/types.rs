@@ -18,6 +18,7 @@ use crate::node::gossip::answer::Answers;
 use crate::node::gossip::order::OrderedGossip;
 use crate::node::ldk::keys::Keys;
 use crate::node::ldk::logger::Logger;
+use crate::node::ldk::offer_requests::OfferRequests;
 use crate::node::ldk::types::{Broadcaster, ChannelMonitor, Filter, MessageRouter};
 use crate::node::planner::router::NodeRouter;
 use crate::storage::KvStore;
@@ -91,7 +92,7 @@ pub type OnionMessenger = messenger::OnionMessenger<
     Arc<Logger>,
     Arc<ChannelManager>,
     Arc<MessageRouter>,
-    Arc<ChannelManager>,
+    Arc<OfferRequests<ChannelManager>>,
     Arc<ChannelManager>,
     Arc<ChannelManager>,
     Arc<IgnoringMessageHandler>,

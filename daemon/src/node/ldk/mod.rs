@@ -5,6 +5,7 @@ pub mod keys;
 pub mod limits;
 pub mod log_budget;
 pub mod logger;
+pub mod offer_requests;
 pub mod shutdown;
 pub mod slots;
 pub mod types;

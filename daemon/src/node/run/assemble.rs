@@ -34,6 +34,7 @@ use crate::node::gossip::order::{OrderedGossip, Resolving};
 use crate::node::gossip::spent::SpentChannels;
 use crate::node::ldk::keys::Keys;
 use crate::node::ldk::logger::Logger;
+use crate::node::ldk::offer_requests::OfferRequests;
 use crate::node::ldk::slots::Error;
 use crate::node::ldk::types::{
     Broadcaster, ChannelMonitor, GossipSync, Graph, MessageRouter, Scorer, Sweeper,
@@ -91,7 +92,9 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
     let channel_manager = Arc::new(channel_manager);
     let manager_best = channel_manager.current_best_block();
     let (sweeper_best, sweeper) = sweeper(&materials, &ground, manager_best)?;
-    let onion_messenger = Arc::new(onion_messenger(&ground, &routing, &channel_manager));
+    let offer_requests = Arc::new(OfferRequests::new(channel_manager.clone(), ground.keys.clone()));
+    let onion_messenger =
+        Arc::new(onion_messenger(&ground, &routing, &channel_manager, &offer_requests));
     let gossip = Gossip::new(&materials, &ground, &routing);
     let closes = Arc::new(closes(&materials, &channel_manager));
     let messages = HeldMessages::new(
@@ -142,6 +145,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
         scorer: routing.scorer,
         router: routing.router,
         onion_messenger,
+        offer_requests,
         bumper,
         logger: ground.logger,
         wallet: materials.wallet,
@@ -349,6 +353,7 @@ fn onion_messenger(
     ground: &Ground,
     routing: &Routing,
     channel_manager: &Arc<ChannelManager>,
+    offer_requests: &Arc<OfferRequests<ChannelManager>>,
 ) -> OnionMessenger {
     OnionMessenger::new(
         ground.keys.clone(),
@@ -356,7 +361,7 @@ fn onion_messenger(
         ground.logger.clone(),
         channel_manager.clone(),
         routing.message_router.clone(),
-        channel_manager.clone(),
+        offer_requests.clone(),
         channel_manager.clone(),
         channel_manager.clone(),
         Arc::new(IgnoringMessageHandler {}),

@@ -116,7 +116,7 @@ impl PaymentBook {
     ) -> Result<Option<(PaymentRecord, Commit)>, storage::Error> {
         let _changing = self.changing.lock().expect("no panic while held");
         let before = PAYMENTS.get(&self.store, &name.payment_id)?;
-        let known = before.is_some();
+        let hash_before = before.as_ref().map(|record| record.payment_hash);
         let mut batch = Batch::new();
         let (record, told) = match decide(before, name, news, now_ms) {
             Change::None => return Ok(None),
@@ -132,8 +132,14 @@ impl PaymentBook {
                 (record, true)
             }
         };
-        if known {
+        if let Some(hash_before) = hash_before {
             PAYMENTS.update(&mut batch, &record.payment_id, &record);
+            // An invoice has told the hash; until then the payment's id stood for it.
+            if hash_before != record.payment_hash {
+                let name = PaymentRef { payment_id: record.payment_id };
+                BY_HASH.delete(&mut batch, &hash_before);
+                BY_HASH.put(&mut batch, &record.payment_hash, &name);
+            }
         } else {
             tracing::warn!(
                 payment_id = %hex(&record.payment_id),
@@ -277,6 +283,10 @@ mod tests {
                 no_way: None,
                 constraints: None,
                 idempotency_key: None,
+                offer: None,
+                payer_note: None,
+                quantity: None,
+                bolt12_invoice: None,
             },
             key: key.and_then(|(key, of)| Key::new(Some(key.to_owned()), [of; 32])),
         }

@@ -52,12 +52,18 @@ pub enum Kind {
     Unknown,
     /// An invoice of our own, from one of our channels to another.
     Rebalance,
+    /// An offer.
+    Bolt12,
+    /// A refund that we gave.
+    Refund,
 }
 impl_writeable_tlv_based_enum!(Kind,
     (1, Bolt11) => {},
     (2, Keysend) => {},
     (3, Unknown) => {},
     (4, Rebalance) => {},
+    (5, Bolt12) => {},
+    (6, Refund) => {},
 );
 
 /// Why a payment failed.
@@ -83,6 +89,14 @@ pub enum FailureReason {
     UnknownRequiredFeatures,
     /// LDK gave a reason that is not one of ours, or none.
     Unexpected,
+    /// No invoice came for the offer in time, or nobody redeemed the refund.
+    InvoiceRequestExpired,
+    /// The payee of the offer answered with an error instead of an invoice.
+    InvoiceRequestRejected,
+    /// No connected peer could lead the payee's answer back to us.
+    NoReplyPath,
+    /// The invoice that came asks for another amount, or uses the hash of another payment.
+    InvoiceUnacceptable,
 }
 impl_writeable_tlv_based_enum!(FailureReason,
     (1, RouteNotFound) => {},
@@ -95,6 +109,10 @@ impl_writeable_tlv_based_enum!(FailureReason,
     (8, OnionTooLarge) => {},
     (9, UnknownRequiredFeatures) => {},
     (10, Unexpected) => {},
+    (11, InvoiceRequestExpired) => {},
+    (12, InvoiceRequestRejected) => {},
+    (13, NoReplyPath) => {},
+    (14, InvoiceUnacceptable) => {},
 );
 
 impl FailureReason {
@@ -111,6 +129,10 @@ impl FailureReason {
             FailureReason::OnionTooLarge => "onion_too_large",
             FailureReason::UnknownRequiredFeatures => "unknown_required_features",
             FailureReason::Unexpected => "unexpected_error",
+            FailureReason::InvoiceRequestExpired => "no_invoice_in_time",
+            FailureReason::InvoiceRequestRejected => "invoice_refused",
+            FailureReason::NoReplyPath => "no_reply_path",
+            FailureReason::InvoiceUnacceptable => "invoice_unacceptable",
         }
     }
 }
@@ -213,6 +235,14 @@ pub struct PaymentRecord {
     pub constraints: Option<Constraints>,
     /// The caller's key, which goes when the record goes.
     pub idempotency_key: Option<String>,
+    /// The offer that is paid, or the refund that is given.
+    pub offer: Option<String>,
+    /// What the payee of the offer is told.
+    pub payer_note: Option<String>,
+    /// How many items of the offer.
+    pub quantity: Option<u64>,
+    /// The BOLT 12 invoice, as the payee signed it; until it comes, the payment's id stands for its hash.
+    pub bolt12_invoice: Option<Vec<u8>>,
 }
 impl_writeable_tlv_based!(PaymentRecord, {
     (0, payment_id, required),
@@ -234,6 +264,10 @@ impl_writeable_tlv_based!(PaymentRecord, {
     (21, no_way, option),
     (23, constraints, option),
     (25, idempotency_key, option),
+    (27, offer, option),
+    (29, payer_note, option),
+    (31, quantity, option),
+    (33, bolt12_invoice, option),
 });
 
 impl PaymentRecord {
@@ -259,6 +293,10 @@ impl PaymentRecord {
             no_way: None,
             constraints: None,
             idempotency_key: None,
+            offer: None,
+            payer_note: None,
+            quantity: None,
+            bolt12_invoice: None,
         }
     }
 }
@@ -331,6 +369,10 @@ pub mod tests {
             no_way: None,
             constraints: None,
             idempotency_key: None,
+            offer: None,
+            payer_note: None,
+            quantity: None,
+            bolt12_invoice: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! How an update from LDK or the user changes a payment's record: pure, and idempotent.
 
+use bitcoin::secp256k1::PublicKey;
 use lightning::events::{PathFailure, PaymentFailureReason};
 use lightning::routing::gossip::NetworkUpdate;
 use lightning::routing::router::Path;
@@ -29,6 +30,15 @@ pub enum PaymentUpdate {
     PartEnded(Part),
     /// The user gave up.
     Cancelled,
+    /// The payee of an offer sent an invoice, or a refund's bearer did.
+    Invoiced {
+        /// What the HTLCs will be locked to.
+        payment_hash: [u8; 32],
+        /// The key that signed it.
+        payee: PublicKey,
+        /// All its bytes.
+        invoice: Vec<u8>,
+    },
 }
 
 /// Which payment the news are about, for one that we have no record of.
@@ -106,6 +116,16 @@ pub fn decide(
         {
             Change::Silent(PaymentRecord { failure: Some(reason), no_way, ..record })
         }
+        (PaymentUpdate::Invoiced { payment_hash, payee, invoice }, State::Pending)
+            if known && record.bolt12_invoice.as_ref() != Some(&invoice) =>
+        {
+            Change::Notify(PaymentRecord {
+                payment_hash,
+                payee: Some(payee),
+                bolt12_invoice: Some(invoice),
+                ..record
+            })
+        }
         (PaymentUpdate::Cancelled, State::Pending) if known && !record.cancelling => {
             Change::Notify(PaymentRecord { cancelling: true, ..record })
         }
@@ -113,7 +133,10 @@ pub fn decide(
             Some(parts) => Change::Silent(PaymentRecord { parts, ..record }),
             None => Change::None,
         },
-        (PaymentUpdate::PartEnded(_) | PaymentUpdate::Cancelled, _)
+        (
+            PaymentUpdate::PartEnded(_) | PaymentUpdate::Cancelled | PaymentUpdate::Invoiced { .. },
+            _,
+        )
         | (PaymentUpdate::Failed(..), State::Failed | State::Succeeded)
         | (PaymentUpdate::Sent { .. }, State::Succeeded) => Change::None,
     }
@@ -167,19 +190,16 @@ pub fn failure_reason(reason: Option<PaymentFailureReason>) -> FailureReason {
         Some(PaymentFailureReason::RecipientRejected) => FailureReason::RecipientRejected,
         Some(PaymentFailureReason::UserAbandoned) => FailureReason::Cancelled,
         Some(PaymentFailureReason::RetriesExhausted) => FailureReason::RetriesExhausted,
-        Some(
-            PaymentFailureReason::PaymentExpired | PaymentFailureReason::InvoiceRequestExpired,
-        ) => FailureReason::PaymentExpired,
+        Some(PaymentFailureReason::PaymentExpired) => FailureReason::PaymentExpired,
+        Some(PaymentFailureReason::InvoiceRequestExpired) => FailureReason::InvoiceRequestExpired,
+        Some(PaymentFailureReason::InvoiceRequestRejected) => FailureReason::InvoiceRequestRejected,
         Some(
             PaymentFailureReason::RouteNotFound | PaymentFailureReason::BlindedPathCreationFailed,
         ) => FailureReason::RouteNotFound,
         Some(PaymentFailureReason::UnknownRequiredFeatures) => {
             FailureReason::UnknownRequiredFeatures
         }
-        Some(
-            PaymentFailureReason::UnexpectedError | PaymentFailureReason::InvoiceRequestRejected,
-        )
-        | None => FailureReason::Unexpected,
+        Some(PaymentFailureReason::UnexpectedError) | None => FailureReason::Unexpected,
     }
 }
 

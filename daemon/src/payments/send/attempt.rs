@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lightning::ln::channelmanager::{
-    Bolt11PaymentError, PaymentId, RecipientOnionFields, Retry, RetryableSendFailure,
+    Bolt11PaymentError, OptionalOfferPaymentParams, PaymentId, RecipientOnionFields, Retry,
+    RetryableSendFailure,
 };
+use lightning::offers::offer::Offer;
 use lightning::routing::router::{RouteParameters, RouteParametersConfig};
 use lightning::types::payment::PaymentPreimage;
 use lightning_invoice::Bolt11Invoice;
@@ -27,6 +29,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 pub(super) enum SendRequest {
     /// To pay an invoice.
     Bolt11 { invoice: Box<Bolt11Invoice>, amount_msat: u64 },
+    /// To ask for an invoice for an offer, and pay that.
+    Offer {
+        offer: Box<Offer>,
+        /// In all.
+        amount_msat: u64,
+        quantity: Option<u64>,
+        payer_note: Option<String>,
+    },
     /// To pay a node.
     Keysend { route: Box<RouteParameters>, onion: RecipientOnionFields, preimage: PaymentPreimage },
 }
@@ -92,6 +102,26 @@ impl PaymentTask {
             in_hand = payments.conclude_unless_sent(name, sent);
             pause *= 2;
         }
+    }
+}
+
+/// The bounds of a payment in LDK's words.
+pub(super) fn route_config(limits: Limits) -> RouteParametersConfig {
+    RouteParametersConfig {
+        max_total_routing_fee_msat: Some(limits.max_fee_msat),
+        max_total_cltv_expiry_delta: limits.max_total_cltv_delta,
+        max_path_count: limits.max_parts,
+        ..RouteParametersConfig::default()
+    }
+}
+
+/// Why LDK did not take a payment; none where it has it already.
+fn why_not_sent(failure: RetryableSendFailure) -> Option<FailureReason> {
+    match failure {
+        RetryableSendFailure::DuplicatePayment => None,
+        RetryableSendFailure::RouteNotFound => Some(FailureReason::RouteNotFound),
+        RetryableSendFailure::PaymentExpired => Some(FailureReason::PaymentExpired),
+        RetryableSendFailure::OnionPacketSizeExceeded => Some(FailureReason::OnionTooLarge),
     }
 }
 
@@ -207,18 +237,26 @@ impl Payments {
                     invoice,
                     payment_id,
                     Some(*amount_msat),
-                    RouteParametersConfig {
-                        max_total_routing_fee_msat: Some(limits.max_fee_msat),
-                        max_total_cltv_expiry_delta: limits.max_total_cltv_delta,
-                        max_path_count: limits.max_parts,
-                        ..RouteParametersConfig::default()
-                    },
+                    route_config(limits),
                     retry,
                 )
                 .map_err(|error| match error {
-                    Bolt11PaymentError::SendingFailed(failure) => Some(failure),
-                    Bolt11PaymentError::InvalidAmount => None,
+                    Bolt11PaymentError::SendingFailed(failure) => why_not_sent(failure),
+                    Bolt11PaymentError::InvalidAmount => Some(FailureReason::Unexpected),
                 }),
+            SendRequest::Offer { offer, amount_msat, quantity, payer_note } => self
+                .request_invoice(
+                    payment_id,
+                    offer,
+                    *amount_msat,
+                    *quantity,
+                    OptionalOfferPaymentParams {
+                        payer_note: payer_note.clone(),
+                        route_params_config: route_config(limits),
+                        retry_strategy: retry,
+                    },
+                )
+                .map_err(Some),
             SendRequest::Keysend { route, onion, preimage } => manager
                 .send_spontaneous_payment(
                     Some(*preimage),
@@ -228,7 +266,7 @@ impl Payments {
                     retry,
                 )
                 .map(|_| ())
-                .map_err(Some),
+                .map_err(why_not_sent),
         });
         match sent {
             Ok(()) => {
@@ -239,23 +277,20 @@ impl Payments {
                 self.0.node.wake();
                 Ok(())
             }
-            Err(Some(RetryableSendFailure::DuplicatePayment)) => {
+            Err(None) => {
                 // LDK has this very payment in hand, so it will tell its end: never call it failed.
                 tracing::warn!(payment_id = %hex(&name.payment_id), "LDK has this payment already");
                 Ok(())
             }
-            Err(Some(RetryableSendFailure::RouteNotFound)) => Err(FailureReason::RouteNotFound),
-            Err(Some(RetryableSendFailure::PaymentExpired)) => Err(FailureReason::PaymentExpired),
-            Err(Some(RetryableSendFailure::OnionPacketSizeExceeded)) => {
-                Err(FailureReason::OnionTooLarge)
-            }
-            Err(None) => Err(FailureReason::Unexpected),
+            Err(Some(reason)) => Err(reason),
         }
     }
 
     fn is_crowded(&self, order: &SendRequest, out_through: &[u64]) -> bool {
         let (amount_msat, splittable) = match order {
-            SendRequest::Bolt11 { amount_msat, .. } => (*amount_msat, true),
+            SendRequest::Bolt11 { amount_msat, .. } | SendRequest::Offer { amount_msat, .. } => {
+                (*amount_msat, true)
+            }
             SendRequest::Keysend { route, .. } => (route.final_value_msat, false),
         };
         let channels = self.channels_out(out_through);

@@ -1,8 +1,11 @@
 //! Sending a payment: checked, recorded, and given to LDK once the record is durable.
 
 mod attempt;
+mod invoiced;
+mod offer;
 mod rebalance;
 mod reconcile;
+mod refund;
 
 use std::str::FromStr as _;
 use std::sync::atomic::Ordering;
@@ -16,7 +19,9 @@ use lightning::types::payment::PaymentPreimage;
 use lightning_invoice::Bolt11Invoice;
 
 pub use attempt::InFlight;
+pub use offer::PayOffer;
 pub use rebalance::Rebalance;
+pub use refund::GiveRefund;
 
 use super::check::{self, AskedLimits, Limits, Splitting};
 use super::records::book::{Admission, Admitted, NewPayment};

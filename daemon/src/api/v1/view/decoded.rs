@@ -1,7 +1,9 @@
-//! The content of an invoice on the wire.
+//! The content of an invoice, an offer or a refund on the wire.
 
 use bitcoin::hashes::Hash as _;
 use fulmen_proto::v1;
+use lightning::offers::offer::{Amount, Offer, Quantity};
+use lightning::offers::refund::Refund;
 use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
 
 use super::features::features;
@@ -28,6 +30,55 @@ pub fn decoded(invoice: &Bolt11Invoice, now: u64) -> v1::DecodeInvoiceResponse {
         network: invoice.network().to_string(),
         expired: now > expires_at,
         features: invoice.features().map_or_else(Vec::new, |it| features(it.le_flags())),
+        bolt11: invoice.to_string(),
+    }
+}
+
+/// Writes what an offer says.
+pub fn offer(offer: &Offer, now: u64) -> v1::DecodedOffer {
+    let (amount_msat, currency, currency_amount) = match offer.amount() {
+        None => (0, String::new(), 0),
+        Some(Amount::Bitcoin { amount_msats }) => (amount_msats, String::new(), 0),
+        Some(Amount::Currency { iso4217_code, amount }) => {
+            (0, iso4217_code.as_str().to_owned(), amount)
+        }
+    };
+    let expires_at = offer.absolute_expiry().map_or(0, |at| at.as_secs());
+    v1::DecodedOffer {
+        offer_id: offer.id().0.to_vec(),
+        offer: offer.to_string(),
+        amount_msat,
+        currency,
+        currency_amount,
+        description: offer.description().map(|text| text.to_string()).unwrap_or_default(),
+        issuer: offer.issuer().map(|text| text.to_string()).unwrap_or_default(),
+        issuer_id: offer
+            .issuer_signing_pubkey()
+            .map(|key| key.serialize().to_vec())
+            .unwrap_or_default(),
+        expires_at,
+        expired: expires_at > 0 && now > expires_at,
+        max_quantity: match offer.supported_quantity() {
+            Quantity::One => 1,
+            Quantity::Bounded(most) => most.get(),
+            Quantity::Unbounded => 0,
+        },
+        paths: u32::try_from(offer.paths().len()).unwrap_or(u32::MAX),
+    }
+}
+
+/// Writes what a refund says.
+pub fn refund(refund: &Refund, now: u64) -> v1::DecodedRefund {
+    let expires_at = refund.absolute_expiry().map_or(0, |at| at.as_secs());
+    v1::DecodedRefund {
+        refund: refund.to_string(),
+        amount_msat: refund.amount_msats(),
+        description: refund.description().to_string(),
+        issuer: refund.issuer().map(|text| text.to_string()).unwrap_or_default(),
+        payer_note: refund.payer_note().map(|text| text.to_string()).unwrap_or_default(),
+        expires_at,
+        expired: expires_at > 0 && now > expires_at,
+        paths: u32::try_from(refund.paths().len()).unwrap_or(u32::MAX),
     }
 }
 

@@ -8,9 +8,19 @@ use crate::invoices::{InvoiceRecord, Kind, State};
 pub fn invoice(record: InvoiceRecord, now: u64) -> v1::Invoice {
     use v1::invoice;
     let preimage = record.receipt().map(Vec::from).unwrap_or_default();
+    let state = record.state(now);
+    let (offer_id, payer_id, payer_note, quantity) = match record.request {
+        None => (Vec::new(), Vec::new(), String::new(), 0),
+        Some(request) => (
+            request.offer_id.to_vec(),
+            request.payer_id.serialize().to_vec(),
+            request.payer_note.unwrap_or_default(),
+            request.quantity.unwrap_or(0),
+        ),
+    };
     v1::Invoice {
         payment_hash: record.payment_hash.to_vec(),
-        state: match record.state(now) {
+        state: match state {
             State::Open => invoice::State::Open,
             State::Accepted => invoice::State::Accepted,
             State::Claiming => invoice::State::Claiming,
@@ -41,6 +51,10 @@ pub fn invoice(record: InvoiceRecord, now: u64) -> v1::Invoice {
             .cancel_reason
             .map(|reason| reason.word().to_ascii_uppercase())
             .unwrap_or_default(),
+        offer_id,
+        payer_id,
+        payer_note,
+        quantity,
     }
 }
 
@@ -50,6 +64,6 @@ fn kind(kind: Kind) -> v1::invoice::Kind {
         Kind::Keysend => v1::invoice::Kind::Keysend,
         Kind::Rebalance => v1::invoice::Kind::Rebalance,
         Kind::Hold => v1::invoice::Kind::Hold,
-        Kind::Bolt12 => v1::invoice::Kind::Unspecified,
+        Kind::Bolt12 => v1::invoice::Kind::Bolt12,
     }
 }

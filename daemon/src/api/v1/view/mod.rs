@@ -7,6 +7,7 @@ pub mod features;
 pub mod forward;
 pub mod ids;
 pub mod invoice;
+pub mod offer;
 pub mod payment;
 pub mod probe;
 pub mod route;

@@ -1,6 +1,7 @@
 //! Payments on the wire.
 
 use fulmen_proto::v1;
+use lightning::offers::invoice::Bolt12Invoice;
 
 use super::route;
 use crate::payments::{Hop, Kind, Part, PartEnd, PaymentRecord, State};
@@ -11,12 +12,17 @@ pub fn payment(record: PaymentRecord) -> v1::Payment {
     let finished_at_ms = record.finished_at_ms;
     v1::Payment {
         payment_id: record.payment_id.to_vec(),
-        payment_hash: record.payment_hash.to_vec(),
+        payment_hash: match (record.kind, &record.bolt12_invoice) {
+            (Kind::Bolt12 | Kind::Refund, None) => Vec::new(),
+            _ => record.payment_hash.to_vec(),
+        },
         state: state(record.state).into(),
         kind: match record.kind {
             Kind::Bolt11 => payment::Kind::Bolt11,
             Kind::Keysend => payment::Kind::Keysend,
             Kind::Rebalance => payment::Kind::Rebalance,
+            Kind::Bolt12 => payment::Kind::Bolt12,
+            Kind::Refund => payment::Kind::Refund,
             Kind::Unknown => payment::Kind::Unspecified,
         }
         .into(),
@@ -39,7 +45,18 @@ pub fn payment(record: PaymentRecord) -> v1::Payment {
         no_route_cause: record.no_way.as_ref().map_or("", |why| why.cause.word()).to_owned(),
         no_route_words: record.no_way.map(|why| why.words).unwrap_or_default(),
         constraints: record.constraints.map(route::constraints),
+        offer: record.offer.unwrap_or_default(),
+        payer_note: record.payer_note.unwrap_or_default(),
+        quantity: record.quantity.unwrap_or(0),
+        payer_id: record.bolt12_invoice.as_deref().map(payer_id).unwrap_or_default(),
+        bolt12_invoice: record.bolt12_invoice.unwrap_or_default(),
     }
+}
+
+/// The payer's key that an invoice names; empty where the invoice cannot be read any more.
+fn payer_id(invoice: &[u8]) -> Vec<u8> {
+    let invoice = Bolt12Invoice::try_from(invoice.to_vec());
+    invoice.map(|invoice| invoice.payer_signing_pubkey().serialize().to_vec()).unwrap_or_default()
 }
 
 fn state(state: State) -> v1::payment::State {
