@@ -10,6 +10,7 @@ use super::attempt::SendRequest;
 use super::{non_empty, some_constraints};
 use crate::idempotency::Key;
 use crate::node::planner::Constraints;
+use crate::payments::check::Splitting;
 use crate::payments::check::{self, AskedLimits};
 use crate::payments::offer_terms::{self, OfferTerms};
 use crate::payments::records::book::{Admission, NewPayment};
@@ -68,7 +69,7 @@ impl Payments {
             return self.follow(payment_id);
         }
         offer_terms::not_expired(&offer, self.0.clock.since_epoch())?;
-        self.check_sendable(amount_msat, &request.constraints)?;
+        self.check_sendable(amount_msat, &request.constraints, Splitting::Parts)?;
         let blank = self.blank(Kind::Bolt12);
         let payer_note = non_empty(request.payer_note);
         let record = PaymentRecord {

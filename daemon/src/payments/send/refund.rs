@@ -10,6 +10,7 @@ use super::attempt::route_config;
 use super::non_empty;
 use crate::idempotency::Key;
 use crate::node::planner::Constraints;
+use crate::payments::check::Splitting;
 use crate::payments::check::{self, AskedLimits};
 use crate::payments::records::book::{Admission, Admitted, NewPayment};
 use crate::payments::records::record::{Kind, PaymentRecord};
@@ -62,7 +63,7 @@ impl Payments {
         if let Admission::Follow(payment_id) = self.0.book.look(key.as_ref(), None)? {
             return self.get(&payment_id);
         }
-        self.check_sendable(amount_msat, &Constraints::default())?;
+        self.check_sendable(amount_msat, &Constraints::default(), Splitting::Parts)?;
 
         let payment_id = PaymentId(self.0.node.keys.get_secure_random_bytes());
         let manager = &self.0.node.channel_manager;
