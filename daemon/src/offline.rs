@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
 use crate::config::args::{Command, SeedVerb, StoreVerb};
-use crate::config::{Config, Places};
+use crate::config::{self, Config, Places};
 use crate::node::ldk::decode;
 use crate::storage::{self, CheckReport, StatsReport};
 use crate::wallet::{self, Birthday, Passphrase, Seed, SeedError, SeedFile};
@@ -33,6 +33,41 @@ pub enum Error {
     /// The store can be read, but what is in it does not hold.
     #[error("{0}")]
     Unsound(String),
+}
+
+/// The command that starts the daemon of this directory and network.
+fn start_command(places: &Places) -> String {
+    let mut command = "fulmend".to_owned();
+    if places.base != config::default_base() {
+        command += &format!(" --dir {}", places.base.display());
+    }
+    match places.network() {
+        "bitcoin" => command,
+        network => command + &format!(" --network {network}"),
+    }
+}
+
+/// Says which networks have a seed, if this one has none.
+///
+/// # Errors
+/// [`SeedError::OtherNetworks`]; nothing if no network has one.
+pub fn check_seed_of(places: &Places) -> Result<(), SeedError> {
+    let path = places.data.join("seed");
+    if path.exists() {
+        return Ok(());
+    }
+    let others: Vec<&str> = config::NETWORKS
+        .into_iter()
+        .filter(|network| places.base.join(network).join("seed").exists())
+        .collect();
+    match others.as_slice() {
+        [] => Ok(()),
+        others => Err(SeedError::OtherNetworks {
+            network: places.network().to_owned(),
+            others: others.join(" and "),
+            first: others[0].to_owned(),
+        }),
+    }
 }
 
 /// Where the seed is.
@@ -165,8 +200,9 @@ fn sheet(words: &[&str], places: &Places) -> String {
         text.push('\n');
     }
     text + &format!(
-        "\nThe seed is stored in {}. Start the node with `fulmend`.\n",
-        places.data.display()
+        "\nThe seed is stored in {}. Start the node with `{}`.\n",
+        places.data.display(),
+        start_command(places),
     )
 }
 

@@ -320,7 +320,7 @@ fn a_mirror_is_lost_comes_back_and_restores_the_store() {
         let said = network.nodes[0].process()?.last_lines(1);
         network.nodes[0].ended().await?;
         ensure!(!status.success() && said.contains("stop_without_mirror"), "{said}");
-        for words in ["the store failed", "a call failed inside the daemon"] {
+        for words in ["the store failed", "a call failed with an internal error"] {
             network.allowed_errors.push(words.to_owned());
         }
         faults.end()?;

@@ -183,6 +183,7 @@ impl Channels {
         node_id: PublicKey,
         funding: OutPoint,
     ) -> Result<(), storage::Error> {
+        self.0.node.channels_changed();
         let key = record::key(user_channel_id);
         let known = CHANNELS.get(&self.0.store, &key)?;
         if known.as_ref().is_some_and(|record| record.stage >= Stage::Pending) {
@@ -222,6 +223,7 @@ impl Channels {
         user_channel_id: u128,
         node_id: PublicKey,
     ) -> Result<(), storage::Error> {
+        self.0.node.channels_changed();
         let key = record::key(user_channel_id);
         let known = CHANNELS.get(&self.0.store, &key)?;
         if known.as_ref().is_some_and(|record| record.stage >= Stage::Ready) {
@@ -250,6 +252,7 @@ impl Channels {
     /// # Errors
     /// The store's: LDK is to tell it again.
     pub async fn closed(&self, closing: &Closing<'_>) -> Result<(), storage::Error> {
+        self.0.node.channels_changed();
         let key = record::key(closing.user_channel_id);
         let known = CHANNELS.get(&self.0.store, &key)?;
         let described = reason::describe(closing.reason);

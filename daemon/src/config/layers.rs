@@ -1,12 +1,27 @@
 //! The layers that a configuration is made of, each laid over the one before.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use toml::{Table, Value};
 
 use super::Args;
-use super::sections::SECTIONS;
+
+/// Options by section, as the layers so far have set them.
+#[derive(Debug, Default)]
+pub(super) struct Layered {
+    /// The values.
+    pub(super) table: Table,
+    /// The options whose values are texts that nobody has read as TOML yet.
+    pub(super) texts: BTreeSet<(String, String)>,
+}
+
+/// The names of all sections.
+const SECTIONS: [&str; 12] = [
+    "log", "node", "seed", "grpc", "metrics", "bitcoind", "feerates", "channels", "peers",
+    "payments", "invoices", "storage",
+];
 
 /// Variables that `fulmend`'s flags read themselves.
 const FLAGS: [&str; 2] = ["FULMEN_DIR", "FULMEN_NETWORK"];
@@ -22,7 +37,9 @@ pub(super) fn file(path: &Path, asked_for: bool, problems: &mut Vec<String>) -> 
         }
     };
     text.parse().unwrap_or_else(|error: toml::de::Error| {
-        problems.push(format!("{}: {}", path.display(), error.to_string().trim_end()));
+        // Without the line itself, which may hold a password.
+        let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+        problems.push(format!("{}, line {line}: {}", path.display(), error.message().trim_end()));
         Table::new()
     })
 }
@@ -30,7 +47,7 @@ pub(super) fn file(path: &Path, asked_for: bool, problems: &mut Vec<String>) -> 
 /// Lays `FULMEN_SECTION_OPTION` over the table. Other programs' variables that begin with FULMEN and
 /// name no section are left alone: the CLI has some.
 pub(super) fn environment(
-    table: &mut Table,
+    layered: &mut Layered,
     variables: impl Iterator<Item = (String, String)>,
     problems: &mut Vec<String>,
 ) {
@@ -42,15 +59,15 @@ pub(super) fn environment(
             let option = rest.strip_prefix(section)?.strip_prefix('_')?;
             Some((*section, option))
         }) {
-            lay(table, section, option, &value, problems);
+            lay(layered, section, option, &value, problems);
         }
     }
 }
 
 /// Lays the flags over the table.
-pub(super) fn flags(table: &mut Table, args: &Args, problems: &mut Vec<String>) {
+pub(super) fn flags(layered: &mut Layered, args: &Args, problems: &mut Vec<String>) {
     if let Some(network) = &args.network {
-        table.insert("network".to_owned(), Value::String(network.clone()));
+        layered.table.insert("network".to_owned(), Value::String(network.clone()));
     }
     for set in &args.set {
         let parts = set.split_once('=').and_then(|(name, value)| {
@@ -58,27 +75,43 @@ pub(super) fn flags(table: &mut Table, args: &Args, problems: &mut Vec<String>) 
             Some((section.trim(), option.trim(), value.trim()))
         });
         match parts {
-            Some((section, option, value)) => lay(table, section, option, value, problems),
-            None => problems.push(format!("--set {set}: not of the form section.option=value")),
+            Some((section, option, value)) => lay(layered, section, option, value, problems),
+            None => {
+                let name = set.split(|c: char| !c.is_alphanumeric() && c != '.' && c != '_').next();
+                let name = name.unwrap_or_default();
+                problems.push(format!("--set {name}: not of the form section.option=value"));
+            }
         }
     }
 }
 
-fn lay(table: &mut Table, section: &str, option: &str, value: &str, problems: &mut Vec<String>) {
+fn lay(
+    Layered { table, texts }: &mut Layered,
+    section: &str,
+    option: &str,
+    value: &str,
+    problems: &mut Vec<String>,
+) {
     let entry = table.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new()));
     match entry {
         Value::Table(options) => {
-            options.insert(option.to_owned(), typed(value));
+            options.insert(option.to_owned(), Value::String(value.to_owned()));
+            texts.insert((section.to_owned(), option.to_owned()));
         }
         _ => problems.push(format!("{section}: is a section, not an option")),
     }
 }
 
-/// A number, a boolean or a list where the text is one, else a string.
-fn typed(text: &str) -> Value {
+/// The readings of a text from the environment or a flag, the likeliest first.
+///
+/// An option that is a text takes it as it stands, digits and brackets included; only quotes around all of it go. Any
+/// other option takes it as TOML writes its value.
+pub(super) fn readings(text: &str) -> Vec<Value> {
     let as_toml: Result<Table, _> = format!("value = {text}").parse();
-    as_toml
-        .ok()
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| Value::String(text.to_owned()))
+    let literal = Value::String(text.to_owned());
+    match as_toml.ok().and_then(|mut table| table.remove("value")) {
+        Some(quoted @ Value::String(_)) => vec![quoted, literal],
+        Some(value) => vec![literal, value],
+        None => vec![literal],
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod layers;
+mod paths;
 #[cfg(test)]
 mod properties;
 mod sections;
@@ -13,6 +14,8 @@ use bitcoin::Network;
 
 pub use args::Args;
 pub use sections::Config;
+
+use layers::Layered;
 
 /// Everything that is wrong with a configuration.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +44,21 @@ pub struct Places {
     pub data: PathBuf,
 }
 
+/// The names of all networks.
+pub const NETWORKS: [&str; 5] = ["bitcoin", "testnet", "testnet4", "signet", "regtest"];
+
+impl Places {
+    /// The name of the network, which is that of its folder.
+    pub fn network(&self) -> &str {
+        self.data.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+}
+
+/// The base directory where none is given.
+pub fn default_base() -> PathBuf {
+    Args::default().base_dir()
+}
+
 /// Reads the configuration that `args` and the environment point to.
 ///
 /// Later layers win: built-in defaults, `fulmen.toml`, environment (`FULMEN_NODE_ALIAS`), flags
@@ -53,12 +71,14 @@ pub fn load(
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<(Places, Config), Problems> {
     let mut problems = Vec::new();
-    let base = args.base_dir();
-    let file = args.config.clone().unwrap_or_else(|| base.join("fulmen.toml"));
-    let mut table = layers::file(&file, args.config.is_some(), &mut problems);
-    layers::environment(&mut table, environment, &mut problems);
-    layers::flags(&mut table, args, &mut problems);
-    let config = sections::read(table, &mut problems);
+    let base = paths::expanded(&args.base_dir());
+    let file = args.config.as_deref().map(paths::expanded);
+    let file = file.unwrap_or_else(|| base.join("fulmen.toml"));
+    let table = layers::file(&file, args.config.is_some(), &mut problems);
+    let mut layered = Layered { table, ..Layered::default() };
+    layers::environment(&mut layered, environment, &mut problems);
+    layers::flags(&mut layered, args, &mut problems);
+    let config = sections::read(layered, &mut problems);
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
@@ -115,6 +135,58 @@ mod tests {
         let Problems(problems) = load_text(file, &[], &["node.listen=nowhere"]).unwrap_err();
         for name in ["network", "what", "node.alias", "node.colour", "node.color", "node.listen"] {
             assert!(problems.iter().any(|problem| problem.contains(name)), "{name}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_option_takes_any_text_and_others_what_toml_takes() {
+        let password =
+            |config: &Config| config.bitcoind.rpc_password.clone().map(|secret| secret.0);
+        for text in ["12345678", "true", "[x]", "1e9", "0x10", "a=b", "'", "2026-01-31"] {
+            let env = [
+                ("FULMEN_BITCOIND_RPC_PASSWORD", text),
+                ("FULMEN_BITCOIND_RPC_USER", "7"),
+                ("FULMEN_NODE_ALIAS", text),
+            ];
+            let config = load_text("", &env, &[]).expect(text);
+            assert_eq!(config.node.alias, text);
+            assert_eq!(password(&config), Some(text.to_owned()));
+            let set = format!("node.alias={text}");
+            assert_eq!(load_text("", &[], &[&set]).expect(text).node.alias, text);
+        }
+        let sets =
+            ["node.alias=\"bob\"", "node.listen=[\"127.0.0.1:1\"]", "channels.confirmations=3"];
+        let config = load_text("", &[], &sets).expect("no problems");
+        assert_eq!((config.node.alias.as_str(), config.channels.confirmations), ("bob", 3));
+        assert_eq!(config.node.listen.len(), 1);
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        for (file, set) in [
+            ("[bitcoind]\nrpc_password = 31337\nrpc_user = 7\n", "node.alias=x"),
+            ("[bitcoind]\nrpc_password = hush31337\n", "node.alias=x"),
+            ("", "bitcoind.rpc_password:31337"),
+        ] {
+            let problems = load_text(file, &[], &[set]).expect_err("wrong").to_string();
+            assert!(!problems.contains("31337"), "{problems}");
+        }
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_and_a_relative_path_is_refused() {
+        let home = std::env::home_dir().expect("a home").join("c");
+        let file = "[bitcoind]\nrpc_cookie_file = \"~/c\"\n";
+        let config = load_text(file, &[], &[]).expect("fine");
+        assert_eq!(config.bitcoind.rpc_cookie_file, Some(home.clone()));
+        let config = load_text("", &[], &["storage.mirror=~/c"]).expect("fine");
+        assert_eq!(config.storage.mirror, Some(home));
+        for wrong in
+            ["storage.mirror=mirror", "seed.passphrase_file=./p", "bitcoind.rpc_cookie_file=~bob/c"]
+        {
+            let Problems(problems) = load_text("", &[], &[wrong]).expect_err(wrong);
+            let (name, _) = wrong.split_once('=').expect("a pair");
+            assert!(problems.len() == 1 && problems[0].starts_with(name), "{problems:?}");
         }
     }
 

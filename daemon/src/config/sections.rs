@@ -7,6 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::layers::{Layered, readings};
+use super::paths;
+
 use crate::{
     api, chain, channels, feerates, invoices, log, metrics, node, payments, peers, storage, wallet,
 };
@@ -45,37 +48,44 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let mut problems = Vec::new();
-        let config = read(Table::new(), &mut problems);
+        let config = read(Layered::default(), &mut problems);
         assert!(problems.is_empty(), "the defaults are sound: {problems:?}");
         config
     }
 }
 
-/// The names of all sections.
-pub(super) const SECTIONS: [&str; 12] = [
-    "log", "node", "seed", "grpc", "metrics", "bitcoind", "feerates", "channels", "peers",
-    "payments", "invoices", "storage",
+/// Options whose values no message shows.
+const SECRETS: [(&str, &str); 1] = [("bitcoind", "rpc_password")];
+
+/// Options that name a file or a directory.
+const PATHS: [(&str, &str); 4] = [
+    ("bitcoind", "rpc_cookie_file"),
+    ("seed", "passphrase_file"),
+    ("storage", "mirror"),
+    ("storage", "witness"),
 ];
 
 /// Reads every section and reports everything that is wrong.
-pub(super) fn read(mut table: Table, problems: &mut Vec<String>) -> Config {
-    let network = network(table.remove("network"), problems);
+pub(super) fn read(mut layered: Layered, problems: &mut Vec<String>) -> Config {
+    let network = network(layered.table.remove("network"), problems);
     let config = Config {
         network,
-        log: section(&mut table, "log", problems),
-        node: section(&mut table, "node", problems),
-        seed: section(&mut table, "seed", problems),
-        grpc: section(&mut table, "grpc", problems),
-        metrics: section(&mut table, "metrics", problems),
-        bitcoind: section(&mut table, "bitcoind", problems),
-        feerates: section(&mut table, "feerates", problems),
-        channels: section(&mut table, "channels", problems),
-        peers: section(&mut table, "peers", problems),
-        payments: section(&mut table, "payments", problems),
-        invoices: section(&mut table, "invoices", problems),
-        storage: section(&mut table, "storage", problems),
+        log: section(&mut layered, "log", problems),
+        node: section(&mut layered, "node", problems),
+        seed: section(&mut layered, "seed", problems),
+        grpc: section(&mut layered, "grpc", problems),
+        metrics: section(&mut layered, "metrics", problems),
+        bitcoind: section(&mut layered, "bitcoind", problems),
+        feerates: section(&mut layered, "feerates", problems),
+        channels: section(&mut layered, "channels", problems),
+        peers: section(&mut layered, "peers", problems),
+        payments: section(&mut layered, "payments", problems),
+        invoices: section(&mut layered, "invoices", problems),
+        storage: section(&mut layered, "storage", problems),
     };
-    problems.extend(table.keys().map(|name| format!("{name}: there is no such section or option")));
+    problems.extend(
+        layered.table.keys().map(|name| format!("{name}: there is no such section or option")),
+    );
     let mut told = |section: &str, rooms: Vec<String>| {
         problems.extend(rooms.into_iter().map(|problem| named(section, problem)));
     };
@@ -116,7 +126,7 @@ fn network(value: Option<Value>, problems: &mut Vec<String>) -> Network {
 
 /// Reads one section option by option, so that one wrong option does not hide the next.
 fn section<C: DeserializeOwned + Default>(
-    table: &mut Table,
+    Layered { table, texts }: &mut Layered,
     name: &str,
     problems: &mut Vec<String>,
 ) -> C {
@@ -130,18 +140,42 @@ fn section<C: DeserializeOwned + Default>(
     };
     let mut sound = Table::new();
     for (option, value) in options {
-        let alone = Table::from_iter([(option.clone(), value.clone())]);
-        match alone.try_into::<C>() {
-            Ok(_) => {
-                sound.insert(option, value);
+        let is_text = texts.contains(&(name.to_owned(), option.clone()));
+        match taken::<C>(&option, value, is_text) {
+            Ok(Value::String(text)) if PATHS.contains(&(name, &option)) => {
+                match paths::absolute(&text) {
+                    Ok(path) => drop(sound.insert(option, Value::String(path))),
+                    Err(why) => problems.push(format!("{name}.{option}: {why}")),
+                }
             }
-            Err(error) => problems.push(format!("{name}.{option}: {}", one_line(&error))),
+            Ok(value) => drop(sound.insert(option, value)),
+            // The parser's message quotes the value.
+            Err(_) if SECRETS.contains(&(name, &option)) => {
+                problems.push(format!("{name}.{option}: must be a text in quotes"));
+            }
+            Err(why) => problems.push(format!("{name}.{option}: {why}")),
         }
     }
     sound.try_into().unwrap_or_else(|error: toml::de::Error| {
         problems.push(format!("{name}: {}", one_line(&error)));
         C::default()
     })
+}
+
+/// Returns the reading of a value that the section takes for this option.
+fn taken<C: DeserializeOwned>(option: &str, value: Value, is_text: bool) -> Result<Value, String> {
+    let readings = match value {
+        Value::String(text) if is_text => readings(&text),
+        value => vec![value],
+    };
+    let mut why = String::new();
+    for value in readings {
+        match Table::from_iter([(option.to_owned(), value.clone())]).try_into::<C>() {
+            Ok(_) => return Ok(value),
+            Err(error) => why = one_line(&error),
+        }
+    }
+    Err(why)
 }
 
 fn one_line(error: &toml::de::Error) -> String {

@@ -1,5 +1,7 @@
 //! The chain's stage: bitcoind, fee estimates, broadcasts.
 
+use bitcoin::Network;
+
 use super::{Error, Ground};
 use crate::chain::{self, Broadcaster, Source};
 use crate::config::Config;
@@ -21,6 +23,12 @@ pub(super) async fn start(ground: &Ground, config: &Config) -> Result<Chain, Err
     let feerates = Feerates::new(config.feerates.clone());
     if let Err(error) = feerates.refresh(&source).await {
         tracing::warn!(%error, "no fee estimates yet: the configured fallbacks are used");
+    }
+    let (warning, network) = (feerates.clone(), config.network);
+    ground.warnings.add(move || warning.warning(network));
+    if config.network != Network::Regtest {
+        let node = config.node.clone();
+        ground.warnings.add(move || node.announce_warning());
     }
     let (broadcaster, outbox) = Broadcaster::new();
     let to_bitcoind = source.clone();

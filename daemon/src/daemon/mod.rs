@@ -52,6 +52,7 @@ struct Ground {
 /// See [`Error`]; each is one line for an operator.
 pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
     // First: while it asks for a passphrase, Ctrl-C ends it as it ends any program.
+    offline::check_seed_of(places)?;
     let seed = offline::seed_file(places).load(|path| config.seed.passphrase(path))?;
     let tasks = Tasks::new();
     stop_on_signals(&tasks)?;

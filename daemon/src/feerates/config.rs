@@ -16,6 +16,8 @@ pub struct Config {
     pub fallback_12_sat_per_vb: u32,
     /// The same within 144 blocks.
     pub fallback_144_sat_per_vb: u32,
+    /// For claims with a deadline, where the estimator does not know: later than that somebody else takes the money.
+    pub fallback_urgent_sat_per_vb: u32,
     /// The most that is paid to get money back from closed channels that is in no danger.
     pub max_sweep_sat_per_vb: u32,
     /// The feerate that the anchor reserve has to suffice for: each channel, and each HTLC in flight, keeps what its
@@ -33,6 +35,7 @@ impl Default for Config {
             fallback_6_sat_per_vb: 10,
             fallback_12_sat_per_vb: 5,
             fallback_144_sat_per_vb: 2,
+            fallback_urgent_sat_per_vb: 50,
             max_sweep_sat_per_vb: 200,
             anchor_reserve_sat_per_vb: 50,
             fixed_sat_per_vb: None,
@@ -51,6 +54,7 @@ impl Config {
             ("fallback_6_sat_per_vb", Some(self.fallback_6_sat_per_vb)),
             ("fallback_12_sat_per_vb", Some(self.fallback_12_sat_per_vb)),
             ("fallback_144_sat_per_vb", Some(self.fallback_144_sat_per_vb)),
+            ("fallback_urgent_sat_per_vb", Some(self.fallback_urgent_sat_per_vb)),
             ("max_sweep_sat_per_vb", Some(self.max_sweep_sat_per_vb)),
             ("anchor_reserve_sat_per_vb", Some(self.anchor_reserve_sat_per_vb)),
             ("fixed_sat_per_vb", self.fixed_sat_per_vb),

@@ -32,7 +32,9 @@ pub(super) struct Estimates {
     pub(super) twelve_blocks: u32,
     /// Within 144 blocks.
     pub(super) day: u32,
-    /// The lowest feerate that enters the mempool.
+    /// For claims that somebody else takes after some tens of blocks.
+    pub(super) urgent: u32,
+    /// The lowest feerate that is used: the mempool's minimum with a margin.
     pub(super) mempool_minimum: u32,
     /// The same of the recent past: follows a rise at once and a fall slowly.
     pub(super) smooth_minimum: u32,
@@ -50,7 +52,7 @@ const ROUNDING: u32 = 250;
 
 /// Turns answers into estimates; `before` are the last ones.
 pub(super) fn estimate(config: &Config, answers: Answers, before: Option<&Estimates>) -> Estimates {
-    let minimum = answers.mempool_minimum.max(FEERATE_FLOOR_SATS_PER_KW);
+    let minimum = above_floor(answers.mempool_minimum);
     let fallback = |sat_per_vb: u32| sat_per_kw(sat_per_vb);
     let known = [answers.two_blocks, answers.six_blocks, answers.twelve_blocks, answers.day];
     // A gap is filled with its fallback, but not above what is known to confirm sooner.
@@ -77,12 +79,26 @@ pub(super) fn estimate(config: &Config, answers: Answers, before: Option<&Estima
         twelve_blocks: fixed.unwrap_or(twelve_blocks),
         day: fixed.unwrap_or(day),
         mempool_minimum: minimum,
+        urgent: fixed.unwrap_or(match (answers.six_blocks, answers.two_blocks) {
+            (None, None) => six_blocks.max(sat_per_kw(config.fallback_urgent_sat_per_vb)),
+            (Some(_), _) | (_, Some(_)) => six_blocks,
+        }),
         smooth_minimum: smooth(before.map(|before| before.smooth_minimum), minimum),
         smooth_six_blocks: smooth(
             before.map(|before| before.smooth_six_blocks),
             fixed.unwrap_or(six_blocks),
         ),
         fallback: fixed.is_none() && known.iter().all(Option::is_none),
+    }
+}
+
+/// The mempool's minimum with what rounding may lose: fees are computed by weight, and the mempool divides them by
+/// whole virtual bytes. One virtual byte of the smallest claim, 110, is a hundredth; a package has several.
+fn above_floor(mempool_minimum: u32) -> u32 {
+    match mempool_minimum {
+        // LDK's floor has its margin.
+        0..=250 => FEERATE_FLOOR_SATS_PER_KW,
+        minimum => minimum.saturating_add(minimum.div_ceil(50)),
     }
 }
 
@@ -107,7 +123,7 @@ impl Estimates {
                 self.two_blocks.saturating_mul(2).saturating_add(sat_per_kw(10))
             }
             // Somebody may take this money after some tens of blocks.
-            ConfirmationTarget::UrgentOnChainSweep => self.six_blocks,
+            ConfirmationTarget::UrgentOnChainSweep => self.urgent,
             // A child pays for such a commitment, in a package. Refusing a peer's feerate
             // closes the channel, so nothing above the floor is asked for.
             ConfirmationTarget::MinAllowedAnchorChannelRemoteFee => FEERATE_FLOOR_SATS_PER_KW,
@@ -193,20 +209,57 @@ mod tests {
             // A full mempool lifts what the estimator has forgotten.
             (
                 all([10_000, 5_000, 3_000, 1_000], 4_000),
-                [22_500, 5_000, 253, 3_750, 6_000, 5_000, 4_080, 4_000],
+                [22_500, 5_000, 253, 3_830, 6_120, 5_000, 4_080, 4_080],
             ),
             // A storm: what is not urgent is capped at 200 sat/vB.
             (
                 all([400_000, 300_000, 200_000, 100_000], 2_500),
-                [802_500, 300_000, 253, 99_750, 3_750, 300_000, 2_550, 50_000],
+                [802_500, 300_000, 253, 99_750, 3_825, 300_000, 2_550, 50_000],
             ),
             // Below LDK's floor: bitcoind 30 relays from 0.1 sat/vB.
             (all([30, 30, 30, 25], 25), [3_006, 253, 253, 253, 379, 253, 258, 253]),
             // Regtest: nothing is known.
-            (answers([None; 4], 250), [12_500, 2_500, 253, 253, 379, 2_500, 258, 1_250]),
+            (answers([None; 4], 250), [12_500, 12_500, 253, 253, 379, 2_500, 258, 1_250]),
         ] {
             assert_eq!(rates(&config, answers), expected, "{answers:?}");
         }
+    }
+
+    #[test]
+    fn every_purpose_clears_the_mempools_floor_in_whole_virtual_bytes() {
+        let config = Config::default();
+        for minimum in [0, 25, 250, 251, 300, 1_000, 12_500, 100_000] {
+            let estimates = estimate(&config, all([minimum; 4], minimum), None);
+            // What others do is only judged.
+            for target in TARGETS.into_iter().filter(|target| {
+                !matches!(
+                    target,
+                    ConfirmationTarget::MinAllowedAnchorChannelRemoteFee
+                        | ConfirmationTarget::MinAllowedNonAnchorChannelRemoteFee
+                )
+            }) {
+                let rate = u64::from(estimates.for_target(&config, target));
+                for weight in 330..1_300 {
+                    let fee = rate * weight / 1_000;
+                    let needed = (u64::from(minimum) * 4 * weight.div_ceil(4)).div_ceil(1_000);
+                    assert!(fee >= needed, "{target:?} {minimum} {weight}: {fee} < {needed}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_urgent_claim_does_not_begin_low_where_nothing_is_known() {
+        let config = Config::default();
+        let urgent = |answers| {
+            let estimates = estimate(&config, answers, None);
+            estimates.for_target(&config, ConfirmationTarget::UrgentOnChainSweep)
+        };
+        assert_eq!(urgent(answers([None; 4], 250)), 12_500);
+        assert_eq!(urgent(answers([None, None, Some(400), Some(300)], 250)), 12_500);
+        assert_eq!(urgent(answers([Some(900), None, None, None], 250)), 900);
+        assert_eq!(urgent(all([900, 800, 700, 600], 250)), 800);
+        assert_eq!(urgent(answers([None; 4], 20_000)), 20_400);
     }
 
     #[test]
@@ -239,11 +292,11 @@ mod tests {
         let high = all([8_000; 4], 1_900);
         let before = estimate(&config, low, None);
         let risen = estimate(&config, high, Some(&before));
-        assert_eq!((risen.smooth_minimum, risen.smooth_six_blocks), (1_900, 8_000));
+        assert_eq!((risen.smooth_minimum, risen.smooth_six_blocks), (1_938, 8_000));
         let mut falling = estimate(&config, low, Some(&risen));
-        assert_eq!((falling.smooth_minimum, falling.six_blocks), (1_800, 300));
+        assert_eq!((falling.smooth_minimum, falling.six_blocks), (1_836, 306));
         let mut refreshes = 1;
-        while falling.smooth_minimum > 300 {
+        while falling.smooth_minimum > 306 {
             let next = estimate(&config, low, Some(&falling));
             assert!(next.smooth_minimum < falling.smooth_minimum);
             (falling, refreshes) = (next, refreshes + 1);

@@ -10,7 +10,7 @@ mod refresh;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use bitcoin::FeeRate;
+use bitcoin::{FeeRate, Network};
 use lightning::chain::chaininterface::{ConfirmationTarget, FeeEstimator};
 
 use self::estimate::{Answers, Estimates};
@@ -48,6 +48,16 @@ impl Feerates {
     /// Returns the feerate for a transaction of the wallet that shall confirm within `blocks`.
     pub fn feerate_for_wallet(&self, blocks: u16) -> FeeRate {
         fee_rate(self.current().0.for_blocks(blocks))
+    }
+
+    /// Returns a sentence while bitcoind's estimator knows nothing; not on regtest, where it never does.
+    pub fn warning(&self, network: Network) -> Option<String> {
+        let is_blind = network != Network::Regtest && self.current().0.fallback;
+        is_blind.then(|| {
+            "bitcoind has no fee estimates (a new node, or -blocksonly): transactions pay the configured \
+             fallbacks (feerates.fallback_...)"
+                .to_owned()
+        })
     }
 
     /// Returns the feerate that the anchor reserve has to suffice for.
@@ -95,4 +105,18 @@ impl FeeEstimator for Feerates {
 
 fn fee_rate(sat_per_kw: u32) -> FeeRate {
     FeeRate::from_sat_per_kwu(u64::from(sat_per_kw))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_estimates_are_warned_of_but_on_regtest() {
+        let feerates = Feerates::new(Config::default());
+        assert!(feerates.warning(Network::Bitcoin).is_some());
+        assert_eq!(feerates.warning(Network::Regtest), None);
+        feerates.learn(Answers { six_blocks: Some(1_000), ..Answers::default() });
+        assert_eq!(feerates.warning(Network::Bitcoin), None);
+    }
 }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::address;
 use super::planner::router::Choice;
+use crate::node::address::{self, Kind as _};
 
 /// Section `[node]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,12 +71,7 @@ impl Config {
         if self.rgb().is_none() {
             problems.push(format!("color: `{}` is not of the form #rrggbb", self.color));
         }
-        for address in &self.announce_addresses {
-            if address::parse(address).is_err() {
-                problems
-                    .push(format!("announce_addresses: `{address}` is not of the form host:port"));
-            }
-        }
+        problems.extend(announce_problems(&self.announce_addresses));
         for (option, value) in [
             ("max_inbound_handshakes", self.max_inbound_handshakes),
             ("max_inbound_per_address", self.max_inbound_per_address),
@@ -94,6 +89,20 @@ impl Config {
         problems
     }
 
+    /// Returns a sentence if an announced address cannot be reached from the Internet.
+    pub fn announce_warning(&self) -> Option<String> {
+        let unreachable =
+            |text: &&String| address::parse(text).is_ok_and(|address| !address.is_routable());
+        let unreachable: Vec<&str> =
+            self.announce_addresses.iter().filter(unreachable).map(String::as_str).collect();
+        (!unreachable.is_empty()).then(|| {
+            format!(
+                "node.announce_addresses: nobody on the Internet can reach {}: announce a public address, or none",
+                unreachable.join(", ")
+            )
+        })
+    }
+
     /// Returns red, green and blue, or `None` if `color` is not of the form `#rrggbb`.
     pub fn rgb(&self) -> Option<[u8; 3]> {
         let digits = self.color.strip_prefix('#').filter(|digits| digits.len() == 6)?;
@@ -109,6 +118,23 @@ impl Config {
         bytes[..length].copy_from_slice(&self.alias.as_bytes()[..length]);
         bytes
     }
+}
+
+/// What BOLT 7 forbids in an announcement ("The `node_announcement` Message").
+fn announce_problems(addresses: &[String]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut names = 0;
+    for text in addresses {
+        match address::parse(text) {
+            Err(_) => problems.push(format!("`{text}` is not of the form host:port")),
+            Ok(address) if address.port() == 0 => problems.push(format!("`{text}` has port 0")),
+            Ok(address) => names += usize::from(address.is_name()),
+        }
+    }
+    if names > 1 {
+        problems.push(format!("{names} host names, at most one may be announced"));
+    }
+    problems.into_iter().map(|problem| format!("announce_addresses: {problem}")).collect()
 }
 
 #[cfg(test)]
@@ -133,5 +159,20 @@ mod tests {
         assert!(problems[3].starts_with("max_inbound_handshakes:"));
         assert!(problems[4].starts_with("handshake_timeout_secs:"));
         assert!(Config::default().problems().is_empty());
+    }
+
+    #[test]
+    fn what_must_not_be_announced_is_refused_and_what_is_in_vain_is_warned_of() {
+        let config = |addresses: &[&str]| Config {
+            announce_addresses: addresses.iter().map(|address| (*address).to_owned()).collect(),
+            ..Config::default()
+        };
+        assert_eq!(config(&["1.2.3.4:0"]).problems().len(), 1);
+        assert_eq!(config(&["a.example:1", "b.example:1"]).problems().len(), 1);
+        let good = config(&["1.2.3.4:9735", "a.example:9735"]);
+        assert_eq!((good.problems(), good.announce_warning()), (vec![], None));
+        let private = config(&["192.168.0.7:9735", "1.2.3.4:9735"]);
+        let warning = private.announce_warning().expect("warned");
+        assert!(warning.contains("192.168.0.7") && !warning.contains("1.2.3.4"), "{warning}");
     }
 }

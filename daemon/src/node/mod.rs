@@ -101,6 +101,8 @@ pub struct Node {
     commit: CheckpointParts,
     kv: Arc<KvStore>,
     wake: Notify,
+    /// A channel has come, confirmed, or gone: the anchor reserve is another one.
+    channels_changed: Notify,
 }
 
 impl Node {
@@ -135,6 +137,11 @@ impl Node {
     /// Completes when a checkpoint is durable that holds everything LDK has done by now.
     pub async fn checkpointed(&self) {
         self.commit.gate.passed().await;
+    }
+
+    /// Publishes the anchor reserve anew, after a channel has come, confirmed, or gone.
+    pub fn channels_changed(&self) {
+        self.channels_changed.notify_one();
     }
 
     /// Runs the processing loop now, after a call that gave LDK something to send or to report.

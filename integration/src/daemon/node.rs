@@ -85,6 +85,8 @@ impl Node {
         all.set_default("bitcoind", "rpc_address", quoted(&rpc));
         let cookie = bitcoind.cookie_file().display().to_string();
         all.set_default("bitcoind", "rpc_cookie_file", quoted(&cookie));
+        // Regtest has no estimates; coins of tests are small.
+        all.set_default("feerates", "fallback_urgent_sat_per_vb", 10);
         all.write(&self.dir.join("fulmen.toml"))
     }
 

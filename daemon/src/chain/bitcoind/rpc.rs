@@ -14,6 +14,8 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::chain::{Error, Health};
 
+/// How often the log repeats that bitcoind is away.
+const REMIND_EVERY: Duration = Duration::from_secs(30);
 /// How long an ordinary call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -32,6 +34,8 @@ pub(super) struct Rpc {
     login: Login,
     slots: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
+    /// When the log last repeated that it is away.
+    reminded: Mutex<Option<SystemTime>>,
     health: watch::Sender<Health>,
     greeted: AtomicBool,
 }
@@ -46,6 +50,7 @@ impl Rpc {
             login,
             slots: Arc::new(Semaphore::new(connections.max(1))),
             idle: Mutex::new(Vec::new()),
+            reminded: Mutex::new(None),
             health: watch::Sender::new(Health::Well),
             greeted: AtomicBool::new(false),
         })
@@ -244,6 +249,19 @@ impl Rpc {
     }
 
     /// Keeps the health and says, once each, that bitcoind went away and that it is back.
+    /// Repeats now and then that bitcoind is away, for an operator who comes later.
+    fn remind(&self, error: &Error) {
+        let Health::Away { since, .. } = *self.health.borrow() else { return };
+        let mut reminded = self.reminded.lock().expect("no panic while held");
+        // That it went away is in the log already.
+        let last = reminded.filter(|at| *at >= since).unwrap_or(since);
+        if last.elapsed().is_ok_and(|age| age >= REMIND_EVERY) {
+            *reminded = Some(SystemTime::now());
+            let seconds = since.elapsed().unwrap_or_default().as_secs();
+            tracing::warn!("no answer from bitcoind for {seconds} s: {error}; still trying");
+        }
+    }
+
     fn note(&self, error: Option<&Error>) {
         let away = error.filter(|error| error.is_away());
         self.health.send_if_modified(|health| match (&*health, away) {
@@ -268,6 +286,9 @@ impl Rpc {
             }
             (Health::Well, None) | (Health::Away { .. }, Some(_)) => false,
         });
+        if let Some(error) = away {
+            self.remind(error);
+        }
     }
 }
 

@@ -157,6 +157,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
         commit,
         kv: ground.kv,
         wake: Notify::new(),
+        channels_changed: Notify::new(),
     });
     Ok(Assembled { node, manager_best, sweeper_best, monitors })
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bitcoin::secp256k1::PublicKey;
 use tokio::net::TcpStream;
 
-use crate::node::{Node, address};
+use crate::node::Node;
+use crate::node::address::{self, Kind as _};
 use crate::tasks::{Stage, Tasks};
 
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,6 +20,9 @@ pub enum ConnectError {
     /// The text is no address.
     #[error("`{0}` is not of the form host:port")]
     Malformed(String),
+    /// Tor's names are not for DNS, which would learn whom we look for.
+    #[error("{0} is an onion address: fulmen has no proxy for Tor yet")]
+    Onion(String),
     /// The name has no address.
     #[error("could not resolve {address}: {reason}")]
     Resolve {
@@ -64,7 +68,9 @@ pub async fn connect(
     if is_connected(node, &node_id) {
         return Ok(());
     }
-    address::parse(peer_address).map_err(ConnectError::Malformed)?;
+    if address::parse(peer_address).map_err(ConnectError::Malformed)?.is_onion() {
+        return Err(ConnectError::Onion(peer_address.to_owned()));
+    }
     let stream = dial(peer_address).await?;
     let peer_manager = node.peer_manager.clone();
     let served = lightning_net_tokio::setup_outbound(peer_manager, node_id, stream);

@@ -39,10 +39,14 @@ pub async fn keep_publishing(
     published: watch::Sender<Option<AnchorReserve>>,
     stopping: CancellationToken,
 ) -> Outcome {
-    while stopping.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+    loop {
         publish(&node, &feerates, &published);
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => (),
+            () = node.channels_changed.notified() => (),
+            () = stopping.cancelled() => return Ok(()),
+        }
     }
-    Ok(())
 }
 
 fn at_stake(channel: &ChannelDetails) -> AtStake {

@@ -1,6 +1,7 @@
 //! Sweeps outputs of closed channels to the wallet.
 
 use bitcoin::{Amount, OutPoint, Txid};
+use lightning::chain::BestBlock;
 use lightning::ln::types::ChannelId;
 use lightning::sign::SpendableOutputDescriptor;
 use lightning::util::sweep::OutputSpendStatus;
@@ -52,16 +53,18 @@ pub fn track(
 /// Removes outputs that a block has spent already: after a node with an old store has published a revoked commitment, a
 /// penalty takes what LDK still believes to be its own, and no sweep of it can ever confirm.
 ///
-/// Keeps everything if bitcoind does not answer or is behind us.
+/// Keeps everything if bitcoind does not answer, is behind us, or stands on another branch.
 pub async fn without_spent(
     node: &Node,
     source: &impl ChainSource,
     outputs: Vec<SpendableOutputDescriptor>,
 ) -> Vec<SpendableOutputDescriptor> {
-    match knows_the_chain(node, source).await {
-        true => still_there(source, outputs).await,
-        false => outputs,
+    if !knows_the_chain(node, source).await {
+        return outputs;
     }
+    let left = still_there(source, outputs.clone()).await;
+    // The chain may have moved while it answered.
+    if knows_the_chain(node, source).await { left } else { outputs }
 }
 
 /// Returns whether a block has spent one of these outputs of confirmed transactions: then a claim of them all can never
@@ -77,6 +80,9 @@ pub async fn is_any_spent(
     }
     for outpoint in outpoints {
         if let Ok(None) = source.unspent(outpoint).await {
+            if !knows_the_chain(node, source).await {
+                return false;
+            }
             tracing::debug!(%outpoint, "not claiming an output that is spent already");
             return true;
         }
@@ -84,11 +90,18 @@ pub async fn is_any_spent(
     false
 }
 
+/// Returns whether bitcoind is on our branch: its outputs are spent or not on the branch that it stands on, and one
+/// that another branch has spent would be lost to a sweep for good.
 async fn knows_the_chain(node: &Node, source: &impl ChainSource) -> bool {
-    let ours = node.channel_manager.current_best_block().height;
+    is_on_branch_of(source, node.channel_manager.current_best_block()).await
+}
+
+async fn is_on_branch_of(source: &impl ChainSource, ours: BestBlock) -> bool {
     match source.tip().await {
-        Ok(tip) => tip.height >= ours && !tip.initial_download,
-        Err(_) => false,
+        Ok(tip) if !tip.initial_download => {
+            source.block_hash(ours.height).await.is_ok_and(|hash| hash == Some(ours.block_hash))
+        }
+        Ok(_) | Err(_) => false,
     }
 }
 
@@ -180,5 +193,21 @@ mod tests {
         assert_eq!(still_there(&chain, both.clone()).await, [there]);
         chain.go_away();
         assert_eq!(still_there(&chain, both.clone()).await, both);
+    }
+
+    #[tokio::test]
+    async fn a_source_on_another_branch_of_the_same_height_does_not_know_our_chain() {
+        let chain = FakeChain::new();
+        chain.mine(5);
+        let ours = chain.best_at(5);
+        assert!(is_on_branch_of(&chain, ours).await);
+        chain.mine(2);
+        assert!(is_on_branch_of(&chain, ours).await, "ahead of us on our branch");
+        let elsewhere = BestBlock::new(chain.best_at(4).block_hash, 5);
+        assert!(!is_on_branch_of(&chain, elsewhere).await);
+        let behind = BestBlock::new(ours.block_hash, 50);
+        assert!(!is_on_branch_of(&chain, behind).await);
+        chain.go_away();
+        assert!(!is_on_branch_of(&chain, ours).await);
     }
 }

@@ -47,20 +47,20 @@ impl Sled {
         delete_torn_snapshots(directory)?;
         wait_for_release(&Self::file(directory))?;
         let opened = match open_sled(directory, cache_mib, SEGMENT_BYTES) {
-            // It says that the size of segments cannot be changed.
-            Err(sled::Error::Unsupported(_)) => open_sled(directory, cache_mib, OLD_SEGMENT_BYTES),
+            Err(Refused::Segments) => open_sled(directory, cache_mib, OLD_SEGMENT_BYTES),
             opened => opened,
         };
         let unopenable = |why| Error::Unopenable { directory: directory.to_owned(), why };
-        let db = opened.map_err(|error| match error {
-            sled::Error::Io(error) => {
+        let db = opened.map_err(|refused| match refused {
+            Refused::Segments => unopenable("its segments have an unknown size".to_owned()),
+            Refused::Io(error) => {
                 let why = error.to_string();
                 match Error::io("open", directory, error) {
                     Error::Io { .. } => unopenable(why),
                     known => known,
                 }
             }
-            error => unopenable(error.to_string()),
+            Refused::Other(why) => unopenable(why),
         })?;
         let path = Self::file(directory);
         let log = File::open(&path).map_err(|error| Error::io("open", &path, error))?;
@@ -186,16 +186,32 @@ impl Backend for Sled {
     }
 }
 
-/// Opens sled itself; a panic becomes an error.
-fn open_sled(directory: &Path, cache_mib: u64, segment_bytes: usize) -> sled::Result<sled::Db> {
+/// Why sled does not open a database.
+#[derive(Debug)]
+enum Refused {
+    /// Its segments have another size.
+    Segments,
+    Io(io::Error),
+    /// What sled says, in a panic perhaps.
+    Other(String),
+}
+
+fn open_sled(directory: &Path, cache_mib: u64, segment_bytes: usize) -> Result<sled::Db, Refused> {
     let config = sled::Config::new()
         .path(directory)
         .segment_size(segment_bytes)
         .mode(sled::Mode::LowSpace)
         .flush_every_ms(Some(500))
         .cache_capacity(cache_mib << 20);
-    catch_unwind(AssertUnwindSafe(|| config.open()))
-        .unwrap_or_else(|panic| Err(sled::Error::ReportableBug(crate::tasks::panic_text(&*panic))))
+    let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+    opened.map_err(|panic| Refused::Other(crate::tasks::panic_text(&*panic)))?.map_err(|error| {
+        match error {
+            sled::Error::Io(error) => Refused::Io(error),
+            // Of all that it keeps in its configuration, this is what differs between our releases.
+            sled::Error::Unsupported(_) => Refused::Segments,
+            error => Refused::Other(error.to_string()),
+        }
+    })
 }
 
 fn until_break(shown: impl Iterator<Item = Result<ControlFlow<()>, Error>>) -> Result<(), Error> {

@@ -27,6 +27,19 @@ pub enum SeedError {
     /// There is no seed yet.
     #[error("there is no seed in {}; `fulmen create` makes one", .0.display())]
     Missing(PathBuf),
+    /// There is a seed, but of another network.
+    #[error(
+        "there is no seed for network {network}, but one for {others}: start `fulmend --network {first}`, or make one \
+         with `fulmen create --network {network}`"
+    )]
+    OtherNetworks {
+        /// The network that was asked for.
+        network: String,
+        /// The networks that have a seed.
+        others: String,
+        /// The first of them.
+        first: String,
+    },
     /// Too few or too many words.
     #[error("a seed has {WORDS} words, {0} were given")]
     WordCount(usize),

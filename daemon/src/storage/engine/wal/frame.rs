@@ -74,12 +74,19 @@ pub(in crate::storage) fn holds_frames(bytes: &[u8]) -> bool {
 pub(in crate::storage) struct FramesIn<'a> {
     rest: &'a [u8],
     id: u64,
+    /// Frames up to this one are left out.
+    after: u64,
 }
 
 impl<'a> FramesIn<'a> {
     /// The frames of the log `id` in the bytes of a file.
     pub(in crate::storage) fn new(file: &'a [u8], id: u64) -> Self {
-        Self { rest: file, id }
+        Self { rest: file, id, after: 0 }
+    }
+
+    /// Leaves out the frames up to `after` without decoding their batches.
+    pub(in crate::storage) fn after(self, after: u64) -> Self {
+        Self { after, ..self }
     }
 }
 
@@ -88,28 +95,30 @@ impl Iterator for FramesIn<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let header = self.rest.first_chunk()?;
+            let frame = self.rest;
+            let header = frame.first_chunk()?;
             let found = Header::decode(header).filter(|header| header.id == self.id);
-            let read = found.and_then(|header| Some((header, body(header, self.rest)?)));
-            let bytes = read.as_ref().map_or(1, |(header, _)| {
-                HEADER_BYTES + usize::try_from(header.body_bytes).expect("it was read")
-            });
-            let pages = bytes.next_multiple_of(PAGE_BYTES).min(self.rest.len());
-            self.rest = &self.rest[pages..];
-            if let Some((header, batch)) = read {
+            // Also of a frame that is left out: where its body was written over, later frames may lie in it.
+            let body = found.and_then(|header| Some((header, body(header, frame)?)));
+            let bytes = body.map_or(1, |(_, body)| HEADER_BYTES + body.len());
+            self.rest = &frame[bytes.next_multiple_of(PAGE_BYTES).min(frame.len())..];
+            if let Some((header, body)) = body.filter(|(header, _)| header.number > self.after)
+                && let Some(batch) = batch(body)
+            {
                 return Some((header.number, batch));
             }
         }
     }
 }
 
-/// The writes of a frame; none if they do not match the header.
-fn body(header: Header, frame: &[u8]) -> Option<Vec<Write<'static>>> {
+/// The encoded writes of a frame; none if they do not match the header.
+fn body(header: Header, frame: &[u8]) -> Option<&[u8]> {
     let bytes = usize::try_from(header.body_bytes).ok()?;
-    let mut body = frame[HEADER_BYTES..].get(..bytes)?;
-    if crc32c::crc32c(body) != header.body_sum {
-        return None;
-    }
+    let body = frame[HEADER_BYTES..].get(..bytes)?;
+    (crc32c::crc32c(body) == header.body_sum).then_some(body)
+}
+
+fn batch(mut body: &[u8]) -> Option<Vec<Write<'static>>> {
     let mut batch = Vec::new();
     while let Some((op, mut rest)) = body.split_first() {
         let at_most = rest.len() as u64;
@@ -141,5 +150,7 @@ mod tests {
         let read: Vec<_> = FramesIn::new(&stored, 7).collect();
         assert_eq!(read, [(9, batch.to_vec())]);
         assert_eq!(FramesIn::new(&stored, 8).count(), 0);
+        assert_eq!(FramesIn::new(&stored, 7).after(8).count(), 1);
+        assert_eq!(FramesIn::new(&stored, 7).after(9).count(), 0);
     }
 }

@@ -78,16 +78,17 @@ impl Wal {
         Ok((wal, id))
     }
 
-    /// Opens a log with the frames that it holds.
+    /// Opens a log with the frames that it holds after frame `after`.
     pub(in crate::storage) fn open(
         directory: &Path,
         id: u64,
+        after: u64,
         turn_bytes: u64,
     ) -> Result<(Self, Frames), Error> {
         let wal = Self::over(directory, id, turn_bytes, false)?;
         let mut frames = Frames::new();
         for LogFile { path, .. } in &wal.files {
-            for (number, batch) in FramesIn::new(&read(path)?, id) {
+            for (number, batch) in FramesIn::new(&read(path)?, id).after(after) {
                 let before = frames.insert(number, batch);
                 if before.is_some_and(|before| before != frames[&number]) {
                     return Err(damaged(directory, format!("it has two batches {number}")));

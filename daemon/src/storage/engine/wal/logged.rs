@@ -75,8 +75,8 @@ impl<B: Backend> Logged<B> {
     pub(in crate::storage) fn with(base: B, directory: &Path, pace: Pace) -> Result<Self, Error> {
         let (wal, id, applied, frames) = match read_applied(&base)? {
             Some((id, applied)) => {
-                let (wal, mut frames) = Wal::open(directory, id, pace.turn_bytes)?;
-                (wal, id, applied, frames.split_off(&(applied + 1)))
+                let (wal, frames) = Wal::open(directory, id, applied, pace.turn_bytes)?;
+                (wal, id, applied, frames)
             }
             None => {
                 let (wal, id) = Wal::create(directory, pace.turn_bytes)?;
