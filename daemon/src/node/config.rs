@@ -37,8 +37,6 @@ pub struct Config {
     pub handshake_timeout_secs: u64,
     /// Router of our payments: `fulmen`, with LDK's as a second opinion, or only `ldk`.
     pub router: Choice,
-    /// Monitor updates stored apart before a channel's whole monitor is written again.
-    pub monitor_updates_before_rewrite: u64,
 }
 
 impl Default for Config {
@@ -56,7 +54,6 @@ impl Default for Config {
             max_inbound_per_subnet: 32,
             handshake_timeout_secs: 15,
             router: Choice::Fulmen,
-            monitor_updates_before_rewrite: 100,
         }
     }
 }

@@ -8,9 +8,12 @@ use lightning::chain::channelmonitor::ChannelMonitorUpdate;
 use lightning::io;
 use lightning::ln::types::ChannelId;
 use lightning::sign::InMemorySigner;
-use lightning::util::persist::{KVStoreSync, MonitorName};
+use lightning::util::persist::{
+    CHANNEL_MONITOR_UPDATE_PERSISTENCE_PRIMARY_NAMESPACE as UPDATES, KVStoreSync, MonitorName,
+};
 use tokio::sync::Notify;
 
+use super::monitor_weights::MonitorWeights;
 use crate::node::ldk::types::ChannelMonitor;
 use crate::storage::{KvStore, KvWrite};
 
@@ -18,6 +21,7 @@ use crate::storage::{KvStore, KvWrite};
 pub struct DeferredStore {
     kv: Arc<KvStore>,
     pending: Mutex<PendingWrites>,
+    weights: MonitorWeights,
     added: Notify,
 }
 
@@ -33,7 +37,12 @@ pub struct PendingWrites {
 impl DeferredStore {
     /// Defers writes to `kv`.
     pub fn new(kv: Arc<KvStore>) -> Self {
-        Self { kv, pending: Mutex::default(), added: Notify::new() }
+        Self {
+            kv,
+            pending: Mutex::default(),
+            weights: MonitorWeights::default(),
+            added: Notify::new(),
+        }
     }
 
     /// Takes all pending writes; the caller has to write them, in one batch.
@@ -56,7 +65,18 @@ impl DeferredStore {
         self.pending.lock().expect("no panic while held")
     }
 
+    /// Removes the stored updates of a monitor up to `last`.
+    fn remove_updates(&self, monitor: &str, last: u64) -> Result<(), io::Error> {
+        for update in self.list(UPDATES, monitor)? {
+            if update.parse().is_ok_and(|id: u64| id <= last) {
+                self.defer(UPDATES, monitor, &update, None);
+            }
+        }
+        Ok(())
+    }
+
     fn defer(&self, primary: &str, secondary: &str, key: &str, value: Option<Vec<u8>>) {
+        self.weights.note(primary, secondary, key, value.as_deref());
         self.pending().writes.push(KvWrite {
             primary: primary.to_owned(),
             secondary: secondary.to_owned(),
@@ -166,7 +186,18 @@ impl<P: Persist<InMemorySigner>> Persist<InMemorySigner> for DeferredPersister<P
         update: Option<&ChannelMonitorUpdate>,
         monitor: &ChannelMonitor,
     ) -> ChannelMonitorUpdateStatus {
-        let written = self.persister.update_persisted_channel(name, update, monitor);
+        let key = name.to_string();
+        let is_whole = update.is_none() || self.store.weights.is_outweighed(&key);
+        let written = match is_whole {
+            true => self.persister.update_persisted_channel(name, None, monitor),
+            false => self.persister.update_persisted_channel(name, update, monitor),
+        };
+        if is_whole {
+            // Updates that the monitor already has are not read at a start: they only take space.
+            if let Err(error) = self.store.remove_updates(&key, monitor.get_latest_update_id()) {
+                tracing::warn!(%error, monitor = key, "could not remove old monitor updates");
+            }
+        }
         self.in_progress(written, update.map(|update| (monitor.channel_id(), update.update_id)))
     }
 
@@ -192,6 +223,12 @@ mod tests {
         assert!(deferred.read("monitors", "", "b").is_err());
         assert_eq!(deferred.list("monitors", "").expect("listed"), ["a"]);
         assert!(KVStoreSync::read(&*kv, "monitors", "", "a").is_err());
+
+        for update in ["1", "9", "10"] {
+            deferred.write(UPDATES, "a", update, vec![3]).expect("deferred");
+        }
+        deferred.remove_updates("a", 9).expect("deferred");
+        assert_eq!(deferred.list(UPDATES, "a").expect("listed"), ["10"]);
 
         let taken = deferred.take();
         assert!(deferred.is_empty());

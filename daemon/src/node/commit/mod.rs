@@ -9,5 +9,6 @@ pub mod deferred_persister;
 pub mod gate;
 pub mod held_broadcaster;
 pub mod held_messages;
+pub mod monitor_weights;
 pub mod rebroadcast;
 pub mod types;

@@ -217,11 +217,14 @@ impl Output {
     }
 }
 
+/// LDK itself never writes a whole monitor for the number of its updates: [`DeferredPersister`] does for their weight.
+const WHOLE_AFTER_UPDATES: u64 = u64::MAX;
+
 fn stored_monitors(materials: &Materials, ground: &Ground, output: &Output) -> MonitorPersister {
     MonitorPersister::new(
         ground.kv.clone(),
         ground.logger.clone(),
-        materials.config.monitor_updates_before_rewrite,
+        WHOLE_AFTER_UPDATES,
         ground.keys.clone(),
         ground.keys.clone(),
         output.broadcasts.clone(),
@@ -233,7 +236,7 @@ fn chain_monitor(materials: &Materials, ground: &Ground, output: &Output) -> Cha
     let persister = DeferredMonitorPersister::new(
         output.deferred.clone(),
         ground.logger.clone(),
-        materials.config.monitor_updates_before_rewrite,
+        WHOLE_AFTER_UPDATES,
         ground.keys.clone(),
         ground.keys.clone(),
         output.broadcasts.clone(),
