@@ -21,15 +21,16 @@ use tokio::time::{Instant, sleep_until};
 use super::deferred_persister::{DeferredStore, PendingWrites};
 use super::gate::OutputGate;
 use super::held_broadcaster::Packages;
+use super::manager_rows::ManagerRows;
 use super::types::{ChainMonitor, ChannelManager, HeldBroadcaster};
 use crate::metrics::Durations;
-use crate::node::ldk::slots::{BROADCASTS, MANAGER};
+use crate::node::ldk::slots::BROADCASTS;
 use crate::storage::{Commit, Error, KvStore};
 use crate::tasks::Outcome;
 
 /// Pause after a checkpoint, as a multiple of the time that encoding the manager took.
 ///
-/// The manager grows with the payments of the last minutes, and storing it must not crowd out those of this one.
+/// The encoding grows with the number of channels, and must not crowd out payments: it takes at most a fifth of a core.
 const REST: u32 = 4;
 
 /// What a checkpoint is made of, and what it releases.
@@ -72,6 +73,10 @@ struct State {
     in_progress: VecDeque<InProgress>,
     /// The transactions of the last checkpoint, which need not be written again; unknown after a start.
     broadcasts: Option<Packages>,
+    /// How the last manager was written.
+    rows: ManagerRows,
+    /// Kept for its memory: the next manager is encoded into it.
+    buffer: Vec<u8>,
 }
 
 struct InProgress {
@@ -175,16 +180,16 @@ impl<'a> Checkpoints<'a> {
     }
 
     fn take(&self) {
-        {
+        let buffer = {
             let mut state = self.state();
             (state.dirty, state.surely_unchanged) = (false, true);
-        }
+            std::mem::take(&mut state.buffer)
+        };
         let began = Instant::now();
         let mut moment = None;
-        let mut encoding =
-            Encoding { bytes: Vec::new(), at_first: Some(|| moment = Some(self.now())) };
+        let mut encoding = Encoding { bytes: buffer, at_first: Some(|| moment = Some(self.now())) };
         self.parts.channel_manager.write(&mut encoding).expect("memory takes all bytes");
-        let manager = MANAGER.holding(encoding.bytes);
+        let mut manager = encoding.bytes;
         let Moment { number, pending, broadcasts } =
             moment.expect("a manager has at least a version");
         let ended = Instant::now();
@@ -194,7 +199,9 @@ impl<'a> Checkpoints<'a> {
         let changed = state.broadcasts.as_ref() != Some(&broadcasts);
         let slot = changed.then(|| BROADCASTS.holding(broadcasts.encode()));
         state.broadcasts = Some(broadcasts);
-        let writes = pending.writes.into_iter().chain([manager]).chain(slot);
+        let rows = state.rows.writes(&mut manager);
+        state.buffer = manager;
+        let writes = pending.writes.into_iter().chain(rows).chain(slot);
         let commit = self.parts.kv.commit_all(writes);
         state.in_progress.push_back(InProgress { began, commit, number, updates: pending.updates });
     }

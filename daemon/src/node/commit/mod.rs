@@ -6,9 +6,11 @@
 pub mod buckets;
 pub mod checkpoint;
 pub mod deferred_persister;
+pub mod difference;
 pub mod gate;
 pub mod held_broadcaster;
 pub mod held_messages;
+pub mod manager_rows;
 pub mod monitor_weights;
 pub mod rebroadcast;
 pub mod types;

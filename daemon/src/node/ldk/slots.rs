@@ -55,6 +55,13 @@ pub const MANAGER: Slot = Slot {
     secondary: CHANNEL_MANAGER_PERSISTENCE_SECONDARY_NAMESPACE,
     key: CHANNEL_MANAGER_PERSISTENCE_KEY,
 };
+/// What the channel manager is besides the one in [`MANAGER`]; absent if it is that one.
+pub const MANAGER_DIFFERENCE: Slot = Slot {
+    what: "the channel manager's difference",
+    primary: "",
+    secondary: "",
+    key: "manager_difference",
+};
 /// The network graph.
 pub const GRAPH: Slot = Slot {
     what: "the network graph",
@@ -99,11 +106,20 @@ impl Slot {
 
     /// Returns the write of an encoded value, for a batch of several writes.
     pub fn holding(self, value: Vec<u8>) -> KvWrite {
+        self.write_of(Some(value))
+    }
+
+    /// Returns the write that removes the value, for a batch of several writes.
+    pub fn removed(self) -> KvWrite {
+        self.write_of(None)
+    }
+
+    fn write_of(self, value: Option<Vec<u8>>) -> KvWrite {
         KvWrite {
             primary: self.primary.to_owned(),
             secondary: self.secondary.to_owned(),
             key: self.key.to_owned(),
-            value: Some(value),
+            value,
         }
     }
 

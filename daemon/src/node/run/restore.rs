@@ -11,6 +11,7 @@ use lightning::util::ser::{Readable, ReadableArgs};
 
 use crate::feerates::Feerates;
 use crate::node::commit::held_broadcaster::Packages;
+use crate::node::commit::manager_rows;
 use crate::node::commit::types::{ChannelManager, ChannelManagerReadArgs, MonitorPersister};
 use crate::node::ldk::keys::Keys;
 use crate::node::ldk::logger::Logger;
@@ -93,7 +94,7 @@ pub fn manager(
     store: &KvStore,
     args: ChannelManagerReadArgs<'_>,
 ) -> Result<Option<(BlockHash, ChannelManager)>, Error> {
-    let Some(bytes) = MANAGER.read(store)? else {
+    let Some(bytes) = manager_rows::read(store)? else {
         return Ok(None);
     };
     <(BlockHash, ChannelManager)>::read(&mut Cursor::new(bytes), args)
