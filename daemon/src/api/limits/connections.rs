@@ -289,15 +289,18 @@ mod tests {
             admitted,
             quiet_since: start + Duration::from_secs(secs),
         };
-        let table: [(&[(u64, State)], Option<u64>); 5] = [
-            (&[(1, state(0, true, 0)), (2, state(0, false, 9)), (3, state(0, false, 8))], Some(2)),
-            (&[(1, state(0, true, 5)), (2, state(0, true, 4)), (3, state(1, true, 0))], Some(2)),
-            (&[(1, state(1, true, 0)), (2, state(3, false, 0))], Some(2)),
-            (&[(1, state(1, true, 0))], None),
-            (&[], None),
+        let table = [
+            (
+                vec![(1, state(0, true, 0)), (2, state(0, false, 9)), (3, state(0, false, 8))],
+                Some(2),
+            ),
+            (vec![(1, state(0, true, 5)), (2, state(0, true, 4)), (3, state(1, true, 0))], Some(2)),
+            (vec![(1, state(1, true, 0)), (2, state(3, false, 0))], Some(2)),
+            (vec![(1, state(1, true, 0))], None),
+            (vec![], None),
         ];
         for (connections, expected) in table {
-            assert_eq!(least_needed(connections.iter().copied()), expected, "{connections:?}");
+            assert_eq!(least_needed(connections.clone().into_iter()), expected, "{connections:?}");
         }
     }
 
