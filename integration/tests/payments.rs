@@ -242,7 +242,7 @@ fn a_private_channel_receives_by_its_hint() {
         let invoice: Invoice = pay::invoice(carol, 33_000_000).await?;
         let decode = DecodeInvoiceRequest { bolt11: invoice.bolt11.clone() };
         let decoded = alice.invoices().decode(decode).await?.into_inner();
-        ensure!(decoded.route_hints >= 1 && decoded.payee == carol.id(), "{decoded:?}");
+        ensure!(!decoded.route_hints.is_empty() && decoded.payee == carol.id(), "{decoded:?}");
         pay::succeeds(alice, pay::request(&invoice.bolt11)).await?;
         pay::settled(carol, &invoice.payment_hash, 33_000_000).await?;
         // And outwards, over the same hidden channel.

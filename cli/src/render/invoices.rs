@@ -1,6 +1,6 @@
 //! Invoices for people.
 use fulmen_proto::v1::invoice::{Kind, State};
-use fulmen_proto::v1::{DecodeInvoiceResponse, Feature, Invoice};
+use fulmen_proto::v1::{DecodeInvoiceResponse, Feature, Invoice, RouteHint};
 
 use crate::format::human;
 use crate::format::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
@@ -162,7 +162,7 @@ pub fn decoded(invoice: &DecodeInvoiceResponse, now: u64, look: Look) -> String 
         true => (format!("EXPIRED {until}"), Tone::Bad),
         false => (until, Tone::Plain),
     };
-    Facts::new(look)
+    let mut shown = Facts::new(look)
         .add("payee", human::hex(&invoice.payee))
         .add("amount", amount(invoice.amount_msat))
         .add_if_any("for", human::one_line(&invoice.description))
@@ -171,10 +171,36 @@ pub fn decoded(invoice: &DecodeInvoiceResponse, now: u64, look: Look) -> String 
         .add("created (UTC)", human::time(invoice.created_at))
         .add_toned("expires (UTC)", &expires, tone)
         .add("payment hash", human::hex(&invoice.payment_hash))
-        .add("route hints", human::grouped(invoice.route_hints.into()))
+        .add_if_any("fallback", invoice.fallback_addresses.join(", "))
         .add("final delta", format!("{} blocks", invoice.min_final_cltv_expiry_delta))
         .add_if_any("features", features(&invoice.features))
-        .lines()
+        .lines();
+    shown.push_str(&hints(&invoice.route_hints, look));
+    shown
+}
+
+/// The hops of route hints, one a line; nothing where there are none.
+fn hints(hints: &[RouteHint], look: Look) -> String {
+    if hints.is_empty() {
+        return String::new();
+    }
+    let columns = [
+        Column::Right("hint"),
+        Column::Left("through node"),
+        Column::Left("channel"),
+        Column::Left("charges"),
+    ];
+    let rows = (1_u64..).zip(hints).flat_map(|(number, hint)| {
+        hint.hops.iter().map(move |hop| {
+            [
+                text(human::grouped(number)),
+                id(&hop.node_id),
+                text(human::scid(hop.short_channel_id)),
+                text(super::channels::policy(hop.policy.as_ref())),
+            ]
+        })
+    });
+    format!("\n{}", table(look, columns, rows.collect()))
 }
 
 /// `payment_secret (required), basic_mpp, 100`.

@@ -15,9 +15,9 @@ use crate::invoices::{self, Create, Describe, Following, Invoices, State};
 /// Serves `fulmen.v1.Invoices`.
 #[derive(Clone)]
 pub struct InvoicesService {
-    /// The room behind it.
+    /// The room that it serves.
     pub invoices: Invoices,
-    /// Cancelled when calls are to end.
+    /// Cancelled when the API stops.
     pub stopping: CancellationToken,
 }
 
@@ -179,6 +179,6 @@ impl Steps for Following {
 }
 
 fn decoded(text: String) -> Result<Bolt11Invoice, Status> {
-    let text = convert::payment::bolt11("bolt11", text)?;
+    let text = convert::bolt11::bolt11("bolt11", &text)?;
     invoices::decode(&text).map_err(|error| refusal::invoices("bolt11", error))
 }

@@ -15,11 +15,11 @@ use crate::usecases::rebalance::{self, Rebalancing, Step};
 /// Serves `fulmen.v1.Payments`.
 #[derive(Clone)]
 pub struct PaymentsService {
-    /// The room behind it.
+    /// The room that it serves.
     pub payments: Payments,
-    /// Makes the invoices that we pay ourselves.
+    /// Makes the invoices of rebalances.
     pub invoices: Invoices,
-    /// Cancelled when calls are to end.
+    /// Cancelled when the API stops.
     pub stopping: CancellationToken,
 }
 
@@ -43,7 +43,7 @@ impl v1::payments_server::Payments for PaymentsService {
             return Ok(Response::new(stream(following, self.stopping.clone())));
         }
         let pay = Pay {
-            bolt11: convert::payment::bolt11("bolt11", request.bolt11)?,
+            bolt11: convert::bolt11::bolt11("bolt11", &request.bolt11)?,
             amount_msat: fields::optional_amount_msat("amount_msat", request.amount_msat)?,
             limits: convert::payment::limits(request.limits),
             constraints: convert::route::constraints(request.constraints)?,

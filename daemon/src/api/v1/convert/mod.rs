@@ -1,5 +1,6 @@
 //! From the wire: requests, read and bounded.
 
+pub mod bolt11;
 pub mod channel;
 pub mod fields;
 pub mod payment;

@@ -1,4 +1,4 @@
-//! Requests for payments: invoices' texts, limits, custom records.
+//! Requests for payments: limits, custom records, rebalances.
 
 use fulmen_proto::v1;
 use tonic::Status;
@@ -7,22 +7,8 @@ use super::fields;
 use crate::api::status::malformed;
 use crate::payments::{AskedLimits, Rebalance};
 
-/// The longest invoice that is read, in bytes: what fits into a QR code.
-const MAX_BOLT11_BYTES: usize = 7_089;
 /// The size of all custom records together, in bytes: an onion has room for 1,300 (BOLT 4).
 const MAX_CUSTOM_BYTES: usize = 1_300;
-
-/// Reads the text of an invoice: bounds its length before anything parses it.
-pub fn bolt11(argument: &'static str, text: String) -> Result<String, Status> {
-    match text.len() {
-        0 => Err(malformed(argument, "an invoice is needed")),
-        1..=MAX_BOLT11_BYTES => Ok(text),
-        length => Err(malformed(
-            argument,
-            format!("has {length} bytes, at most {MAX_BOLT11_BYTES} are taken"),
-        )),
-    }
-}
 
 /// Reads the limits of a payment; 0 stands for the configured default.
 pub fn limits(limits: Option<v1::PaymentLimits>) -> AskedLimits {

@@ -3,7 +3,8 @@
 use fulmen_proto::v1;
 use tonic::Status;
 
-use super::{fields, payment};
+use super::bolt11::bolt11;
+use super::fields;
 use crate::api::status::malformed;
 use crate::node::planner::Constraints;
 use crate::payments::Payee;
@@ -14,7 +15,7 @@ pub fn payee(to: Option<v1::RouteTarget>) -> Result<(&'static str, Payee), Statu
     match to.and_then(|to| to.by) {
         None => Err(malformed("to", "a node or an invoice is needed")),
         Some(By::NodeId(node)) => Ok(("node_id", Payee::Node(fields::node_id("node_id", &node)?))),
-        Some(By::Bolt11(text)) => Ok(("bolt11", Payee::Invoice(payment::bolt11("bolt11", text)?))),
+        Some(By::Bolt11(text)) => Ok(("bolt11", Payee::Invoice(bolt11("bolt11", &text)?))),
     }
 }
 

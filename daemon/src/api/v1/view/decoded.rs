@@ -4,7 +4,7 @@ use bitcoin::hashes::Hash as _;
 use fulmen_proto::v1;
 use lightning::offers::offer::{Amount, Offer, Quantity};
 use lightning::offers::refund::Refund;
-use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
+use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef, RouteHint};
 
 use super::features::features;
 
@@ -26,7 +26,8 @@ pub fn decoded(invoice: &Bolt11Invoice, now: u64) -> v1::DecodeInvoiceResponse {
         expires_at,
         min_final_cltv_expiry_delta: u32::try_from(invoice.min_final_cltv_expiry_delta())
             .unwrap_or(u32::MAX),
-        route_hints: u32::try_from(invoice.route_hints().len()).unwrap_or(u32::MAX),
+        route_hints: invoice.route_hints().iter().map(route_hint).collect(),
+        fallback_addresses: invoice.fallback_addresses().iter().map(ToString::to_string).collect(),
         network: invoice.network().to_string(),
         expired: now > expires_at,
         features: invoice.features().map_or_else(Vec::new, |it| features(it.le_flags())),
@@ -82,6 +83,19 @@ pub fn refund(refund: &Refund, now: u64) -> v1::DecodedRefund {
     }
 }
 
+fn route_hint(hint: &RouteHint) -> v1::RouteHint {
+    let hops = hint.0.iter().map(|hop| v1::RouteHintHop {
+        node_id: hop.src_node_id.serialize().to_vec(),
+        short_channel_id: hop.short_channel_id,
+        policy: Some(v1::ForwardPolicy {
+            base_fee_msat: hop.fees.base_msat,
+            proportional_millionths: hop.fees.proportional_millionths,
+            cltv_expiry_delta: hop.cltv_expiry_delta.into(),
+        }),
+    });
+    v1::RouteHint { hops: hops.collect() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +116,31 @@ mod tests {
         let secret = answer.features.iter().find(|feature| feature.name == "payment_secret");
         assert!(secret.is_some_and(|secret| secret.required), "{:?}", answer.features);
         assert!(invoices::decode("lnbc1nonsense").is_err());
+    }
+
+    #[test]
+    fn fallback_addresses_and_hints_are_shown_in_full() {
+        // BOLT 11, examples: "On mainnet, with fallback (p2pkh) address 1RustyRX2oai4EYYDpQGWvEL62BBGqN9T with extra
+        // routing info to go via nodes 029e03a9... then 039e03a9..."; the signature's form allows 2^-x deviations.
+        let text = "lnbc20m1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqc\
+            yq5rqwzqfqqqsyqcyq5rqwzqfqypqhp58yjmdan79s6qqdhdzgynm4zwqd5d7xmw5fk98klysy043l2ahrqsfpp3qjmp7lwpagxun9pygexvgpj\
+            dc4jdj85fr9yq20q82gphp2nflc7jtzrcazrra7wwgzxqc8u7754cdlpfrmccae92qgzqvzq2ps8pqqqqqqpqqqqq9qqqvpeuqafqxu92d8lr6f\
+            vg0r5gv0heeeqgcrqlnm6jhphu9y00rrhy4grqszsvpcgpy9qqqqqqgqqqqq7qqzq9qrsgqdfjcdk6w3ak5pca9hwfwfh63zrrz06wwfya0ydlz\
+            pgzxkn5xagsqz7x9j4jwe7yj7vaf2k9lqsdk45kts2fd0fkr28am0u4w95tt2nsq76cqw0";
+        let text = text.replace(char::is_whitespace, "");
+        let answer = decoded(&invoices::decode(&text).expect("an invoice"), 0);
+        assert_eq!(answer.fallback_addresses, ["1RustyRX2oai4EYYDpQGWvEL62BBGqN9T"]);
+        let [hint] = &answer.route_hints[..] else { panic!("{:?}", answer.route_hints) };
+        let hops: Vec<_> = hint.hops.iter().map(|hop| (hop.short_channel_id, hop.policy)).collect();
+        let policy = |base_fee_msat, proportional_millionths, cltv_expiry_delta| {
+            Some(v1::ForwardPolicy { base_fee_msat, proportional_millionths, cltv_expiry_delta })
+        };
+        let scid =
+            |block: u64, transaction: u64, output: u64| block << 40 | transaction << 16 | output;
+        let expected = [
+            (scid(66_051, 263_430, 1_800), policy(1, 20, 3)),
+            (scid(197_637, 395_016, 2_314), policy(2, 30, 4)),
+        ];
+        assert_eq!(hops, expected);
     }
 }
