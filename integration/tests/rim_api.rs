@@ -5,18 +5,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use fulmen_integration::daemon::{Node, Settings};
-use fulmen_integration::network::Network;
+use fulmen_integration::network::funding::Plan;
+use fulmen_integration::network::{Network, Topology};
 use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
-use fulmen_integration::steps::refused;
+use fulmen_integration::steps::{channel, pay, refused, wallet};
 use fulmen_proto::dial::dial;
-use fulmen_proto::v1::GetInfoRequest;
 use fulmen_proto::v1::node_client::NodeClient;
+use fulmen_proto::v1::set_policy_request::Which;
+use fulmen_proto::v1::{
+    DecodeInvoiceRequest, GetInfoRequest, SetPolicyRequest, SubscribeEventsRequest, payment,
+};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
 /// More than all places together.
 const FLOOD: usize = 600;
+/// What a payment in flight carries.
+const AMOUNT_MSAT: u64 = 4_500_000_000;
 
 #[test]
 fn connections_that_say_nothing_are_closed_and_lock_nobody_out() {
@@ -97,8 +103,7 @@ fn more_calls_than_places_are_refused() {
     scenario::run_with("calls", settings, async |network| {
         network.add_nodes(1).await?;
         let alice = &network.nodes[0];
-        let subscribe =
-            || fulmen_proto::v1::SubscribeEventsRequest { from_now: true, ..Default::default() };
+        let subscribe = || SubscribeEventsRequest { from_now: true, ..Default::default() };
         let mut streams = Vec::new();
         for _ in 0..3 {
             streams.push(alice.events().subscribe(subscribe()).await?.into_inner());
@@ -172,6 +177,93 @@ fn a_daemon_that_is_not_ours_is_not_trusted() {
         let macaroon = std::fs::read(alice.state_dir().join("admin.macaroon"))?;
         let dialled = dial(address.trim(), &certificate, &macaroon).await;
         ensure!(dialled.is_err(), "alice with bob's certificate");
+        Ok(())
+    });
+}
+
+#[test]
+fn money_in_flight_is_shown_and_leaves_the_sum_as_it_is() {
+    scenario::run("in-flight", async |network| {
+        network.build(&Plan::balanced(Topology::Pair)).await?;
+        let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };
+        let before = wallet::balances(alice).await?;
+        ensure!(before.in_flight_outbound_msat == 0 && before.in_flight_inbound_msat == 0);
+        let invoice = pay::invoice(bob, AMOUNT_MSAT).await?;
+        let channel_id = channel::between(alice, bob).await?.channel_id;
+
+        bob.process()?.pause()?;
+        let paying = alice.payments().pay(pay::request(&invoice.bolt11)).await?.into_inner();
+        let open = channel::carries_htlcs(alice, &channel_id, 1).await?;
+        let parts = open.local_msat + open.remote_msat + open.in_flight_outbound_msat;
+        ensure!(open.in_flight_outbound_msat == AMOUNT_MSAT && open.in_flight_inbound_msat == 0);
+        ensure!(parts == open.capacity_sat * 1_000, "{open:?}");
+        let during = wallet::balances(alice).await?;
+        ensure!(during.in_flight_outbound_msat == AMOUNT_MSAT, "{during:?}");
+        ensure!(during.total_msat == before.total_msat, "{before:?}\n{during:?}");
+        let cli = alice.cli()?;
+        let shown = cli.ok(&["balance"]).await?;
+        ensure!(shown.contains("in flight, out") && shown.contains("4,500,000 sat"), "{shown}");
+        let shown = cli.ok(&["channels"]).await?;
+        ensure!(shown.contains("4,500,000 sat out in flight"), "{shown}");
+        bob.process()?.resume()?;
+
+        let paid = pay::finish(paying).await?;
+        ensure!(paid.state() == payment::State::Succeeded, "{paid:?}");
+        poll::eventually("the sum has changed by the payment", async || {
+            let after = wallet::balances(alice).await?;
+            let spent = before.total_msat - after.total_msat;
+            let settled =
+                spent == AMOUNT_MSAT + paid.fee_msat && after.in_flight_outbound_msat == 0;
+            Ok(if settled { Look::Done(()) } else { Look::NotYet(format!("{after:?}")) })
+        })
+        .await
+    });
+}
+
+#[test]
+fn a_policy_that_was_acknowledged_survives_a_kill() {
+    scenario::run("policy", async |network| {
+        network.build(&Plan::balanced(Topology::Pair)).await?;
+        for base_fee_msat in [1_111, 2_222, 3_333, 4_444, 5_555] {
+            let alice = &mut network.nodes[0];
+            let request = SetPolicyRequest {
+                which: Some(Which::All(true)),
+                base_fee_msat: Some(base_fee_msat),
+                ..SetPolicyRequest::default()
+            };
+            alice.channels().set_policy(request).await?;
+            alice.kill()?;
+            alice.launch().await?;
+            let channels = channel::all(&network.nodes[0]).await?;
+            let kept = channels[0].policy.map(|policy| policy.base_fee_msat);
+            ensure!(kept == Some(base_fee_msat), "{kept:?} instead of {base_fee_msat}");
+        }
+        network.wait_usable().await
+    });
+}
+
+#[test]
+fn what_is_no_invoice_is_named_and_what_is_one_is_shown_in_full() {
+    scenario::run("decode", async |network| {
+        network.add_nodes(1).await?;
+        let alice = &network.nodes[0];
+        let offer = "lno1qgsqvgnwgcg35z6ee2h3yczraddm72xrfua9uve2rlrm9deu7xyfzrc";
+        for (text, words) in [(offer, "BOLT 12 offer"), ("bob@example.org", "user@domain")] {
+            let decode = DecodeInvoiceRequest { bolt11: text.to_owned() };
+            refused(alice.invoices().decode(decode).await, Code::InvalidArgument, words)?;
+            let paid = alice.payments().pay(pay::request(text)).await;
+            refused(paid, Code::InvalidArgument, words)?;
+        }
+        // BOLT 11's example with a fallback address and two hops of extra routing information.
+        let example = "lnbc20m1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqc\
+            yq5rqwzqfqqqsyqcyq5rqwzqfqypqhp58yjmdan79s6qqdhdzgynm4zwqd5d7xmw5fk98klysy043l2ahrqsfpp3qjmp7lwpagxun9pygexvgpj\
+            dc4jdj85fr9yq20q82gphp2nflc7jtzrcazrra7wwgzxqc8u7754cdlpfrmccae92qgzqvzq2ps8pqqqqqqpqqqqq9qqqvpeuqafqxu92d8lr6f\
+            vg0r5gv0heeeqgcrqlnm6jhphu9y00rrhy4grqszsvpcgpy9qqqqqqgqqqqq7qqzq9qrsgqdfjcdk6w3ak5pca9hwfwfh63zrrz06wwfya0ydlz\
+            pgzxkn5xagsqz7x9j4jwe7yj7vaf2k9lqsdk45kts2fd0fkr28am0u4w95tt2nsq76cqw0";
+        let shown = alice.cli()?.ok(&["decode", example]).await?;
+        for part in ["1RustyRX2oai4EYYDpQGWvEL62BBGqN9T", "66051x263430x1800", "through node"] {
+            ensure!(shown.contains(part), "{part} is missing in\n{shown}");
+        }
         Ok(())
     });
 }

@@ -55,7 +55,18 @@ fn total_msat(channel: &Channel) -> u64 {
 fn state(channel: &Channel) -> Cell {
     let (words, tone) = state_in_words(channel);
     let private = if channel.announced { "" } else { ", private" };
-    toned(format!("{words}{private}"), tone)
+    let flying = match in_flight(channel) {
+        words if words.is_empty() => words,
+        words => format!(", {words} in flight"),
+    };
+    toned(format!("{words}{private}{flying}"), tone)
+}
+
+/// `1,000 sat out, 2 sat in`; empty where nothing is.
+fn in_flight(channel: &Channel) -> String {
+    let ways = [(channel.in_flight_outbound_msat, "out"), (channel.in_flight_inbound_msat, "in")];
+    let flying = ways.into_iter().filter(|(msat, _)| *msat > 0);
+    flying.map(|(msat, way)| format!("{} {way}", human::msat(msat))).collect::<Vec<_>>().join(", ")
 }
 
 fn state_in_words(channel: &Channel) -> (String, Tone) {
@@ -100,6 +111,7 @@ fn open(channel: &Channel, look: Look) -> String {
         .add("local", format!("{} {local}", human::msat(channel.local_msat)))
         .add("balance", human::bar(channel.local_msat, total_msat(channel)))
         .add("remote", format!("{} {remote}", human::msat(channel.remote_msat)))
+        .add_if_any("in flight", in_flight(channel))
         .add("can send", human::msat(channel.outbound_capacity_msat))
         .add("can receive", human::msat(channel.inbound_capacity_msat))
         .add("largest HTLC", human::msat(channel.next_outbound_htlc_limit_msat))

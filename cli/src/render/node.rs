@@ -56,17 +56,16 @@ pub fn color(rgb: &[u8]) -> String {
 /// Everything the node owns.
 pub fn balances(balances: &GetBalancesResponse, look: Look) -> String {
     let onchain = balances.onchain_confirmed_sat.saturating_add(balances.onchain_unconfirmed_sat);
-    let all_sat = onchain
-        .saturating_add(balances.channels_local_msat / 1_000)
-        .saturating_add(balances.closing_sat);
     let mut shown = Facts::new(look)
-        .add("all together", human::sat(all_sat))
+        .add("all together", human::sat(balances.total_msat / 1_000))
         .add("on chain", human::sat(onchain))
         .add_if_any("  unconfirmed", nonzero_sat(balances.onchain_unconfirmed_sat))
         .add_if_any("  reserved", nonzero_sat(balances.onchain_reserved_sat))
         .add("in channels", human::msat(balances.channels_local_msat))
         .add("  can send", human::msat(balances.outbound_capacity_msat))
         .add("  can receive", human::msat(balances.inbound_capacity_msat))
+        .add_if_any("in flight, out", nonzero_msat(balances.in_flight_outbound_msat))
+        .add_if_any("in flight, in", nonzero_msat(balances.in_flight_inbound_msat))
         .add("of the peers", human::msat(balances.channels_remote_msat))
         .add_if_any("from closing", nonzero_sat(balances.closing_sat))
         .lines();
@@ -94,6 +93,10 @@ pub fn balances(balances: &GetBalancesResponse, look: Look) -> String {
     shown.push('\n');
     shown.push_str(&table(look, columns, rows.collect()));
     shown
+}
+
+fn nonzero_msat(msat: u64) -> String {
+    if msat == 0 { String::new() } else { human::msat(msat) }
 }
 
 fn nonzero_sat(sat: u64) -> String {
@@ -168,6 +171,8 @@ mod tests {
             onchain_confirmed_sat: 1_000,
             onchain_unconfirmed_sat: 10,
             channels_local_msat: 5_000_500,
+            in_flight_outbound_msat: 700_000,
+            total_msat: 6_800_500,
             closing_sat: 90,
             closing: vec![ClosingBalance {
                 channel_id: vec![7; 32],
@@ -178,7 +183,8 @@ mod tests {
             ..Default::default()
         };
         let shown = balances(&sample, Look::default());
-        for part in ["6,100 sat", "5,000.500 sat", "awaiting confirmations", "1,010 sat"] {
+        for part in ["6,800 sat", "700 sat", "5,000.500 sat", "awaiting confirmations", "1,010 sat"]
+        {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
     }

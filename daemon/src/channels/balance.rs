@@ -5,13 +5,17 @@ use lightning::ln::channel_state::ChannelDetails;
 /// Two anchor outputs of 330 satoshis, which the opener pays for (BOLT 3).
 const ANCHORS_MSAT: u64 = 660_000;
 
-/// A channel's money; what is in flight belongs to neither side yet.
+/// A channel's money; the four add up to its capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Split {
     /// Ours if it closed now, before fees.
     pub local_msat: u64,
     /// The peer's.
     pub remote_msat: u64,
+    /// In HTLCs that we offered: the peer's once it shows the preimage, else ours again.
+    pub in_flight_outbound_msat: u64,
+    /// In HTLCs that the peer offered: ours once we show the preimage, else the peer's again.
+    pub in_flight_inbound_msat: u64,
 }
 
 /// The numbers of `ChannelDetails` that the split follows from.
@@ -24,10 +28,11 @@ struct Facts {
     remote_reserve_msat: u64,
     outbound: bool,
     anchors: bool,
-    in_flight_msat: u64,
+    in_flight_outbound_msat: u64,
+    in_flight_inbound_msat: u64,
 }
 
-/// Returns what LDK does not tell as such.
+/// Returns the parts that LDK does not show as such.
 pub fn split(details: &ChannelDetails) -> Split {
     let inbound = details.pending_inbound_htlcs.iter().map(|htlc| htlc.amount_msat);
     let outbound = details.pending_outbound_htlcs.iter().map(|htlc| htlc.amount_msat);
@@ -40,7 +45,8 @@ pub fn split(details: &ChannelDetails) -> Split {
         remote_reserve_msat: details.counterparty.unspendable_punishment_reserve * 1_000,
         outbound: details.is_outbound,
         anchors: channel_type.is_some_and(|kind| kind.supports_anchors_zero_fee_htlc_tx()),
-        in_flight_msat: inbound.chain(outbound).sum(),
+        in_flight_outbound_msat: outbound.sum(),
+        in_flight_inbound_msat: inbound.sum(),
     })
 }
 
@@ -48,15 +54,24 @@ pub fn split(details: &ChannelDetails) -> Split {
 /// So the side that has a capacity tells its balance, and what is left is the other's.
 fn calculate(facts: Facts) -> Split {
     let anchors = |pays: bool| if pays && facts.anchors { ANCHORS_MSAT } else { 0 };
-    let settled_msat = facts.capacity_msat.saturating_sub(facts.in_flight_msat);
+    let (in_flight_outbound_msat, in_flight_inbound_msat) =
+        (facts.in_flight_outbound_msat, facts.in_flight_inbound_msat);
+    let in_flight_msat = in_flight_outbound_msat.saturating_add(in_flight_inbound_msat);
+    let settled_msat = facts.capacity_msat.saturating_sub(in_flight_msat);
+    let of = |local_msat: u64| Split {
+        local_msat,
+        remote_msat: settled_msat - local_msat,
+        in_flight_outbound_msat,
+        in_flight_inbound_msat,
+    };
     if facts.outbound_capacity_msat > 0 {
         let withheld_msat = facts.local_reserve_msat + anchors(facts.outbound);
         let local_msat = (facts.outbound_capacity_msat + withheld_msat).min(settled_msat);
-        return Split { local_msat, remote_msat: settled_msat - local_msat };
+        return of(local_msat);
     }
     let withheld_msat = facts.remote_reserve_msat + anchors(!facts.outbound);
     let remote_msat = (facts.inbound_capacity_msat + withheld_msat).min(settled_msat);
-    Split { local_msat: settled_msat - remote_msat, remote_msat }
+    of(settled_msat - remote_msat)
 }
 
 #[cfg(test)]
@@ -72,7 +87,8 @@ mod tests {
         remote_reserve_msat: 10_000_000,
         outbound: true,
         anchors: true,
-        in_flight_msat: 0,
+        in_flight_outbound_msat: 0,
+        in_flight_inbound_msat: 0,
     };
 
     fn of(facts: Facts) -> (u64, u64) {
@@ -97,7 +113,8 @@ mod tests {
         let facts = Facts {
             outbound_capacity_msat: 489_340_000 - 1_001,
             inbound_capacity_msat: 490_000_000 - 3,
-            in_flight_msat: 1_004,
+            in_flight_outbound_msat: 1_000,
+            in_flight_inbound_msat: 4,
             ..OURS
         };
         assert_eq!(of(facts), (499_998_999, 499_999_997));
@@ -107,5 +124,20 @@ mod tests {
     fn a_balance_below_the_reserve_follows_from_the_other_side() {
         let facts = Facts { inbound_capacity_msat: 984_999_993, ..OURS };
         assert_eq!(of(facts), (5_000_007, 994_999_993));
+    }
+
+    #[test]
+    fn the_parts_add_up_to_the_capacity() {
+        let facts = Facts {
+            outbound_capacity_msat: 480_000_000,
+            in_flight_outbound_msat: 5_000_000,
+            in_flight_inbound_msat: 7_000_000,
+            ..OURS
+        };
+        let Split { local_msat, remote_msat, in_flight_outbound_msat, in_flight_inbound_msat } =
+            calculate(facts);
+        assert_eq!((in_flight_outbound_msat, in_flight_inbound_msat), (5_000_000, 7_000_000));
+        let parts = [local_msat, remote_msat, in_flight_outbound_msat, in_flight_inbound_msat];
+        assert_eq!(parts.iter().sum::<u64>(), OURS.capacity_msat);
     }
 }

@@ -100,9 +100,9 @@ mod tests {
                 Metric::gauge("b_seconds", "Time.").lasts(Duration::from_millis(1_500)),
             ]
         });
-        let told = registry.text().expect("sound metrics");
+        let text = registry.text().expect("sound metrics");
         assert_eq!(
-            told,
+            text,
             "# HELP a_total Of a \\\\ and\\nb.\n# TYPE a_total counter\na_total 3\n\
              # HELP b_seconds Time.\n# TYPE b_seconds gauge\nb_seconds 1.5\n\
              # HELP c By kind.\n# TYPE c gauge\nc{kind=\"a \\\"b\\\"\"} 1\nc{kind=\"c\"} 0\n\

@@ -27,6 +27,8 @@ pub struct ClosingBalance {
     pub channel_id: Option<ChannelId>,
     /// Before the fees of sweeping.
     pub amount_sat: u64,
+    /// Whether it becomes ours whatever others do.
+    pub is_sure: bool,
     /// What it waits for.
     pub kind: ClosingKind,
     /// The height at which it becomes spendable or is decided; 0 where that is not known.
@@ -104,7 +106,14 @@ impl Closing {
         claimable_height: u32,
     ) {
         self.sure_sat += sure_sat;
-        self.balances.push(ClosingBalance { channel_id, amount_sat, kind, claimable_height });
+        let is_sure = sure_sat > 0;
+        self.balances.push(ClosingBalance {
+            channel_id,
+            amount_sat,
+            is_sure,
+            kind,
+            claimable_height,
+        });
     }
 }
 

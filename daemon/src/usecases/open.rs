@@ -15,7 +15,7 @@ pub enum Error {
 }
 
 /// Connects to the peer, at `address` (host:port) or where it is known to be, and opens the channel. A request that is
-/// repeated under its idempotency key follows the first open and connects to nobody.
+/// repeated under its idempotency key follows the first open and does not connect.
 ///
 /// # Errors
 /// See [`Error`].

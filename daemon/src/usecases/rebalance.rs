@@ -51,7 +51,7 @@ pub fn preview(payments: &Payments, request: &Rebalance) -> Result<Rebalancing, 
 /// Plans a rebalance, makes the invoice and pays it. A request that is repeated under its idempotency key follows the
 /// first payment.
 ///
-/// A crash between invoice and payment leaves an invoice that nobody knows, which expires.
+/// A crash between invoice and payment leaves an unpaid invoice, which expires.
 ///
 /// # Errors
 /// See [`Error`]; what happens after the payment is recorded is a state of the payment.
@@ -99,7 +99,7 @@ impl Rebalancing {
         Ok(record.map(|record| Step::Payment(Box::new(record))))
     }
 
-    /// Withdraws the invoice, which nobody will pay any more; should this fail, it expires.
+    /// Withdraws the invoice, which will not be paid; should this fail, it expires.
     async fn withdraw(&mut self) {
         let Some((payment_hash, invoices)) = self.invoice.take() else { return };
         if let Err(error) = invoices.cancel(&payment_hash).await {

@@ -19,18 +19,18 @@ use crate::channels::{
 use crate::peers::Peers;
 use crate::usecases::open;
 
-/// How long a close that is not to be waited for is still followed, so that most callers learn that
-/// the peer has agreed, and which transaction closes the channel.
+/// How long a close is followed without `wait_confirmed`, so that most callers learn that the peer has agreed, and which
+/// transaction closes the channel.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves `fulmen.v1.Channels`.
 #[derive(Clone)]
 pub struct ChannelsService {
-    /// The room behind it.
+    /// The room that it serves.
     pub channels: Channels,
-    /// Connects to whom a channel is to be opened.
+    /// Connects to peers.
     pub peers: Peers,
-    /// Cancelled when calls are to end.
+    /// Cancelled when the API stops.
     pub stopping: CancellationToken,
 }
 
@@ -48,7 +48,7 @@ impl v1::channels_server::Channels for ChannelsService {
         let open = convert::channel::open(request)?;
         let opening = open::open(&self.channels, &self.peers, open, address.as_deref()).await;
         let follower = opening.map_err(refusal::open)?;
-        let steps = OpenSteps { follower, told: None };
+        let steps = OpenSteps { follower, sent: None };
         Ok(Response::new(stream(steps, self.stopping.clone())))
     }
 
@@ -163,7 +163,8 @@ impl v1::channels_server::Channels for ChannelsService {
 
 struct OpenSteps {
     follower: OpenFollower,
-    told: Option<v1::open_channel_update::State>,
+    /// The last state that was sent.
+    sent: Option<v1::open_channel_update::State>,
 }
 
 impl Steps for OpenSteps {
@@ -173,13 +174,13 @@ impl Steps for OpenSteps {
         use v1::open_channel_update::State;
         while let Some(record) = self.follower.next().await.map_err(|error| internal(&error))? {
             let state = match record.stage {
-                // Signed, but nobody but LDK has it yet.
+                // Signed, but not broadcast yet.
                 Stage::Negotiating | Stage::Funded => State::Negotiating,
                 Stage::Pending => State::FundingBroadcast,
                 Stage::Ready => State::Ready,
                 Stage::Closed | Stage::Failed => State::Failed,
             };
-            if self.told.replace(state) == Some(state) {
+            if self.sent.replace(state) == Some(state) {
                 continue;
             }
             return Ok(Some(v1::OpenChannelUpdate {
@@ -208,7 +209,7 @@ impl Steps for Only {
 
 struct CloseSteps {
     follower: CloseFollower,
-    /// How long a close is followed that is not to be waited for, if its transaction is not seen before.
+    /// Until when a close is followed without `wait_confirmed`, unless its transaction is seen before.
     until: Option<Instant>,
     ended: bool,
 }

@@ -16,17 +16,17 @@ use crate::api::stream::{Answers, Steps, stream};
 use crate::forwards::Forwards;
 use crate::journal::{Entry, InvoiceKind, Journal, Numbered};
 
-/// Entries that are read at once.
+/// Entries that are read from the store at once.
 const READ_AT_ONCE: usize = 256;
 
 /// Serves `fulmen.v1.Events`.
 #[derive(Clone)]
 pub struct EventsService {
-    /// The log.
+    /// The journal.
     pub journal: Journal,
-    /// Where forwards that the log names are.
+    /// The records of forwards, which entries name.
     pub forwards: Forwards,
-    /// Cancelled when calls are to end.
+    /// Cancelled when the API stops.
     pub stopping: CancellationToken,
 }
 
@@ -42,7 +42,10 @@ impl v1::events_server::Events for EventsService {
         let mut head = self.journal.watch();
         let now = *head.borrow_and_update();
         if request.from_now && request.until_now {
-            return Err(malformed("until_now", "with from_now there is nothing to tell"));
+            return Err(malformed(
+                "until_now",
+                "is set together with from_now: no entry would be sent",
+            ));
         }
         if !request.from_now && request.after_sequence > now {
             return Err(malformed(
@@ -62,13 +65,13 @@ impl v1::events_server::Events for EventsService {
     }
 }
 
-/// One subscriber's place in the log.
+/// One subscriber's position in the journal.
 struct Reading {
     journal: Journal,
     forwards: Forwards,
     /// The last entry that was sent.
     seen: u64,
-    /// Where to end; none for never.
+    /// The last entry to send; none for no end.
     last: Option<u64>,
     head: watch::Receiver<u64>,
     read: VecDeque<Numbered>,
@@ -104,7 +107,7 @@ impl Steps for Reading {
     }
 }
 
-/// An entry on the wire; none for a forward whose record retention has removed.
+/// Writes an entry; none for a forward whose record retention has removed.
 fn event(numbered: Numbered, forwards: &Forwards) -> Result<Option<v1::Event>, Status> {
     let Numbered { sequence, happened_at, entry } = numbered;
     let settled = |forward_id: &[u8]| match forwards.get(forward_id) {

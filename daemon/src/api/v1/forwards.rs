@@ -13,7 +13,7 @@ const DAY_SECS: u64 = 24 * 3_600;
 /// Serves `fulmen.v1.Forwards`.
 #[derive(Clone)]
 pub struct ForwardsService {
-    /// The room behind it.
+    /// The room that it serves.
     pub forwards: Forwards,
 }
 

@@ -21,7 +21,7 @@ pub struct GraphService {
     pub node: Arc<Node>,
     /// Plans routes.
     pub payments: Payments,
-    /// Cancelled when calls are to end.
+    /// Cancelled when the API stops.
     pub stopping: CancellationToken,
 }
 

@@ -41,13 +41,13 @@ pub struct NodeService {
     pub tip: watch::Receiver<Tip>,
     /// Whether anything new may be taken on.
     pub admission: Admission,
-    /// Where all is kept.
+    /// The store.
     pub store: Store,
-    /// What an operator should see to.
+    /// What needs the operator.
     pub warnings: Warnings,
-    /// Where the daemon is asked to stop.
+    /// The daemon's tasks, which `Stop` ends.
     pub tasks: Tasks,
-    /// Where the node listens for peers.
+    /// The addresses at which the node listens for peers.
     pub listening: Vec<SocketAddr>,
     /// Unix time of the start.
     pub started_at: u64,

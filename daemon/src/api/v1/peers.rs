@@ -10,7 +10,7 @@ use crate::peers::{Peer, Peers};
 /// Serves `fulmen.v1.Peers`.
 #[derive(Clone)]
 pub struct PeersService {
-    /// The room behind it.
+    /// The room that it serves.
     pub peers: Peers,
 }
 

@@ -23,9 +23,9 @@ const MAX_PATH_BYTES: usize = 4_096;
 pub struct StoreService {
     /// The store.
     pub store: Store,
-    /// Where it is.
+    /// The data directory.
     pub directory: PathBuf,
-    /// Cancelled when calls are to end.
+    /// Cancelled when the API stops.
     pub stopping: CancellationToken,
 }
 
@@ -39,8 +39,8 @@ impl v1::store_server::Store for StoreService {
         &self,
         _: Request<v1::CheckStoreRequest>,
     ) -> Result<Response<Self::CheckStream>, Status> {
-        let told = self.store.start_check(decode::stored);
-        Ok(Response::new(stream(Checking(told), self.stopping.clone())))
+        let updates = self.store.start_check(decode::stored);
+        Ok(Response::new(stream(Checking(updates), self.stopping.clone())))
     }
 
     async fn stats(
@@ -62,7 +62,7 @@ impl v1::store_server::Store for StoreService {
         request: Request<v1::ExportStoreRequest>,
     ) -> Result<Response<Self::ExportStream>, Status> {
         let file = target(&request.into_inner().path, &self.directory)?;
-        let exporting = Exporting { told: self.store.start_export(file.clone()), file };
+        let exporting = Exporting { updates: self.store.start_export(file.clone()), file };
         Ok(Response::new(stream(exporting, self.stopping.clone())))
     }
 
@@ -70,8 +70,8 @@ impl v1::store_server::Store for StoreService {
         &self,
         _: Request<v1::CompactStoreRequest>,
     ) -> Result<Response<Self::CompactStream>, Status> {
-        let told = self.store.start_compact();
-        Ok(Response::new(stream(Compacting(told), self.stopping.clone())))
+        let updates = self.store.start_compact();
+        Ok(Response::new(stream(Compacting(updates), self.stopping.clone())))
     }
 }
 
@@ -102,8 +102,8 @@ impl Steps for Checking {
     }
 }
 
-fn checked(told: JobUpdate<CheckReport>) -> Result<v1::CheckStoreUpdate, Status> {
-    match told {
+fn checked(update: JobUpdate<CheckReport>) -> Result<v1::CheckStoreUpdate, Status> {
+    match update {
         JobUpdate::Progress(Progress { rows, bytes }) => {
             Ok(v1::CheckStoreUpdate { rows, bytes, findings: None })
         }
@@ -122,7 +122,7 @@ fn checked(told: JobUpdate<CheckReport>) -> Result<v1::CheckStoreUpdate, Status>
 }
 
 struct Exporting {
-    told: mpsc::Receiver<JobUpdate<ExportReport>>,
+    updates: mpsc::Receiver<JobUpdate<ExportReport>>,
     file: PathBuf,
 }
 
@@ -130,15 +130,15 @@ impl Steps for Exporting {
     type Item = v1::ExportStoreUpdate;
 
     async fn next(&mut self) -> Result<Option<v1::ExportStoreUpdate>, Status> {
-        match self.told.recv().await {
+        match self.updates.recv().await {
             None => Ok(None),
-            Some(told) => exported(told, &self.file).map(Some),
+            Some(update) => exported(update, &self.file).map(Some),
         }
     }
 }
 
-fn exported(told: JobUpdate<ExportReport>, file: &Path) -> Result<v1::ExportStoreUpdate, Status> {
-    match told {
+fn exported(update: JobUpdate<ExportReport>, file: &Path) -> Result<v1::ExportStoreUpdate, Status> {
+    match update {
         JobUpdate::Progress(Progress { rows, bytes }) => {
             Ok(v1::ExportStoreUpdate { rows, bytes, commit: 0 })
         }
@@ -178,8 +178,8 @@ impl Steps for Compacting {
     }
 }
 
-fn compacted(told: JobUpdate<CompactReport>) -> Result<v1::CompactStoreUpdate, Status> {
-    match told {
+fn compacted(update: JobUpdate<CompactReport>) -> Result<v1::CompactStoreUpdate, Status> {
+    match update {
         JobUpdate::Progress(Progress { rows, bytes }) => {
             Ok(v1::CompactStoreUpdate { rows, bytes, ..Default::default() })
         }

@@ -16,9 +16,9 @@ const TARGET_BLOCKS: u16 = 6;
 /// Serves `fulmen.v1.Wallet`.
 #[derive(Clone)]
 pub struct WalletService {
-    /// The room behind it.
+    /// The room that it serves.
     pub wallet: Wallet,
-    /// For sends without a feerate.
+    /// The feerate of sends that name none.
     pub feerates: Feerates,
 }
 

@@ -16,6 +16,9 @@ pub fn balances(balances: &Balances) -> v1::GetBalancesResponse {
         channels_remote_msat: balances.channels_remote_msat,
         outbound_capacity_msat: balances.outbound_capacity_msat,
         inbound_capacity_msat: balances.inbound_capacity_msat,
+        in_flight_outbound_msat: balances.in_flight_outbound_msat,
+        in_flight_inbound_msat: balances.in_flight_inbound_msat,
+        total_msat: balances.total_msat,
         closing_sat: balances.closing.sure_sat,
         closing: balances.closing.balances.iter().map(closing).collect(),
     }

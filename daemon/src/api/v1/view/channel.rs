@@ -35,6 +35,8 @@ pub fn open(
         capacity_sat: details.channel_value_satoshis,
         local_msat: split.local_msat,
         remote_msat: split.remote_msat,
+        in_flight_outbound_msat: split.in_flight_outbound_msat,
+        in_flight_inbound_msat: split.in_flight_inbound_msat,
         outbound_capacity_msat: limits::sendable_msat(details),
         inbound_capacity_msat: limits::receivable_msat(details),
         next_outbound_htlc_limit_msat: details.next_outbound_htlc_limit_msat,
