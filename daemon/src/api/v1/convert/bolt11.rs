@@ -13,9 +13,9 @@ const MAX_BYTES: usize = 7_089;
 
 /// Other texts that ask for money: how they begin, and what they are.
 const OTHERS: [(&str, &str); 8] = [
-    ("lno1", "this is a BOLT 12 offer, which this release cannot pay: ask for a BOLT 11 invoice"),
+    ("lno1", "this is a BOLT 12 offer, not a BOLT 11 invoice"),
     ("lnr1", "this is a BOLT 12 invoice request, which asks its reader for an invoice"),
-    ("lni1", "this is a BOLT 12 invoice, which this release cannot pay: ask for a BOLT 11 invoice"),
+    ("lni1", "this is a BOLT 12 invoice, not a BOLT 11 invoice"),
     (
         "lnurl1",
         "this is an LNURL, the address of a web service that makes invoices: ask it for one",
