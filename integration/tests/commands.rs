@@ -53,7 +53,7 @@ fn a_day_at_the_command_line() {
         closing.context("closing")?;
         chain::sweep_everything(network).await?;
         let closed = alice.json(&["channel", "closed"]).await?;
-        ensure!(closed.to_string().contains("COOPERATIVE"), "{closed}");
+        ensure!(closed.to_string().contains("cooperative"), "{closed}");
         alice.ok(&["channel", "show", &channel]).await.context("a closed channel is shown")?;
 
         alice.ok(&["node", "stop"]).await?;

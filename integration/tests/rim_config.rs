@@ -12,7 +12,7 @@ fn an_onion_address_is_refused_in_words_and_never_resolved() {
         network.add_nodes(2).await?;
         let [alice, bob] = &network.nodes[..] else { unreachable!("two were added") };
         for address in [format!("{}d.onion:9735", "a".repeat(55)), "short.onion:9735".to_owned()] {
-            let request = ConnectPeerRequest { node_id: bob.id(), address, ..Default::default() };
+            let request = ConnectPeerRequest { node_id: bob.id(), address };
             let outcome = alice.peers().connect(request).await;
             refused(outcome, Code::FailedPrecondition, "no proxy for Tor")?;
         }

@@ -38,6 +38,7 @@
 //! - **Other languages** generate a client from the `.proto` files, or from the server's reflection, and send the
 //!   macaroon in hex under the metadata key [`dial::MACAROON_KEY`].
 #![allow(missing_docs, reason = "the documentation of generated code is in the .proto files")]
+#![allow(clippy::large_enum_variant, reason = "prost decides how oneofs are laid out")]
 
 pub mod dial;
 

@@ -19,6 +19,9 @@ use crate::poll::{self, Look};
 /// Confirmations after which a channel may be announced (BOLT 7).
 pub const ANNOUNCE_DEPTH: u64 = 6;
 
+/// A small coin for the anchor reserve, in satoshis.
+const RESERVE_COIN_SAT: u64 = 200_000;
+
 /// A topology in satoshis.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -75,6 +78,10 @@ impl Network {
             let opens = edges.iter().filter(|(opener, _)| *opener == number).count();
             for _ in 0..opens + plan.spare_outputs {
                 gifts.push((new_address(node).await?, output_sat));
+            }
+            // The anchor reserve lies in these, so that the large coins can fund channels later.
+            for _ in 0..if plan.spare_outputs > 0 { 2 } else { 0 } {
+                gifts.push((new_address(node).await?, RESERVE_COIN_SAT));
             }
         }
         self.give(&gifts).await

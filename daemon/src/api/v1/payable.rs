@@ -39,9 +39,8 @@ pub(super) async fn pay(payments: &Payments, request: v1::PayRequest) -> Result<
     let constraints = convert::route::constraints(request.constraints)?;
     let idempotency_key = fields::idempotency_key(request.idempotency_key)?;
     let label = fields::label(request.label)?;
-    if !matches!(what, Payable::Offer(_))
-        && !(request.payer_note.is_empty() && request.quantity == 0)
-    {
+    let is_for_offers = !request.payer_note.is_empty() || request.quantity != 0;
+    if is_for_offers && !matches!(what, Payable::Offer(_)) {
         return Err(malformed("payer_note", "it and a quantity are for offers only"));
     }
     if !matches!(what, Payable::Node(_)) && !request.custom_records.is_empty() {

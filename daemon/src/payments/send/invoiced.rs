@@ -50,7 +50,6 @@ impl Payments {
             // A replayed event finds the payment under way.
             Ok(())
             | Err(Bolt12PaymentError::DuplicateInvoice | Bolt12PaymentError::UnexpectedInvoice) => {
-                ()
             }
             // LDK has given the payment up, and tells so.
             Err(
