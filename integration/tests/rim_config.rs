@@ -11,10 +11,16 @@ fn an_onion_address_is_refused_in_words_and_never_resolved() {
     scenario::run("onion", async |network| {
         network.add_nodes(2).await?;
         let [alice, bob] = &network.nodes[..] else { unreachable!("two were added") };
-        for address in [format!("{}d.onion:9735", "a".repeat(55)), "short.onion:9735".to_owned()] {
+        for (address, code, words) in [
+            (
+                format!("{}d.onion:9735", "a".repeat(55)),
+                Code::FailedPrecondition,
+                "no proxy for Tor",
+            ),
+            ("short.onion:9735".to_owned(), Code::InvalidArgument, "host:port"),
+        ] {
             let request = ConnectPeerRequest { node_id: bob.id(), address };
-            let outcome = alice.peers().connect(request).await;
-            refused(outcome, Code::FailedPrecondition, "no proxy for Tor")?;
+            refused(alice.peers().connect(request).await, code, words)?;
         }
         Ok(())
     });

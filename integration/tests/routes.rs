@@ -227,7 +227,7 @@ fn a_payment_without_a_route_says_what_stopped_it_and_what_to_do() {
         };
         let avoid = RouteConstraints { avoid_nodes: vec![bob.id()], ..Default::default() };
         for (amount_msat, limits, constraints, cause, words) in [
-            (1_000_000_000, None, None, "PAYEE_INBOUND", "can receive 500,000 sat at most"),
+            (1_000_000_000, None, None, "PAYEE_INBOUND", "can receive 225,000 sat at most"),
             (SOME_MSAT, limits(Some(5_999), 0), None, "FEE_LIMIT", "the limit is 5.999 sat"),
             (SOME_MSAT, limits(None, 60), None, "CLTV_LIMIT", "the limit is 60"),
             (SOME_MSAT, None, Some(avoid), "NO_PATH", "lead to the payee"),

@@ -1,12 +1,13 @@
 //! The API's names of arguments, in the words of the command line.
 
 /// Arguments of requests, and what they are called here.
-const ARGUMENTS: [(&str, &str); 28] = [
+const ARGUMENTS: [(&str, &str); 29] = [
     ("address", "the address"),
     ("amount", "the amount"),
     ("amount_msat", "the amount"),
     ("amount_sat", "the amount"),
     ("bolt11", "the invoice"),
+    ("to", "the invoice"),
     ("capacity_sat", "the capacity"),
     ("channel", "the channel"),
     ("channels", "the channel"),

@@ -30,7 +30,7 @@ pub use create::{Create, Describe};
 pub use error::Error;
 pub use record::{CancelReason, CustomRecord, InvoiceRecord, Kind, OfferRequest, State};
 
-use crate::admission::AdmissionCheck;
+use crate::admission::{AdmissionCheck, NotReady};
 use crate::clock::Clock;
 use crate::idempotency::Key;
 use crate::node::Node;
@@ -128,7 +128,10 @@ impl Invoices {
             self.0.book.sync().await?;
             return Ok(record);
         }
-        (self.0.admission)()?;
+        // A disk with little room still takes what is due to us; a blind node cannot claim it in time.
+        if let Err(blind @ NotReady::NotSynced(_)) = (self.0.admission)() {
+            return Err(blind.into());
+        }
         let invoice = self
             .0
             .node
