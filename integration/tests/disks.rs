@@ -175,7 +175,8 @@ async fn nothing_new(network: &Network) -> Result<()> {
         answer = update.failure;
     }
     ensure!(!answer.is_empty() && !answer.contains(&directory), "{answer}");
-    pay::transfer(bob, alice, 1_000_000).await?;
+    let received = pay::transfer(bob, alice, 1_000_000).await;
+    ensure!(received.is_err(), "alice takes no HTLC while her disk is nearly full");
     Ok(())
 }
 

@@ -1,4 +1,5 @@
 //! One bitcoind on regtest: started, asked, reorganised, stopped, killed, started again.
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -225,8 +226,11 @@ impl Bitcoind {
             all.extend(transactions.iter().map(mined));
         }
         // Parents before children, by the entries' ancestor counts.
-        let mut waiting: Vec<_> = client.get_raw_mempool_verbose()?.into_iter().collect();
-        waiting.sort_by_key(|(_, entry)| entry.ancestor_count);
+        // bitcoincore-rpc wants a field that newer releases of Bitcoin Core leave out.
+        let entries: HashMap<Txid, serde_json::Value> =
+            client.call("getrawmempool", &[true.into()])?;
+        let mut waiting: Vec<_> = entries.into_iter().collect();
+        waiting.sort_by_key(|(_, entry)| entry["ancestorcount"].as_u64());
         for (txid, _) in waiting {
             let transaction = client.get_raw_transaction(&txid, None)?;
             all.push(Mined { height: None, transaction });
