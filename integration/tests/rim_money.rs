@@ -36,6 +36,7 @@ fn a_node_with_one_coin_can_close_its_channel_by_force_before_the_change_is_in_a
         chain::mempool_holds_some(network).await?;
         network.mine(ANNOUNCE_DEPTH).await?;
         follow_open(&mut stream, State::Ready).await?;
+        chain::sweep_everything(network).await?;
         Ok(())
     });
 }
@@ -76,6 +77,7 @@ fn a_coin_that_is_the_whole_reserve_is_split_and_sends_wait_for_it() {
         ensure!(balance.reserved_sat == 25_000, "{balance:?}");
         let info = bob.node().get_info(GetInfoRequest {}).await?.into_inner();
         ensure!(info.warnings.is_empty(), "{:?}", info.warnings);
+        network.mine(1).await?;
         Ok(())
     });
 }
