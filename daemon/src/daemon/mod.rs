@@ -1,7 +1,7 @@
 //! The composition root: starts the rooms in stages, waits, and stops them in the opposite order.
 //!
 //! A stage is a function in a file of its own that takes what it needs and returns what it made:
-//! [`chain`], [`wallet`], [`node`], [`rooms`], [`tasks`], [`api`]. Peers and users are let in last.
+//! `chain`, `wallet`, `node`, `rooms`, `tasks`, `api`. Peers and users are let in last.
 
 mod api;
 mod chain;

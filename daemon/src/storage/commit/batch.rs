@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::storage::engine::overlay::Value;
 
-/// Writes that belong together; nothing happens before [`super::Store::commit`].
+/// Writes that belong together; nothing happens before [`Store::commit`](crate::storage::Store::commit).
 #[derive(Debug, Default)]
 #[must_use = "a batch does nothing before it is committed"]
 pub struct Batch {
