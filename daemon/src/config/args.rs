@@ -4,11 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::node::commit::finished::IS_LDK_PATCHED;
 use crate::wallet::Birthday;
+
+/// What `--version` says: which LDK this is decides how fast a busy node stays.
+const VERSION: &str = if IS_LDK_PATCHED {
+    concat!(env!("CARGO_PKG_VERSION"), " (LDK patched)")
+} else {
+    concat!(env!("CARGO_PKG_VERSION"), " (LDK as released)")
+};
 
 /// Fulmen's Lightning daemon.
 #[derive(Clone, Debug, Default, Parser)]
-#[command(name = "fulmend", version, about)]
+#[command(name = "fulmend", version = VERSION, about)]
 pub struct Args {
     /// Base directory: holds fulmen.toml and a folder per network [default: ~/.fulmen]
     #[arg(long, env = "FULMEN_DIR", global = true)]

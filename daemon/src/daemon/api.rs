@@ -15,6 +15,7 @@ use crate::chain::Tip;
 use crate::config::Config;
 use crate::metrics::{self, Registry};
 use crate::node::Node;
+use crate::node::commit::finished::IS_LDK_PATCHED;
 use crate::node::run::listen;
 use crate::tasks::{Stage, Tasks};
 use crate::wallet::Wallet;
@@ -80,7 +81,8 @@ pub(super) async fn open(
     let routes = services.into_routes(config.grpc.max_request_bytes);
     grpc.open(routes).await;
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, %node_id, ?listening, grpc = %address, "started");
+    let patched_ldk = IS_LDK_PATCHED;
+    tracing::info!(version, patched_ldk, %node_id, ?listening, grpc = %address, "started");
 }
 
 fn open_to_peers(tasks: &Tasks, node: &Arc<Node>, rooms: &Rooms, listeners: Vec<TcpListener>) {

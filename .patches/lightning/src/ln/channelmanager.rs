@@ -5878,6 +5878,23 @@ where
 		self.abandon_payment_with_reason(payment_id, PaymentFailureReason::UserAbandoned)
 	}
 
+	/// Forgets payments that have ended well, which are otherwise kept for seven ticks of
+	/// [`Self::timer_tick_occurred`] so that their [`PaymentId`]s cannot be used again by accident.
+	///
+	/// A payment is forgotten only if it is fulfilled, none of its HTLCs is left, and all events
+	/// about it have been handled; others are left alone. Returns how many were forgotten.
+	///
+	/// Call this only if you guard the reuse of a [`PaymentId`] yourself.
+	pub fn forget_fulfilled_payments(&self, payment_ids: &[PaymentId]) -> usize {
+		let _read_guard = self.total_consistency_lock.read().unwrap();
+		let forgotten =
+			self.pending_outbound_payments.forget_fulfilled(payment_ids, &self.pending_events);
+		if forgotten > 0 {
+			self.needs_persist_flag.store(true, Ordering::Release);
+		}
+		forgotten
+	}
+
 	fn abandon_payment_with_reason(&self, payment_id: PaymentId, reason: PaymentFailureReason) {
 		let _persistence_guard = PersistenceNotifierGuard::notify_on_drop(self);
 		self.pending_outbound_payments.abandon_payment(payment_id, reason, &self.pending_events);

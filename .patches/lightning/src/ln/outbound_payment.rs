@@ -1427,7 +1427,14 @@ impl OutboundPayments {
 	pub(super) fn needs_abandon_or_retry(&self) -> bool {
 		let outbounds = self.pending_outbound_payments.lock().unwrap();
 		outbounds.iter().any(|(_, pmt)| {
-			pmt.is_auto_retryable_now()
+			// As in `check_retry_payments`: a payment whose HTLCs cover its amount has nothing to retry.
+			let is_short = match pmt {
+				PendingOutboundPayment::Retryable { pending_amt_msat, total_msat, .. } => {
+					pending_amt_msat < total_msat
+				},
+				_ => false,
+			};
+			is_short && pmt.is_auto_retryable_now()
 				|| !pmt.is_auto_retryable_now()
 					&& pmt.remaining_parts() == 0
 					&& !pmt.is_fulfilled()
@@ -2409,6 +2416,39 @@ impl OutboundPayments {
 			},
 			_ => true,
 		});
+	}
+
+	/// Removes those of the given payments that are fulfilled, have no HTLC left, and have no event pending.
+	///
+	/// Returns how many it removed.
+	pub(super) fn forget_fulfilled(
+		&self, payment_ids: &[PaymentId],
+		pending_events: &Mutex<VecDeque<(events::Event, Option<EventCompletionAction>)>>,
+	) -> usize {
+		let mut outbounds = self.pending_outbound_payments.lock().unwrap();
+		let pending_events = pending_events.lock().unwrap();
+		let has_event: HashSet<PaymentId> =
+			hash_set_from_iter(pending_events.iter().filter_map(|(event, _)| match event {
+				events::Event::PaymentSent { payment_id, .. } => *payment_id,
+				events::Event::PaymentPathSuccessful { payment_id, .. } => Some(*payment_id),
+				events::Event::PaymentPathFailed { payment_id, .. } => *payment_id,
+				_ => None,
+			}));
+		let before = outbounds.len();
+		for payment_id in payment_ids {
+			if let hash_map::Entry::Occupied(payment) = outbounds.entry(*payment_id) {
+				let has_ended = payment.get().is_fulfilled() && payment.get().remaining_parts() == 0;
+				if has_ended && !has_event.contains(payment_id) {
+					payment.remove();
+				}
+			}
+		}
+		// Entries take kilobytes each; a table that was large once would keep them for good.
+		if outbounds.capacity() > 1024 && outbounds.len() < outbounds.capacity() / 8 {
+			let room = outbounds.len() * 2;
+			outbounds.shrink_to(room);
+		}
+		before - outbounds.len()
 	}
 
 	pub(super) fn fail_htlc<L: Deref>(

@@ -7,6 +7,7 @@ pub mod buckets;
 pub mod checkpoint;
 pub mod deferred_persister;
 pub mod difference;
+pub mod finished;
 pub mod gate;
 pub mod held_broadcaster;
 pub mod held_messages;

@@ -16,6 +16,7 @@ use super::replay::Replay;
 use super::sweep;
 use crate::node::Node;
 use crate::node::commit::checkpoint::Checkpoints;
+use crate::node::commit::finished::Finished;
 use crate::node::ldk::slots::{GRAPH, SCORER};
 use crate::storage::Commit;
 use crate::tasks::Outcome;
@@ -48,8 +49,10 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
     let mut timers = Timers::new();
     let checkpoints = Checkpoints::new(&node.commit, &*outlet.manager_stored);
     let replay = Replay::default();
+    let finished = Finished::at_start(&node.channel_manager);
     let handle = |event: Event| {
         checkpoints.cover(&event);
+        finished.note(&event);
         let handled = (outlet.event)(event);
         let replay = &replay;
         Box::pin(async move {
@@ -61,6 +64,7 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
     let mut forward_at: Option<Instant> = None;
     checkpoints.before_events();
     node.channel_manager.process_pending_events_async(handle).await;
+    finished.forget(&node.channel_manager);
     node.chain_monitor.process_pending_events_async(handle).await;
     (outlet.replay_ended)();
     while !stopping.is_cancelled() {
@@ -73,6 +77,7 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
             // Events first: a failure has to be learnt before LDK retries the payment.
             checkpoints.before_events();
             node.channel_manager.process_pending_events_async(handle).await;
+            finished.forget(&node.channel_manager);
             forward_at = forward(&node, forward_at);
             node.chain_monitor.process_pending_events_async(handle).await;
             node.onion_messenger.process_pending_events_async(handle).await;
@@ -97,6 +102,7 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
     }
     checkpoints.before_events();
     node.channel_manager.process_pending_events_async(handle).await;
+    finished.forget(&node.channel_manager);
     checkpoints.finish().await?;
     GRAPH.write(&node.kv, &*node.graph).await?;
     store_scorer(&node).await?;
