@@ -271,3 +271,24 @@ fn an_invoice_without_amount_and_a_payment_under_one_key() {
         Result::Ok(())
     });
 }
+
+#[test]
+fn what_was_just_received_pays_at_once() {
+    scenario::run("settling", async |network| {
+        network.build(&Plan::one_sided(Topology::Pair)).await?;
+        let [alice, bob] = &network.nodes[..] else { unreachable!("a pair") };
+        for round in 0..10 {
+            // Most of what bob has; the payer hears of its success before the payee's balance has grown.
+            let there = pay::invoice(bob, 3_000_000_000).await?;
+            let back = pay::invoice(alice, 2_800_000_000).await?;
+            let keysend = pay::keysend_request(alice, 50_000_000);
+            pay::succeeds(alice, pay::request(&there.bolt11)).await?;
+            pay::succeeds(bob, pay::request(&back.bolt11))
+                .await
+                .with_context(|| format!("round {round}"))?;
+            let sent = bob.payments().keysend(keysend).await?.into_inner();
+            ensure!(pay::finish(sent).await?.state() == payment::State::Succeeded);
+        }
+        Ok(())
+    });
+}

@@ -46,7 +46,9 @@ impl Payments {
     ) -> Result<(), Error> {
         (self.0.admission)()?;
         let channels = self.channels_out(&constraints.out_through);
-        let balances = channels.iter().map(|channel| channel.outbound_capacity_msat);
+        let balances = channels.iter().map(|channel| {
+            channel.outbound_capacity_msat.saturating_add(limits::settling_msat(channel))
+        });
         let at_once: Vec<u64> = channels.iter().map(limits::sendable_alone_msat).collect();
         check::affordable(
             amount_msat,

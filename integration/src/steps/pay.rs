@@ -47,9 +47,10 @@ pub async fn succeeds(node: &Node, request: PayRequest) -> Result<Payment> {
     let payment = pay(node, request).await?;
     ensure!(
         payment.state() == State::Succeeded,
-        "{}'s payment failed: {} {:?}",
+        "{}'s payment failed: {} {} {:?}",
         node.name(),
         payment.failure_reason,
+        payment.no_route_words,
         payment.parts
     );
     Ok(payment)

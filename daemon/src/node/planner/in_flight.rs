@@ -7,7 +7,7 @@ use lightning::ln::channelmanager::PaymentId;
 use lightning::routing::router::{Path, Route};
 
 use super::constraints::Constraints;
-use super::words::NoWay;
+use super::words::{Cause, NoWay};
 
 /// One entry for each payment in flight.
 ///
@@ -56,6 +56,11 @@ impl InFlight {
         if let Some(entry) = self.lock().get_mut(payment_id) {
             entry.no_route = Some(why);
         }
+    }
+
+    /// The cause why no route was found for a payment, if none was.
+    pub(super) fn no_route_cause(&self, payment_id: &PaymentId) -> Option<Cause> {
+        Some(self.lock().get(payment_id)?.no_route.as_ref()?.cause)
     }
 
     /// Takes the reason why no route was found for a payment, if none was.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::constraints::Constraints;
 use super::in_flight::InFlight;
 use super::plan::Planner;
-use super::words::NoWay;
+use super::words::{Cause, NoWay};
 use crate::clock::Clock;
 use crate::node::ldk::keys::Keys;
 use crate::node::ldk::logger::Logger;
@@ -73,6 +73,13 @@ impl NodeRouter {
     /// Forgets a payment that has ended.
     pub fn release(&self, payment_id: &PaymentId) {
         self.in_flight.end(payment_id);
+    }
+
+    /// Whether a payment found no route because our own channels could not send its amount at that moment.
+    pub fn lacked_balance(&self, payment_id: &PaymentId) -> bool {
+        // A channel that can send nothing at the moment is none for the search.
+        let cause = self.in_flight.no_route_cause(payment_id);
+        matches!(cause, Some(Cause::OwnBalance | Cause::NoOwnChannel))
     }
 
     /// Takes the reason why a payment found no route, if it found none.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::channelmanager::{
     Bolt11PaymentError, OptionalOfferPaymentParams, PaymentId, RecipientOnionFields, Retry,
     RetryableSendFailure,
@@ -14,6 +15,7 @@ use lightning_invoice::Bolt11Invoice;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout_at};
 
+use crate::node::ldk::limits;
 use crate::payments::check::{self, Limits};
 use crate::payments::records::record::{FailureReason, PaymentRecord, State, hex};
 use crate::payments::records::transition::PaymentIds;
@@ -24,6 +26,10 @@ use crate::tasks::Stage;
 const MAX_ROUNDS: u32 = 4;
 /// How long it waits before it does so the first time; each time twice as long as before.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// How long a payment waits for money that has been received but is not yet in our balance.
+const SETTLING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it looks whether the money is there; LDK has no event for that.
+const SETTLING_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What LDK is asked to send.
 pub(super) enum SendRequest {
@@ -195,7 +201,8 @@ impl Payments {
         Ok(())
     }
 
-    /// Hands the payment to LDK, and waits for others to end where this one finds no way beside them.
+    /// Hands the payment to LDK, and waits for received money to settle or for other payments to end where this
+    /// one finds no way without.
     async fn send_beside_others(
         &self,
         name: PaymentIds,
@@ -204,11 +211,20 @@ impl Payments {
         limits: Limits,
         deadline: Instant,
     ) -> Result<(), FailureReason> {
+        let mut settled = false;
         loop {
             let others = self.others_under_way();
             let limits =
                 Limits { timeout: deadline.saturating_duration_since(Instant::now()), ..limits };
             match self.hand_over(name, order, limits) {
+                Err(FailureReason::RouteNotFound)
+                    if !settled
+                        && self.0.node.router.lacked_balance(&PaymentId(name.payment_id)) =>
+                {
+                    let settled_by = deadline.min(Instant::now() + SETTLING_TIMEOUT);
+                    self.until_settled(order, out_through, settled_by).await;
+                    settled = true;
+                }
                 Err(FailureReason::RouteNotFound)
                     if others && self.is_crowded(order, out_through) =>
                 {
@@ -297,6 +313,17 @@ impl Payments {
         let next: Vec<u64> =
             channels.iter().map(|channel| channel.next_outbound_htlc_limit_msat).collect();
         check::crowded(amount_msat, &next, splittable)
+    }
+
+    /// Waits while received money that this payment needs is about to join our balance.
+    async fn until_settled(&self, order: &SendRequest, out_through: &[u64], until: Instant) {
+        let settles = |channel: &ChannelDetails| limits::settling_msat(channel) > 0;
+        while Instant::now() < until
+            && self.channels_out(out_through).iter().any(settles)
+            && self.is_crowded(order, out_through)
+        {
+            tokio::time::sleep(SETTLING_INTERVAL).await;
+        }
     }
 
     fn others_under_way(&self) -> bool {
