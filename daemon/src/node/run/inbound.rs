@@ -62,7 +62,7 @@ impl Connections {
 
     /// Adds a connection; returns its id, and the connection to close for it.
     pub fn admit(&mut self, ip: IpAddr, now: Instant) -> (ConnectionId, Option<ConnectionId>) {
-        let evicted = self.evicted_for(ip);
+        let evicted = self.eviction_due(ip);
         if let Some(evicted) = evicted {
             self.all.remove(&evicted);
         }
@@ -70,6 +70,26 @@ impl Connections {
         let id = ConnectionId(self.last_id);
         self.all.insert(id, Connection { ip, began: now, state: State::Handshaking });
         (id, evicted)
+    }
+
+    /// Returns the connection that a new one from an address would take the place of.
+    pub fn eviction_due(&self, ip: IpAddr) -> Option<ConnectionId> {
+        if let Some((address, subnet)) = groups(ip) {
+            for (group, limit) in
+                [(address, self.limits.per_address), (subnet, self.limits.per_subnet)]
+            {
+                let is_in = |other| group.contains(other);
+                let without_channel =
+                    self.count(State::Handshaking, &is_in) + self.count(State::Stranger, &is_in);
+                if without_channel >= limit
+                    && let Some(oldest) = self.oldest_handshaking(&is_in)
+                {
+                    return Some(oldest);
+                }
+            }
+        }
+        let is_full = self.count(State::Handshaking, &|_| true) >= self.limits.handshakes;
+        is_full.then(|| self.oldest_handshaking(&|_| true)).flatten()
     }
 
     /// Forgets a connection that has ended.
@@ -108,25 +128,6 @@ impl Connections {
                     || strangers(&|other| subnet.contains(other)) > self.limits.per_subnet
             });
         !is_too_many
-    }
-
-    fn evicted_for(&self, ip: IpAddr) -> Option<ConnectionId> {
-        if let Some((address, subnet)) = groups(ip) {
-            for (group, limit) in
-                [(address, self.limits.per_address), (subnet, self.limits.per_subnet)]
-            {
-                let is_in = |other| group.contains(other);
-                let without_channel =
-                    self.count(State::Handshaking, &is_in) + self.count(State::Stranger, &is_in);
-                if without_channel >= limit
-                    && let Some(oldest) = self.oldest_handshaking(&is_in)
-                {
-                    return Some(oldest);
-                }
-            }
-        }
-        let is_full = self.count(State::Handshaking, &|_| true) >= self.limits.handshakes;
-        is_full.then(|| self.oldest_handshaking(&|_| true)).flatten()
     }
 
     fn count(&self, state: State, is_in: &dyn Fn(IpAddr) -> bool) -> usize {

@@ -1,7 +1,7 @@
 //! Accepts connections from peers, and closes those that [`super::inbound`] decides against.
 
 use std::collections::HashMap;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -129,6 +129,7 @@ impl Inbound {
                 return;
             }
         };
+        self.identify_before_eviction(remote.ip());
         let id = {
             let mut state = self.state();
             let (id, evicted) = state.connections.admit(remote.ip(), Instant::now());
@@ -147,6 +148,33 @@ impl Inbound {
             state.connections.remove(id);
             state.sockets.remove(&id);
         });
+    }
+
+    /// Identifies the connections that would be evicted next for a new one: since the last look they may have completed
+    /// their handshake, and belong to a peer with a channel.
+    fn identify_before_eviction(&self, ip: IpAddr) {
+        loop {
+            let candidate = {
+                let state = self.state();
+                let due = state.connections.eviction_due(ip);
+                due.and_then(|id| Some((id, state.sockets.get(&id)?.remote)))
+            };
+            let Some((id, remote)) = candidate else { return };
+            let Some(node_id) = self.inbound_peers().remove(&SocketAddress::from(remote)) else {
+                return;
+            };
+            let has_channel = self.has_channel(&node_id);
+            if !self.state().identify(id, has_channel) {
+                self.node.peer_manager.disconnect_by_node_id(node_id);
+            }
+        }
+    }
+
+    /// Returns the peers that have connected to us and sent `init`.
+    fn inbound_peers(&self) -> HashMap<SocketAddress, PublicKey> {
+        let peers = self.node.peer_manager.list_peers().into_iter();
+        let peers = peers.filter(|peer| peer.is_inbound_connection);
+        peers.filter_map(|it| Some((it.socket_address?, it.counterparty_node_id))).collect()
     }
 
     async fn watch(self: Arc<Self>, stopping: CancellationToken) -> Outcome {
@@ -170,11 +198,7 @@ impl Inbound {
 
     /// Closes what takes too long, and finds out who the others are.
     fn look(&self) {
-        let peers: HashMap<SocketAddress, PublicKey> = {
-            let peers = self.node.peer_manager.list_peers().into_iter();
-            let peers = peers.filter(|peer| peer.is_inbound_connection);
-            peers.filter_map(|it| Some((it.socket_address?, it.counterparty_node_id))).collect()
-        };
+        let peers = self.inbound_peers();
         // LDK is asked before the lock is taken.
         let with_channel: Vec<PublicKey> = {
             let mut nodes: Vec<PublicKey> = peers.values().copied().collect();
@@ -183,11 +207,12 @@ impl Inbound {
         };
         let too_many = {
             let mut state = self.state();
+            let too_many = state.identify_all(&peers, &with_channel);
             for late in state.connections.expired(Instant::now()) {
                 state.refusals.timed_out += 1;
                 state.close(late);
             }
-            state.identify(&peers, &with_channel)
+            too_many
         };
         for node_id in too_many {
             tracing::debug!(%node_id, "disconnecting a peer without a channel: too many are connected");
@@ -220,8 +245,18 @@ impl State {
         }
     }
 
+    /// Records who a connection belongs to; returns whether it may stay.
+    fn identify(&mut self, id: ConnectionId, has_channel: bool) -> bool {
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.handle = None;
+        }
+        let may_stay = self.connections.identified(id, has_channel);
+        self.refusals.too_many_strangers += u64::from(!may_stay);
+        may_stay
+    }
+
     /// Returns the peers that have to go.
-    fn identify(
+    fn identify_all(
         &mut self,
         peers: &HashMap<SocketAddress, PublicKey>,
         with_channel: &[PublicKey],
@@ -230,11 +265,9 @@ impl State {
         let mut ids: Vec<ConnectionId> = self.sockets.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
-            let Some(socket) = self.sockets.get_mut(&id) else { continue };
+            let Some(socket) = self.sockets.get(&id) else { continue };
             let Some(node_id) = peers.get(&SocketAddress::from(socket.remote)) else { continue };
-            socket.handle = None;
-            if !self.connections.identified(id, with_channel.contains(node_id)) {
-                self.refusals.too_many_strangers += 1;
+            if !self.identify(id, with_channel.contains(node_id)) {
                 too_many.push(*node_id);
             }
         }
