@@ -84,4 +84,6 @@ pub mod private_file;
 
 pub mod clock;
 
+pub mod listing;
+
 pub mod tasks;

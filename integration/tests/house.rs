@@ -104,7 +104,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 11] = [
 ];
 
 /// The rooms of `daemon/src`, top to bottom; a line is a storey, whose rooms do not see each other.
-const STOREYS: [&[&str]; 27] = [
+const STOREYS: [&[&str]; 28] = [
     &["main"],
     &["daemon"],
     &["offline"],
@@ -131,6 +131,7 @@ const STOREYS: [&[&str]; 27] = [
     &["private_file"],
     &["warnings"],
     &["clock"],
+    &["listing"],
     &["tasks"],
 ];
 

@@ -5,6 +5,8 @@ use std::ops::ControlFlow;
 
 use super::records::Table;
 use super::retention::PruneStep;
+use super::seek::{self, CLOCK_SLACK_SECS, position};
+use crate::listing::{Filter, Listed};
 use crate::storage::commit::batch::Batch;
 use crate::storage::engine::backend::{Direction, Span};
 use crate::storage::error::Error;
@@ -119,8 +121,25 @@ impl<R: Record> History<R> {
         limit: usize,
         filter: impl Fn(&R) -> bool,
     ) -> Result<Page<R>, Error> {
+        self.page_until(store, token, None, limit, filter, |_| false)
+    }
+
+    /// Returns what [`History::page`] does, where `is_past` says of the first record that is too old that the list ends
+    /// there, and no record stands at `below` or after it.
+    fn page_until(
+        &self,
+        store: &Store,
+        token: &[u8],
+        below: Option<u64>,
+        limit: usize,
+        filter: impl Fn(&R) -> bool,
+        is_past: impl Fn(&R) -> bool,
+    ) -> Result<Page<R>, Error> {
         let index = self.index();
         let mut span = Span::prefix(&index);
+        if let Some(below) = below {
+            span.end = Some(seek::key(&index, below));
+        }
         if !token.is_empty() {
             let below = <[u8; 8]>::try_from(token).map_err(|_| Error::BadToken)?;
             span.end = Some([&index[..], &below].concat());
@@ -135,6 +154,7 @@ impl<R: Record> History<R> {
             looks += 1;
             last = key[index.len()..].to_vec();
             match self.indexed(store, key, id) {
+                Ok(Some((_, record))) if is_past(&record) => return ControlFlow::Break(()),
                 Ok(Some((id, record))) if filter(&record) => page.items.push((id, record)),
                 Ok(_) => (),
                 Err(error) => {
@@ -174,8 +194,7 @@ impl<R: Record> History<R> {
         if from >= keep_from {
             return Ok(pruned);
         }
-        let at = |position: u64| [&index[..], &position.to_be_bytes()].concat();
-        let span = Span { start: at(from), end: Some(at(keep_from)) };
+        let span = Span { start: seek::key(&index, from), end: Some(seek::key(&index, keep_from)) };
         let (mut looks, mut read) = (0, Ok(()));
         store.scan(&span, Direction::Forward, |key, id| {
             if looks >= LOOKS_PER_STEP {
@@ -231,8 +250,36 @@ impl<R: Record> History<R> {
     }
 }
 
-fn position(key: &[u8]) -> Option<u64> {
-    key.try_into().ok().map(u64::from_be_bytes)
+impl<R: Record + Listed> History<R> {
+    /// Returns the newest `limit` records that are wanted and that pass `also`, as [`History::page`] does.
+    ///
+    /// Records come in the order of their times but for corrections of the clock: what is a day later or earlier than
+    /// the filter's time is not read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadToken`] for a token that no page gave out.
+    pub fn list(
+        &self,
+        store: &Store,
+        token: &[u8],
+        limit: usize,
+        wanted: &Filter,
+        also: impl Fn(&R) -> bool,
+    ) -> Result<Page<R>, Error> {
+        let below = match wanted.time.until.checked_add(CLOCK_SLACK_SECS) {
+            Some(late) if token.is_empty() => {
+                let at = |key: &[u8], row: &[u8]| {
+                    Ok(self.indexed(store, key, row)?.map(|(_, record)| record.at()))
+                };
+                seek::first_not_before(store, &self.index(), late, at)?
+            }
+            Some(_) | None => None,
+        };
+        let oldest = wanted.time.since.saturating_sub(CLOCK_SLACK_SECS);
+        let filter = |record: &R| wanted.passes(record) && also(record);
+        self.page_until(store, token, below, limit, filter, |record| record.at() < oldest)
+    }
 }
 
 #[cfg(test)]
@@ -242,6 +289,40 @@ mod tests {
     use crate::storage::rows::codec::tests::Note;
 
     const NOTES: History<Note> = History::new("notes");
+
+    thread_local! {
+        /// How often a note's time was looked at.
+        static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    /// A note of the day that its text names.
+    impl Listed for Note {
+        const ASKS: &'static [crate::listing::Ask] = &[crate::listing::Ask::Time];
+
+        fn at(&self) -> u64 {
+            LOOKS.set(LOOKS.get() + 1);
+            self.text.parse::<u64>().map_or(0, |day| day * 86_400)
+        }
+    }
+
+    #[test]
+    fn a_stretch_of_time_is_found_without_reading_all() {
+        use crate::listing::TimeRange;
+        let store = filled(2_000);
+        let days = |since: u64, until: u64, token: &[u8]| {
+            let time = TimeRange { since: since * 86_400, until: until.saturating_mul(86_400) };
+            let wanted = Filter { time, ..Filter::default() };
+            NOTES.list(&store, token, 3, &wanted, |_| true).unwrap()
+        };
+        let first = days(10, 15, &[]);
+        assert_eq!(texts(&first), ["14", "13", "12"]);
+        let second = days(10, 15, &first.next_token);
+        assert_eq!((texts(&second), second.next_token.len()), (vec!["11", "10"], 0));
+        assert_eq!(texts(&days(1_998, u64::MAX, &[])), ["1999", "1998"]);
+        assert_eq!(texts(&days(0, 1, &[])), ["0"]);
+        assert_eq!(texts(&days(5_000, 6_000, &[])), [""; 0]);
+        assert!(LOOKS.get() < 120, "{} looks at the times of 2,000 records", LOOKS.get());
+    }
 
     fn filled(count: u32) -> Store {
         let store = Store::temporary();

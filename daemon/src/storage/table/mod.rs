@@ -6,4 +6,5 @@ pub(in crate::storage) mod history;
 pub(in crate::storage) mod log;
 pub(in crate::storage) mod records;
 pub(in crate::storage) mod retention;
+mod seek;
 pub(in crate::storage) mod subscribe;
