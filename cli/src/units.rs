@@ -2,6 +2,7 @@
 use std::str::FromStr;
 
 use crate::amount::{Scaled, scale};
+use crate::format::human;
 
 /// A feerate on chain, in thousandths of a satoshi per virtual byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,63 @@ impl FromStr for Feerate {
                 Err(format!("{text:?} is not a feerate in sat/vB: write 2 or 2.5"))
             }
         }
+    }
+}
+
+/// A moment: a date or a time of day in UTC, or so long ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// A Unix time.
+    At(u64),
+    /// Seconds before now.
+    Ago(u32),
+}
+
+impl Moment {
+    /// As a Unix time of at least one second, as 0 is none.
+    pub fn unix(self, now: u64) -> u64 {
+        match self {
+            Self::At(unix) => unix.max(1),
+            Self::Ago(secs) => now.saturating_sub(secs.into()).max(1),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if let Ok(Span { secs }) = text.parse() {
+            return Ok(Self::Ago(secs));
+        }
+        let wrong = || {
+            format!(
+                "{text:?} is not a time: write 2026-11-22, 2026-11-22T13:02, or 7d for a week ago"
+            )
+        };
+        let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+        let numbers = |text: &str, separator: char| -> Option<Vec<u64>> {
+            let digits =
+                |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok());
+            text.split(separator).map(|part| digits(part).flatten()).collect()
+        };
+        let (Some(date), Some(time)) = (numbers(date, '-'), numbers(time, ':')) else {
+            return Err(wrong());
+        };
+        let (&[year, month, day], &[hour, minute, ref second @ ..]) = (&date[..], &time[..]) else {
+            return Err(wrong());
+        };
+        let second = match second {
+            [] => 0,
+            [second] => *second,
+            _ => return Err(wrong()),
+        };
+        let days = human::days(year, month, day).ok_or_else(wrong)?;
+        if hour > 23 || minute > 59 || second > 59 {
+            return Err(wrong());
+        }
+        Ok(Self::At(days * 86_400 + hour * 3_600 + minute * 60 + second))
     }
 }
 
@@ -81,6 +139,39 @@ mod tests {
         {
             assert!(Feerate::from_str(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn moments() {
+        let table = [
+            ("1970-01-01", Moment::At(0)),
+            ("2000-02-29", Moment::At(951_782_400)),
+            ("2009-01-03T18:15:05", Moment::At(1_231_006_505)),
+            ("2009-01-03 18:15", Moment::At(1_231_006_500)),
+            ("7d", Moment::Ago(604_800)),
+        ];
+        for (text, moment) in table {
+            assert_eq!(Moment::from_str(text), Ok(moment), "{text}");
+        }
+        for bad in [
+            "",
+            "2026",
+            "2026-13-01",
+            "2026-02-29",
+            "2026-00-01",
+            "2026-01-01T24:00",
+            "tomorrow",
+            "2026-01-01T1",
+            "1969-12-31",
+            "2026-01-01T1:2:3:4",
+            "+2026-1-1",
+        ] {
+            assert!(Moment::from_str(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            (Moment::At(0).unix(9), Moment::Ago(5).unix(9), Moment::Ago(10).unix(9)),
+            (1, 4, 1)
+        );
     }
 
     #[test]

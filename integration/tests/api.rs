@@ -218,7 +218,11 @@ fn lists_are_paged_newest_first() {
         let mut page_token = Vec::new();
         loop {
             let page = Some(PageRequest { page_size: 3, page_token });
-            let request = ListPaymentsRequest { page, state: payment::State::Succeeded.into() };
+            let request = ListPaymentsRequest {
+                page,
+                state: payment::State::Succeeded.into(),
+                ..Default::default()
+            };
             let answer = alice.payments().list(request).await?.into_inner();
             ensure!(answer.payments.len() <= 3);
             amounts.extend(answer.payments.iter().map(|it| it.amount_msat));
@@ -237,7 +241,8 @@ fn lists_are_paged_newest_first() {
         };
         let received = bob.invoices().list(request).await?.into_inner().invoices;
         ensure!(received.len() == 7 && received[0].received_msat == 1_000_007);
-        let none = ListPaymentsRequest { page: None, state: payment::State::Failed.into() };
+        let none =
+            ListPaymentsRequest { state: payment::State::Failed.into(), ..Default::default() };
         ensure!(alice.payments().list(none).await?.into_inner().payments.is_empty());
         Ok(())
     });
@@ -286,7 +291,8 @@ fn the_node_tells_of_itself_and_stops_when_asked() {
         refused(outcome, Code::FailedPrecondition, "channel")?;
         alice.peers().disconnect(DisconnectPeerRequest { node_id: bob.id(), force: true }).await?;
         network.wait_usable().await?;
-        let peers = network.nodes[0].peers().list(ListPeersRequest {}).await?.into_inner().peers;
+        let peers =
+            network.nodes[0].peers().list(ListPeersRequest::default()).await?.into_inner().peers;
         ensure!(peers.len() == 1 && peers[0].connected && peers[0].persistent, "{peers:?}");
 
         network.nodes[0].node().stop(StopRequest {}).await?;

@@ -47,7 +47,7 @@ fn a_channel_announced_while_nobody_listened_is_asked_for() {
         }
         // A young channel is announced twice within moments; then never again.
         poll::throughout(TOLD_TWICE, "carol is cut off", async || {
-            let peers = bob.peers().list(ListPeersRequest {}).await?.into_inner().peers;
+            let peers = bob.peers().list(ListPeersRequest::default()).await?.into_inner().peers;
             let cut_off = peers.iter().all(|peer| peer.node_id != carol.id() || !peer.connected);
             ensure!(cut_off, "{peers:?}");
             Ok(())

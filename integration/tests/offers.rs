@@ -197,7 +197,7 @@ fn what_an_offer_does_not_allow_is_refused_with_words() {
         bob.offers().set_enabled(disable).await?;
         let payment = pay::fails(alice, to(&made)).await?;
         ensure!(payment.failure_reason == "INVOICE_REFUSED", "{payment:?}");
-        let open = ListOffersRequest { only_enabled: true, page: None };
+        let open = ListOffersRequest { only_enabled: true, ..Default::default() };
         let open = bob.offers().list(open).await?.into_inner().offers;
         ensure!(open.len() == 1 && open[0].offer_id == first.offer_id, "{open:?}");
         bob.cli()?.ok(&["offer", "enable", &hex(&made.offer_id)]).await?;

@@ -44,7 +44,10 @@ fn fund_spend_list_and_empty_a_wallet() {
         let mut listed = Vec::new();
         loop {
             let page = Some(PageRequest { page_size: 1, page_token });
-            let answer = alice.wallet().list_transactions(ListTransactionsRequest { page }).await?;
+            let answer = alice
+                .wallet()
+                .list_transactions(ListTransactionsRequest { page, ..Default::default() })
+                .await?;
             let answer = answer.into_inner();
             listed.extend(answer.transactions);
             page_token = answer.next_page_token;

@@ -87,10 +87,10 @@ fn payments_refuse() {
         refused(payments.get(GetPaymentRequest { by }).await, Code::NotFound, "payment_hash")?;
         refused(payments.get(GetPaymentRequest { by: None }).await, Code::InvalidArgument, "")?;
         let page = Some(PageRequest { page_size: 5_000, page_token: Vec::new() });
-        let list = ListPaymentsRequest { page, state: 0 };
+        let list = ListPaymentsRequest { page, ..Default::default() };
         refused(payments.list(list).await, Code::InvalidArgument, "page_size")?;
         let page = Some(PageRequest { page_size: 5, page_token: b"forged".to_vec() });
-        let list = ListPaymentsRequest { page, state: 0 };
+        let list = ListPaymentsRequest { page, ..Default::default() };
         refused(payments.list(list).await, Code::InvalidArgument, "page_token")?;
         Ok(())
     });

@@ -33,7 +33,8 @@ fn peers_find_each_other_again() {
             pay::transfer(alice, bob, 1_000_000).await?;
             pay::transfer(bob, alice, 1_000_000).await?;
         }
-        let peers = network.nodes[0].peers().list(ListPeersRequest {}).await?.into_inner().peers;
+        let peers =
+            network.nodes[0].peers().list(ListPeersRequest::default()).await?.into_inner().peers;
         ensure!(peers.len() == 1 && peers[0].connected && peers[0].channels == 1, "{peers:?}");
         Ok(())
     });

@@ -40,7 +40,7 @@ async fn connect_silently(node: &Node, count: usize) -> Result<Vec<TcpStream>> {
 }
 
 async fn connected(node: &Node) -> Result<Vec<Vec<u8>>> {
-    let peers = node.peers().list(ListPeersRequest {}).await?.into_inner().peers;
+    let peers = node.peers().list(ListPeersRequest::default()).await?.into_inner().peers;
     Ok(peers.into_iter().filter(|peer| peer.connected).map(|peer| peer.node_id).collect())
 }
 

@@ -1,7 +1,8 @@
 //! `fulmen channel …`: open, close, look at, and price channels.
 use std::str::FromStr;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use fulmen_proto::v1::channel::State;
 use fulmen_proto::v1::close_channel_update::State as CloseState;
 use fulmen_proto::v1::open_channel_request::Amount;
 use fulmen_proto::v1::open_channel_update::State as OpenState;
@@ -11,12 +12,13 @@ use fulmen_proto::v1::{
     set_policy_request::Which,
 };
 
+use super::options::filter::Filtering;
 use super::options::paging;
 use super::rebalance::Rebalance;
 use crate::amount::{Msat, SatOrAll};
 use crate::failure::Failure;
 use crate::format::human;
-use crate::ids::{ChannelName, NodeAt, NodeId};
+use crate::ids::{ChannelName, NodeAt};
 use crate::render::{channel_progress, channels};
 use crate::session::{Session, next_state};
 use crate::units::Feerate;
@@ -262,18 +264,44 @@ impl Close {
     }
 }
 
+/// The states to list by.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnlyState {
+    PendingOpen,
+    PendingConfirmation,
+    Ready,
+    ShuttingDown,
+}
+
 #[derive(Debug, Args)]
 pub struct List {
-    /// Only those with this peer
-    #[arg(long, value_name = "NODE_ID")]
-    peer: Option<NodeId>,
+    /// Only those in this state
+    #[arg(long)]
+    state: Option<OnlyState>,
+    #[command(flatten)]
+    filtering: Filtering,
+    #[command(flatten)]
+    paging: paging::Whole,
 }
 
 impl List {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let node_id = self.peer.map(|NodeId(id)| id).unwrap_or_default();
-        let list = session.channels().list(ListChannelsRequest { node_id }).await?.into_inner();
-        session.screen.show(&list, channels::list)
+        let state = match self.state {
+            None => State::Unspecified,
+            Some(OnlyState::PendingOpen) => State::PendingOpen,
+            Some(OnlyState::PendingConfirmation) => State::PendingConfirmation,
+            Some(OnlyState::Ready) => State::Ready,
+            Some(OnlyState::ShuttingDown) => State::ShuttingDown,
+        };
+        let mut client = session.channels();
+        let filter = self.filtering.wire();
+        let fetch = async |page| {
+            let (state, filter) = (state.into(), filter.clone());
+            let request =
+                ListChannelsRequest { page: Some(page), state, filter, ..Default::default() };
+            client.list(request).await
+        };
+        paging::show(&session.screen, &self.paging.into(), fetch, channels::list).await
     }
 }
 
@@ -300,14 +328,21 @@ async fn get(
 #[derive(Debug, Args)]
 pub struct Closed {
     #[command(flatten)]
+    filtering: Filtering,
+    #[command(flatten)]
     paging: paging::Paging,
 }
 
 impl Closed {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let mut client = session.channels();
-        let fetch =
-            async |page| client.list_closed(ListClosedChannelsRequest { page: Some(page) }).await;
+        let filter = self.filtering.wire();
+        let fetch = async |page| {
+            let (page, filter) = (Some(page), filter.clone());
+            client
+                .list_closed(ListClosedChannelsRequest { page, filter, ..Default::default() })
+                .await
+        };
         paging::show(&session.screen, &self.paging, fetch, channels::closed).await
     }
 }
@@ -354,7 +389,7 @@ impl Policy {
             OneOrAll::All if !changes => {
                 let request = ListChannelsRequest::default();
                 let list = session.channels().list(request).await?.into_inner();
-                session.screen.show(&list, channels::policies)
+                session.screen.show(&list, |list, look| channels::policies(&list.channels, look))
             }
             which => {
                 let request = SetPolicyRequest {

@@ -2,6 +2,7 @@
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{ListForwardsRequest, SummarizeForwardsRequest};
 
+use super::options::filter::Filtering;
 use super::options::paging;
 use crate::failure::Failure;
 use crate::render::forwards;
@@ -28,13 +29,18 @@ impl Group {
 #[derive(Debug, Args)]
 pub struct List {
     #[command(flatten)]
+    filtering: Filtering,
+    #[command(flatten)]
     paging: paging::Paging,
 }
 
 impl List {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let mut client = session.forwards();
-        let fetch = async |page| client.list(ListForwardsRequest { page: Some(page) }).await;
+        let filter = self.filtering.wire();
+        let fetch = async |page| {
+            client.list(ListForwardsRequest { page: Some(page), filter: filter.clone() }).await
+        };
         paging::show(&session.screen, &self.paging, fetch, forwards::list).await
     }
 }

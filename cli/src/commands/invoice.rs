@@ -8,6 +8,7 @@ use fulmen_proto::v1::{
     ListInvoicesRequest, SettleInvoiceRequest, WatchInvoiceRequest,
 };
 
+use super::options::filter::Filtering;
 use super::options::paging;
 use super::options::qr;
 use crate::amount::MsatOrAny;
@@ -168,6 +169,8 @@ pub struct List {
     #[arg(long)]
     state: Option<OnlyState>,
     #[command(flatten)]
+    filtering: Filtering,
+    #[command(flatten)]
     paging: paging::Paging,
 }
 
@@ -183,10 +186,12 @@ impl List {
             Some(OnlyState::Expired) => State::Expired,
         };
         let mut client = session.invoices();
+        let filter = self.filtering.wire();
         let fetch = async |page| {
             let request = ListInvoicesRequest {
                 page: Some(page),
                 state: state.into(),
+                filter: filter.clone(),
                 ..ListInvoicesRequest::default()
             };
             client.list(request).await

@@ -4,12 +4,13 @@ use fulmen_proto::v1::get_payment_request::By;
 use fulmen_proto::v1::payment::State;
 use fulmen_proto::v1::{
     CancelPaymentRequest, CustomRecord, GetPaymentRequest, GetPaymentResponse, KeysendRequest,
-    ListPaymentsRequest, Payment,
+    ListPaymentsRequest, Payment, WatchPaymentRequest, watch_payment_request,
 };
 use tonic::{Code, Streaming};
 
 use super::invoice;
 use super::options::constraints::Constraints;
+use super::options::filter::Filtering;
 use super::options::limits::Limits;
 use super::options::paging;
 use crate::amount::SomeMsat;
@@ -28,6 +29,8 @@ pub enum Group {
     Show(Show),
     /// Show what proves a payment: the invoice that the payee signed, and its preimage
     Proof(Proof),
+    /// Follow a payment until it has succeeded or failed, also one that another client started
+    Watch(Watch),
     /// Make no further attempts; parts under way may still arrive or come back
     Cancel(Cancel),
 }
@@ -38,6 +41,7 @@ impl Group {
             Self::List(command) => command.run(session).await,
             Self::Show(command) => command.run(session).await,
             Self::Proof(command) => command.run(session).await,
+            Self::Watch(command) => command.run(session).await,
             Self::Cancel(command) => command.run(session).await,
         }
     }
@@ -167,6 +171,8 @@ pub struct List {
     #[arg(long)]
     state: Option<OnlyState>,
     #[command(flatten)]
+    filtering: Filtering,
+    #[command(flatten)]
     paging: paging::Paging,
 }
 
@@ -179,8 +185,10 @@ impl List {
             Some(OnlyState::Failed) => State::Failed,
         };
         let mut client = session.payments();
+        let filter = self.filtering.wire();
         let fetch = async |page| {
-            client.list(ListPaymentsRequest { page: Some(page), state: state.into() }).await
+            let (state, filter) = (state.into(), filter.clone());
+            client.list(ListPaymentsRequest { page: Some(page), state, filter }).await
         };
         paging::show(&session.screen, &self.paging, fetch, payments::list).await
     }
@@ -236,6 +244,23 @@ async fn find(session: &Session, name: HashOrBolt11) -> Result<GetPaymentRespons
     }
     let by = Some(By::PaymentHash(invoice::hash_of(session, name).await?));
     Ok(client.get(GetPaymentRequest { by }).await?.into_inner())
+}
+
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Payment id, payment hash, or the invoice that is being paid
+    #[arg(value_name = "ID|HASH|INVOICE")]
+    payment: HashOrBolt11,
+}
+
+impl Watch {
+    async fn run(self, session: &Session) -> Result<(), Failure> {
+        let progress = session.screen.progress("waiting for the payment");
+        let found = find(session, self.payment).await?.payment.unwrap_or_default();
+        let by = Some(watch_payment_request::By::PaymentId(found.payment_id));
+        let stream = session.payments().watch(WatchPaymentRequest { by }).await?.into_inner();
+        follow(session, stream, progress).await
+    }
 }
 
 #[derive(Debug, Args)]

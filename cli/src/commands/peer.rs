@@ -2,6 +2,8 @@
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{ConnectPeerRequest, DisconnectPeerRequest, ListPeersRequest};
 
+use super::options::filter::Filtering;
+use super::options::paging;
 use crate::failure::{Exit, Failure};
 use crate::format::human;
 use crate::ids::{NodeAt, NodeId};
@@ -81,11 +83,28 @@ impl Disconnect {
 }
 
 #[derive(Debug, Args)]
-pub struct List {}
+pub struct List {
+    /// Only those that are connected
+    #[arg(long, conflicts_with = "away")]
+    connected: bool,
+    /// Only those that are not connected
+    #[arg(long)]
+    away: bool,
+    #[command(flatten)]
+    filtering: Filtering,
+    #[command(flatten)]
+    paging: paging::Whole,
+}
 
 impl List {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let peers = session.peers().list(ListPeersRequest {}).await?.into_inner();
-        session.screen.show(&peers, peers::list)
+        let connected = (self.connected || self.away).then_some(self.connected);
+        let mut client = session.peers();
+        let filter = self.filtering.wire();
+        let fetch = async |page| {
+            let (page, filter) = (Some(page), filter.clone());
+            client.list(ListPeersRequest { page, connected, filter }).await
+        };
+        paging::show(&session.screen, &self.paging.into(), fetch, peers::list).await
     }
 }

@@ -6,6 +6,7 @@ use fulmen_proto::v1::{
     NewAddressRequest, WalletSendRequest,
 };
 
+use super::options::filter::Filtering;
 use super::options::paging;
 use super::options::qr;
 use crate::amount::SatOrAll;
@@ -109,7 +110,8 @@ impl Send {
             return Ok(format!("Send {} to {}?", human::sat(sat), self.address));
         };
         let balance = session.wallet().get_balance(GetWalletBalanceRequest {}).await?.into_inner();
-        let outputs = session.wallet().list_unspent(ListUnspentRequest {}).await?.into_inner();
+        let outputs =
+            session.wallet().list_unspent(ListUnspentRequest::default()).await?.into_inner();
         let per_vb = match self.feerate {
             Some(feerate) => Some(feerate.msat_per_vb),
             None => {
@@ -139,6 +141,14 @@ impl Balance {
 
 #[derive(Debug, Args)]
 pub struct List {
+    /// Only those in a block
+    #[arg(long, conflicts_with = "unconfirmed")]
+    confirmed: bool,
+    /// Only those that are in no block yet
+    #[arg(long)]
+    unconfirmed: bool,
+    #[command(flatten)]
+    filtering: Filtering,
     #[command(flatten)]
     paging: paging::Paging,
 }
@@ -146,19 +156,36 @@ pub struct List {
 impl List {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let mut client = session.wallet();
+        let filter = self.filtering.wire();
+        let confirmed = (self.confirmed || self.unconfirmed).then_some(self.confirmed);
         let fetch = async |page| {
-            client.list_transactions(ListTransactionsRequest { page: Some(page) }).await
+            let (page, filter) = (Some(page), filter.clone());
+            client.list_transactions(ListTransactionsRequest { page, confirmed, filter }).await
         };
         paging::show(&session.screen, &self.paging, fetch, wallet::transactions).await
     }
 }
 
 #[derive(Debug, Args)]
-pub struct Utxos {}
+pub struct Utxos {
+    /// Only those with at least this many confirmations
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    min_confirmations: u32,
+    #[command(flatten)]
+    filtering: Filtering,
+    #[command(flatten)]
+    paging: paging::Whole,
+}
 
 impl Utxos {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let unspent = session.wallet().list_unspent(ListUnspentRequest {}).await?.into_inner();
-        session.screen.show(&unspent, wallet::utxos)
+        let mut client = session.wallet();
+        let filter = self.filtering.wire();
+        let min_confirmations = self.min_confirmations;
+        let fetch = async |page| {
+            let (page, filter) = (Some(page), filter.clone());
+            client.list_unspent(ListUnspentRequest { page, min_confirmations, filter }).await
+        };
+        paging::show(&session.screen, &self.paging.into(), fetch, wallet::utxos).await
     }
 }

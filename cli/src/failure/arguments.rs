@@ -1,7 +1,7 @@
 //! The API's names of arguments, in the words of the command line.
 
 /// Arguments of requests, and what they are called here.
-const ARGUMENTS: [(&str, &str); 29] = [
+const ARGUMENTS: [(&str, &str); 34] = [
     ("address", "the address"),
     ("amount", "the amount"),
     ("amount_msat", "the amount"),
@@ -18,10 +18,12 @@ const ARGUMENTS: [(&str, &str); 29] = [
     ("feerate_msat_per_vb", "--feerate"),
     ("label", "--label"),
     ("last_hop", "--in-through"),
+    ("max_amount_msat", "--max"),
     ("max_fee_msat", "--max-fee"),
     ("max_parts", "--max-parts"),
     ("max_total_cltv_delta", "--max-cltv-delta"),
     ("message", "the text"),
+    ("min_amount_msat", "--min"),
     ("min_final_cltv_expiry_delta", "--min-final-cltv-delta"),
     ("node_id", "the node"),
     ("page_token", "the page"),
@@ -30,7 +32,10 @@ const ARGUMENTS: [(&str, &str); 29] = [
     ("preimage", "--preimage"),
     ("push_msat", "--push"),
     ("short_channel_id", "the channel"),
+    ("since", "--since"),
     ("timeout_secs", "--timeout"),
+    ("until", "--until"),
+    ("words", "--words"),
 ];
 
 /// A sentence of the daemon that begins with the name of an argument, with the name that users typed.

@@ -1,9 +1,7 @@
 //! Channels for people: what is on which side, in which state, at which price.
 use fulmen_proto::v1::channel::State;
 use fulmen_proto::v1::get_channel_response::Channel as OpenOrClosed;
-use fulmen_proto::v1::{
-    Channel, CloseOffer, ClosedChannel, ForwardPolicy, GetChannelResponse, ListChannelsResponse,
-};
+use fulmen_proto::v1::{Channel, CloseOffer, ClosedChannel, ForwardPolicy, GetChannelResponse};
 
 use crate::format::human;
 use crate::format::table::{
@@ -11,8 +9,8 @@ use crate::format::table::{
 };
 
 /// The open and pending channels, and their sum.
-pub fn list(list: &ListChannelsResponse, look: Look) -> String {
-    if list.channels.is_empty() {
+pub fn list(list: &[Channel], look: Look) -> String {
+    if list.is_empty() {
         return "No channels. Open one with `fulmen open NODE_ID@HOST:PORT AMOUNT`.\n".to_owned();
     }
     let columns = [
@@ -24,7 +22,7 @@ pub fn list(list: &ListChannelsResponse, look: Look) -> String {
         Column::Right("remote"),
         Column::Left("state"),
     ];
-    let rows = list.channels.iter().map(|channel| {
+    let rows = list.iter().map(|channel| {
         [
             name(channel.short_channel_id, &channel.channel_id),
             id(&channel.node_id),
@@ -35,9 +33,9 @@ pub fn list(list: &ListChannelsResponse, look: Look) -> String {
             state(channel),
         ]
     });
-    let local: u64 = list.channels.iter().map(|channel| channel.local_msat).sum();
-    let remote: u64 = list.channels.iter().map(|channel| channel.remote_msat).sum();
-    let channels = human::count(list.channels.len() as u64, "channel", "channels");
+    let local: u64 = list.iter().map(|channel| channel.local_msat).sum();
+    let remote: u64 = list.iter().map(|channel| channel.remote_msat).sum();
+    let channels = human::count(list.len() as u64, "channel", "channels");
     let rows = table(look, columns, rows.collect());
     let (local, remote) = (human::sat(local / 1_000), human::sat(remote / 1_000));
     format!("{rows}\n{channels}: {local} local, {remote} remote\n")
@@ -242,8 +240,8 @@ pub fn closed(channels: &[ClosedChannel], look: Look) -> String {
 }
 
 /// What all channels charge.
-pub fn policies(list: &ListChannelsResponse, look: Look) -> String {
-    if list.channels.is_empty() {
+pub fn policies(list: &[Channel], look: Look) -> String {
+    if list.is_empty() {
         return "No channels.\n".to_owned();
     }
     let columns = [
@@ -252,7 +250,7 @@ pub fn policies(list: &ListChannelsResponse, look: Look) -> String {
         Column::Left("we charge"),
         Column::Left("peer charges"),
     ];
-    let rows = list.channels.iter().map(|channel| {
+    let rows = list.iter().map(|channel| {
         [
             name(channel.short_channel_id, &channel.channel_id),
             id(&channel.node_id),
@@ -308,7 +306,7 @@ mod tests {
         let private = Channel { announced: false, ..sample() };
         let channels = vec![sample(), private, Channel { short_channel_id: 0, ..sample() }];
         let look = Look { width: Some(100), colour: false };
-        let shown = list(&ListChannelsResponse { channels }, look);
+        let shown = list(&channels, look);
         assert!(shown.lines().all(|line| console::measure_text_width(line) <= 100), "{shown}");
         for part in ["539x1x0", "750,000", "ready, private", "3 channels: 2,250,001 sat local"] {
             assert!(shown.contains(part), "{part} in\n{shown}");

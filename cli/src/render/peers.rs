@@ -1,15 +1,15 @@
 //! Peers for people.
-use fulmen_proto::v1::{ListPeersResponse, Peer};
+use fulmen_proto::v1::Peer;
 
 use crate::format::human;
 use crate::format::table::{Column, Look, Tone, id, shortenable, table, text, toned, words};
 
 /// The peers, connected ones first.
-pub fn list(list: &ListPeersResponse, look: Look) -> String {
-    if list.peers.is_empty() {
+pub fn list(list: &[Peer], look: Look) -> String {
+    if list.is_empty() {
         return "No peers. Connect to one with `fulmen connect NODE_ID@HOST:PORT`.\n".to_owned();
     }
-    let mut peers: Vec<&Peer> = list.peers.iter().collect();
+    let mut peers: Vec<&Peer> = list.iter().collect();
     peers.sort_by_key(|peer| !peer.connected);
     let columns = [
         Column::Left("node id"),
@@ -44,10 +44,10 @@ mod tests {
         let away =
             Peer { node_id: vec![3; 33], last_error: "refused".into(), ..Default::default() };
         let here = Peer { node_id: vec![2; 33], connected: true, ..Default::default() };
-        let shown = list(&ListPeersResponse { peers: vec![away, here] }, Look::default());
+        let shown = list(&[away, here], Look::default());
         let lines: Vec<&str> = shown.lines().collect();
         assert!(lines[2].contains("connected (out)") && lines[2].starts_with("0202"), "{shown}");
         assert!(lines[3].contains("away") && lines[3].ends_with("refused"), "{shown}");
-        assert!(list(&ListPeersResponse::default(), Look::default()).starts_with("No peers"));
+        assert!(list(&[], Look::default()).starts_with("No peers"));
     }
 }

@@ -1,7 +1,5 @@
 //! On-chain money for people.
-use fulmen_proto::v1::{
-    GetWalletBalanceResponse, ListUnspentResponse, WalletSendResponse, WalletTransaction,
-};
+use fulmen_proto::v1::{GetWalletBalanceResponse, Utxo, WalletSendResponse, WalletTransaction};
 
 use crate::format::human;
 use crate::format::table::{
@@ -73,8 +71,8 @@ pub fn transactions(transactions: &[WalletTransaction], look: Look) -> String {
 }
 
 /// The unspent outputs.
-pub fn utxos(unspent: &ListUnspentResponse, look: Look) -> String {
-    if unspent.utxos.is_empty() {
+pub fn utxos(unspent: &[Utxo], look: Look) -> String {
+    if unspent.is_empty() {
         return "No unspent outputs.\n".to_owned();
     }
     let columns = [
@@ -83,7 +81,7 @@ pub fn utxos(unspent: &ListUnspentResponse, look: Look) -> String {
         Column::Left("address"),
         Column::Left("outpoint"),
     ];
-    let rows = unspent.utxos.iter().map(|utxo| {
+    let rows = unspent.iter().map(|utxo| {
         let confirmations = match utxo.confirmations {
             0 => toned("unconfirmed", Tone::Waiting),
             number => text(human::grouped(number.into())),
@@ -100,7 +98,7 @@ pub fn utxos(unspent: &ListUnspentResponse, look: Look) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fulmen_proto::v1::{OutPoint, Utxo};
+    use fulmen_proto::v1::OutPoint;
 
     use super::*;
 
@@ -123,17 +121,14 @@ mod tests {
         assert!(shown.contains(&explorer) && shown.contains("unconfirmed"), "{shown}");
         let outpoint = Some(OutPoint { txid: wire, vout: 3 });
         let utxo = Utxo { outpoint, amount_sat: 1_000, ..Default::default() };
-        let shown = utxos(&ListUnspentResponse { utxos: vec![utxo] }, Look::default());
+        let shown = utxos(&[utxo], Look::default());
         assert!(shown.contains(&format!("{explorer}:3")) && shown.contains("1,000"), "{shown}");
     }
 
     #[test]
     fn nothing_is_said_in_words() {
         assert_eq!(transactions(&[], Look::default()), "No transactions.\n");
-        assert_eq!(
-            utxos(&ListUnspentResponse::default(), Look::default()),
-            "No unspent outputs.\n"
-        );
+        assert_eq!(utxos(&[], Look::default()), "No unspent outputs.\n");
         let shown = balance(&GetWalletBalanceResponse::default(), Look::default());
         assert!(shown.starts_with("spendable    0 sat\n"), "{shown}");
     }

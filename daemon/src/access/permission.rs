@@ -106,6 +106,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Payments/Cancel", write("payments")),
     ("/fulmen.v1.Payments/Get", read("payments")),
     ("/fulmen.v1.Payments/List", read("payments")),
+    ("/fulmen.v1.Payments/Watch", read("payments")),
     ("/fulmen.v1.Forwards/List", read("forwards")),
     ("/fulmen.v1.Forwards/Summarize", read("forwards")),
     ("/fulmen.v1.Graph/Summarize", read("graph")),

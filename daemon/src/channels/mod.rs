@@ -41,6 +41,7 @@ use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
 use crate::feerates::Feerates;
 use crate::journal::Journal;
+use crate::listing::{Ask, ChannelNames, Filter, Listed};
 use crate::node::Node;
 use crate::node::negotiation::closes::Negotiation;
 use crate::node::run::reserve;
@@ -145,13 +146,31 @@ impl Channels {
         }
     }
 
+    /// Returns the names by which records know a channel, open or closed.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Store`].
+    pub fn names(&self, reference: &ChannelRef) -> Result<ChannelNames, Error> {
+        let (id, short_ids) = match self.get(reference)? {
+            Found::Open(details) => {
+                let aliases = [details.outbound_scid_alias, details.inbound_scid_alias];
+                let short_ids = [details.short_channel_id].into_iter().chain(aliases).flatten();
+                (details.channel_id, short_ids.collect())
+            }
+            Found::Closed(closed, _) => {
+                (closed.channel_id, closed.short_channel_id.into_iter().collect())
+            }
+        };
+        Ok(ChannelNames { channel_id: id.0, short_ids })
+    }
+
     /// Whether a closed channel was closed in agreement with the peer.
     pub fn closed_in_agreement(&self, channel_id: &ChannelId) -> bool {
         let closed = record::CLOSED.get(&self.0.store, &channel_id.0);
         matches!(closed, Ok(Some(closed)) if closed.kind == reason::COOPERATIVE)
     }
 
-    /// Returns a page of closed channels with the transactions that closed them, newest first.
+    /// Returns a page of the closed channels that are wanted, with the transactions that closed them, newest first.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -159,8 +178,10 @@ impl Channels {
         &self,
         token: &[u8],
         limit: usize,
+        wanted: &Filter,
+        also: impl Fn(&ClosedChannel) -> bool,
     ) -> Result<Page<(ClosedChannel, Option<ClosingTx>)>, Error> {
-        let page = record::CLOSED.page(&self.0.store, token, limit, |_| true)?;
+        let page = record::CLOSED.list(&self.0.store, token, limit, wanted, also)?;
         let mut items = Vec::with_capacity(page.items.len());
         for (id, closed) in page.items {
             let closing = self.0.spends.closing(&closed.channel_id)?;
@@ -234,6 +255,22 @@ impl Channels {
     fn reserve_with_another(&self) -> AnchorReserve {
         let feerates = &self.0.feerates;
         reserve::of(&self.0.node, feerates).with_another(feerates.for_anchor_reserve())
+    }
+}
+
+impl Listed for ChannelDetails {
+    const ASKS: &'static [Ask] = &[Ask::Amount, Ask::Node, Ask::Channel];
+
+    fn amount_msat(&self) -> u64 {
+        self.channel_value_satoshis.saturating_mul(1_000)
+    }
+
+    fn is_of_node(&self, node_id: &PublicKey) -> bool {
+        self.counterparty.node_id == *node_id
+    }
+
+    fn is_of_channel(&self, channel: &ChannelNames) -> bool {
+        self.channel_id.0 == channel.channel_id
     }
 }
 

@@ -5,6 +5,7 @@ use bitcoin::{OutPoint, Txid};
 use lightning::impl_writeable_tlv_based;
 use lightning::ln::types::ChannelId;
 
+use crate::listing::{Ask, ChannelNames, Listed};
 use crate::storage::{self, History, Table};
 
 /// Channels that we open, and those of others once they are funded; by LDK's `user_channel_id`.
@@ -134,6 +135,30 @@ impl_writeable_tlv_based!(ClosedChannel, {
     (16, outbound, required),
 });
 storage::record!(ClosedChannel, kind = 41, version = 1);
+
+impl Listed for ClosedChannel {
+    const ASKS: &'static [Ask] = &[Ask::Time, Ask::Amount, Ask::Node, Ask::Channel, Ask::Words];
+
+    fn at(&self) -> u64 {
+        self.closed_at
+    }
+
+    fn amount_msat(&self) -> u64 {
+        self.capacity_sat.saturating_mul(1_000)
+    }
+
+    fn is_of_node(&self, node_id: &PublicKey) -> bool {
+        self.node_id.as_ref() == Some(node_id)
+    }
+
+    fn is_of_channel(&self, channel: &ChannelNames) -> bool {
+        self.channel_id.0 == channel.channel_id
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        vec![&self.reason]
+    }
+}
 
 /// The transaction in a block that spent a channel's funding output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -124,7 +124,11 @@ fn services(
         },
         wallet: v1::wallet::WalletService { wallet: served.wallet, feerates },
         peers: v1::peers::PeersService { peers: peers.clone() },
-        channels: v1::channels::ChannelsService { channels, peers, stopping: stopping.clone() },
+        channels: v1::channels::ChannelsService {
+            channels: channels.clone(),
+            peers,
+            stopping: stopping.clone(),
+        },
         invoices: v1::invoices::InvoicesService {
             invoices: invoices.clone(),
             stopping: stopping.clone(),
@@ -136,10 +140,11 @@ fn services(
         },
         payments: v1::payments::PaymentsService {
             payments: payments.clone(),
+            channels: channels.clone(),
             invoices,
             stopping: stopping.clone(),
         },
-        forwards: v1::forwards::ForwardsService { forwards: forwards.clone() },
+        forwards: v1::forwards::ForwardsService { forwards: forwards.clone(), channels },
         graph: v1::graph::GraphService { node, payments, stopping: stopping.clone() },
         store: v1::store::StoreService {
             store: ground.store.clone(),

@@ -17,6 +17,7 @@ pub use record::{ChannelTotals, ForwardRecord, Settled, Totals};
 
 use crate::clock::Clock;
 use crate::journal::{Entry, Journal};
+use crate::listing::Filter;
 use crate::node::Node;
 use crate::parts::Parts;
 use crate::storage::{self, Batch, Page, PruneDecision, PruneStep, RetentionClass, Store};
@@ -151,12 +152,17 @@ impl Forwards {
         self.0.ledger.lock().replays.end();
     }
 
-    /// Returns a page of settled forwards, newest first.
+    /// Returns a page of the settled forwards that are wanted, newest first.
     ///
     /// # Errors
     /// When the store cannot be read, or for a token that no page gave out.
-    pub fn page(&self, token: &[u8], limit: usize) -> Result<Page<ForwardRecord>, storage::Error> {
-        FORWARDS.page(&self.0.ledger.store, token, limit, |_| true)
+    pub fn page(
+        &self,
+        token: &[u8],
+        limit: usize,
+        wanted: &Filter,
+    ) -> Result<Page<ForwardRecord>, storage::Error> {
+        FORWARDS.list(&self.0.ledger.store, token, limit, wanted, |_| true)
     }
 
     /// Returns the forward that a journal entry names.

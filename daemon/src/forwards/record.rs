@@ -3,6 +3,7 @@
 use bitcoin::secp256k1::PublicKey;
 use lightning::impl_writeable_tlv_based;
 
+use crate::listing::{Ask, ChannelNames, Listed};
 use crate::storage::{History, Table, record};
 
 /// Settled forwards, newest first.
@@ -68,6 +69,29 @@ impl_writeable_tlv_based!(ForwardRecord, {
     (4, settled, required),
 });
 record!(ForwardRecord, kind = 60, version = 1);
+
+impl Listed for ForwardRecord {
+    const ASKS: &'static [Ask] = &[Ask::Time, Ask::Amount, Ask::Node, Ask::Channel];
+
+    fn at(&self) -> u64 {
+        self.settled_at
+    }
+
+    fn amount_msat(&self) -> u64 {
+        self.settled.outbound_msat.unwrap_or(0)
+    }
+
+    fn is_of_node(&self, node_id: &PublicKey) -> bool {
+        let Settled { inbound_node_id, outbound_node_id, .. } = &self.settled;
+        [inbound_node_id, outbound_node_id].into_iter().flatten().any(|it| it == node_id)
+    }
+
+    fn is_of_channel(&self, channel: &ChannelNames) -> bool {
+        let Settled { inbound_channel_id, outbound_channel_id, .. } = &self.settled;
+        let mut ids = [inbound_channel_id, outbound_channel_id].into_iter().flatten();
+        ids.any(|id| *id == channel.channel_id)
+    }
+}
 
 /// What all forwards come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -15,7 +15,8 @@ pub fn is_abandoned(record: &InvoiceRecord, known_to_ldk: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invoices::claim::{Arrival, Decision, Refusal, decide, went_back};
+    use crate::invoices::arrival::Arrival;
+    use crate::invoices::claim::{Decision, Refusal, decide, went_back};
     use crate::invoices::keysend::Keysends;
     use crate::invoices::record::tests::whole;
 

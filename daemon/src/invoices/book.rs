@@ -4,7 +4,8 @@ use std::sync::Mutex;
 
 use super::Error;
 use super::abandoned::is_abandoned;
-use super::claim::{self, Arrival, Decision};
+use super::arrival::Arrival;
+use super::claim::{self, Decision};
 use super::keysend::Keysends;
 use super::record::{
     BY_KEY, CancelReason, HELD, HeldName, INVOICES, InvoiceRecord, Kind, State, Stored,

@@ -1,33 +1,11 @@
 //! Whether money that has arrived is taken: the pure decision.
 
+use super::arrival::Arrival;
 use super::keysend::Keysends;
-use super::record::{CancelReason, CustomRecord, InvoiceRecord, Kind, OfferRequest, State, Stored};
+use super::record::{CancelReason, CustomRecord, InvoiceRecord, Kind, State, Stored};
 
 /// How long LDK's invoices for offers can be paid.
 const BOLT12_EXPIRY_SECS: u64 = 7_200;
-
-/// What arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    /// What the HTLCs are locked to.
-    pub payment_hash: [u8; 32],
-    /// How it was asked for, as the HTLCs say.
-    pub kind: Kind,
-    /// What can be claimed.
-    pub amount_msat: u64,
-    /// The preimage, where LDK or the payer made it.
-    pub preimage: Option<[u8; 32]>,
-    /// Which set of HTLCs this is.
-    pub claim_id: Option<[u8; 32]>,
-    /// What the payer sent with it.
-    pub custom_records: Vec<CustomRecord>,
-    /// How many HTLCs it came in.
-    pub parts: u32,
-    /// Block height from which LDK fails them back.
-    pub claim_deadline_height: Option<u32>,
-    /// What the payer of an offer told with the request for the invoice.
-    pub request: Option<OfferRequest>,
-}
 
 /// What to do with it.
 #[derive(Clone, Debug, PartialEq, Eq)]

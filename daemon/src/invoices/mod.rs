@@ -1,6 +1,7 @@
 //! Asking for money and taking it.
 
 mod abandoned;
+mod arrival;
 mod book;
 mod claim;
 mod config;
@@ -18,7 +19,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bitcoin::hashes::Hash as _;
-use lightning::blinded_path::payment::Bolt12OfferContext;
 use lightning::chain::channelmonitor::Balance;
 use lightning::events::{ClaimedHTLC, PaymentPurpose};
 use lightning::ln::channelmanager::{FailureCode, PaymentId, RecipientOnionFields};
@@ -33,14 +33,16 @@ pub use record::{CancelReason, CustomRecord, InvoiceRecord, Kind, OfferRequest, 
 use crate::admission::{AdmissionCheck, NotReady};
 use crate::clock::Clock;
 use crate::idempotency::Key;
+use crate::listing::Filter;
 use crate::node::Node;
 use crate::parts::Parts;
 use crate::storage::{self, Page, Subscription};
 use crate::tasks::Tasks;
+use arrival::{Arrival, arrival};
 use book::InvoiceBook;
-use claim::{Arrival, Decision};
+use claim::Decision;
 use keysend::Bucket;
-use record::Stored;
+use record::{INVOICES, Stored};
 
 /// The room of incoming payments; a handle.
 #[derive(Clone)]
@@ -152,7 +154,7 @@ impl Invoices {
         self.0.book.get(payment_hash)?.ok_or(Error::Unknown)
     }
 
-    /// Returns a page of invoices, newest first.
+    /// Returns a page of the invoices that are wanted, newest first.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -162,6 +164,7 @@ impl Invoices {
         limit: usize,
         state: Option<State>,
         offer_id: Option<[u8; 32]>,
+        wanted: &Filter,
     ) -> Result<Page<InvoiceRecord>, Error> {
         let now = self.now();
         let is_wanted = |record: &InvoiceRecord| {
@@ -169,7 +172,7 @@ impl Invoices {
             state.is_none_or(|state| record.state(now) == state)
                 && offer_id.is_none_or(|offer_id| offered == Some(offer_id))
         };
-        Ok(self.0.book.page(token, limit, is_wanted)?)
+        Ok(INVOICES.list(&self.0.book.store, token, limit, wanted, is_wanted)?)
     }
 
     /// Records that the money of somebody's refund is expected, so that it can be watched; it may be there already.
@@ -447,53 +450,5 @@ fn opened(invoice: &Bolt11Invoice, preimage: Option<[u8; 32]>) -> InvoiceRecord 
         accepted_at: None,
         cancel_reason: None,
         request: None,
-    }
-}
-
-fn request(context: &Bolt12OfferContext) -> OfferRequest {
-    let fields = &context.invoice_request;
-    OfferRequest {
-        offer_id: context.offer_id.0,
-        payer_id: fields.payer_signing_pubkey,
-        payer_note: fields.payer_note_truncated.as_ref().map(|note| note.0.clone()),
-        quantity: fields.quantity,
-    }
-}
-
-fn arrival(
-    payment_hash: PaymentHash,
-    onion_fields: Option<&RecipientOnionFields>,
-    amount_msat: u64,
-    purpose: &PaymentPurpose,
-    payment_id: Option<PaymentId>,
-) -> Arrival {
-    let kind = match purpose {
-        PaymentPurpose::Bolt11InvoicePayment { .. } => Kind::Bolt11,
-        PaymentPurpose::SpontaneousPayment(_) => Kind::Keysend,
-        PaymentPurpose::Bolt12OfferPayment { .. } | PaymentPurpose::Bolt12RefundPayment { .. } => {
-            Kind::Bolt12
-        }
-    };
-    let custom = onion_fields.map(|fields| fields.custom_tlvs().as_slice()).unwrap_or_default();
-    Arrival {
-        payment_hash: payment_hash.0,
-        kind,
-        amount_msat,
-        preimage: purpose.preimage().map(|preimage| preimage.0),
-        claim_id: payment_id.map(|id| id.0),
-        custom_records: custom
-            .iter()
-            .map(|(kind, value)| CustomRecord { kind: *kind, value: value.clone() })
-            .collect(),
-        parts: 0,
-        claim_deadline_height: None,
-        request: match purpose {
-            PaymentPurpose::Bolt12OfferPayment { payment_context, .. } => {
-                Some(request(payment_context))
-            }
-            PaymentPurpose::Bolt11InvoicePayment { .. }
-            | PaymentPurpose::Bolt12RefundPayment { .. }
-            | PaymentPurpose::SpontaneousPayment(_) => None,
-        },
     }
 }

@@ -4,6 +4,7 @@ use bitcoin::secp256k1::PublicKey;
 use lightning::{impl_writeable_tlv_based, impl_writeable_tlv_based_enum};
 
 use crate::idempotency::KeyTable;
+use crate::listing::{Ask, Listed};
 use crate::storage::{History, Table, record};
 
 /// Invoices and keysends received, by payment hash, newest first.
@@ -254,6 +255,27 @@ impl InvoiceRecord {
             Stored::Arrived | Stored::Accepted => true,
             Stored::Open | Stored::Claiming | Stored::Settled | Stored::Cancelled => false,
         }
+    }
+}
+
+impl Listed for InvoiceRecord {
+    const ASKS: &'static [Ask] = &[Ask::Time, Ask::Amount, Ask::Words];
+
+    fn at(&self) -> u64 {
+        self.created_at
+    }
+
+    /// What came, or what is asked for where nothing has come yet.
+    fn amount_msat(&self) -> u64 {
+        match self.received_msat {
+            0 => self.amount_msat.unwrap_or(0),
+            received_msat => received_msat,
+        }
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        let note = self.request.as_ref().and_then(|request| request.payer_note.as_deref());
+        self.description.as_deref().into_iter().chain(note).collect()
     }
 }
 

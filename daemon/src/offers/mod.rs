@@ -23,6 +23,7 @@ pub use record::OfferRecord;
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
 use crate::idempotency::{self, Key};
+use crate::listing::Filter;
 use crate::node::Node;
 use crate::parts::Parts;
 use crate::storage::{Batch, Page, Store};
@@ -155,7 +156,7 @@ impl Offers {
         OFFERS.get(&self.0.store, offer_id)?.ok_or(Error::Unknown)
     }
 
-    /// Returns a page of offers, newest first.
+    /// Returns a page of the offers that are wanted, newest first.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -164,11 +165,12 @@ impl Offers {
         token: &[u8],
         limit: usize,
         only_enabled: bool,
+        wanted: &Filter,
     ) -> Result<Page<OfferRecord>, Error> {
         let now = self.now();
         let is_wanted =
             |record: &OfferRecord| !only_enabled || !record.disabled && !record.is_expired(now);
-        Ok(OFFERS.page(&self.0.store, token, limit, is_wanted)?)
+        Ok(OFFERS.list(&self.0.store, token, limit, wanted, is_wanted)?)
     }
 
     /// Answers requests for an offer, or refuses them from now on; invoices that were given out can still be paid.

@@ -3,6 +3,7 @@
 use lightning::impl_writeable_tlv_based;
 
 use crate::idempotency::KeyTable;
+use crate::listing::{Ask, Listed};
 use crate::storage::{History, record};
 
 /// Offers by id, newest first.
@@ -44,6 +45,22 @@ impl_writeable_tlv_based!(OfferRecord, {
     (8, disabled, required),
 });
 record!(OfferRecord, kind = 80, version = 1);
+
+impl Listed for OfferRecord {
+    const ASKS: &'static [Ask] = &[Ask::Time, Ask::Amount, Ask::Words];
+
+    fn at(&self) -> u64 {
+        self.created_at
+    }
+
+    fn amount_msat(&self) -> u64 {
+        self.amount_msat.unwrap_or(0)
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        [Some(self.description.as_str()), self.issuer.as_deref()].into_iter().flatten().collect()
+    }
+}
 
 impl OfferRecord {
     /// Whether it has expired at a time in seconds since 1970.

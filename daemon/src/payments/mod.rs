@@ -36,6 +36,7 @@ pub use send::{GiveRefund, Keysend, Pay, PayOffer, Rebalance};
 
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
+use crate::listing::Filter;
 use crate::node::Node;
 use crate::parts::Parts;
 use crate::storage::{self, Page, Subscription};
@@ -117,7 +118,7 @@ impl Payments {
         self.0.book.last_attempt(payment_hash)?.ok_or(Error::Unknown)
     }
 
-    /// Returns a page of payments, newest first.
+    /// Returns a page of the payments that are wanted, newest first.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -126,8 +127,9 @@ impl Payments {
         token: &[u8],
         limit: usize,
         state: Option<State>,
+        wanted: &Filter,
     ) -> Result<Page<PaymentRecord>, Error> {
-        Ok(self.0.book.page(token, limit, state)?)
+        Ok(self.0.book.page(token, limit, state, wanted)?)
     }
 
     /// Returns how many payments have not ended.

@@ -15,6 +15,7 @@ use lightning::types::features::InitFeatures;
 
 pub use config::Config;
 
+use crate::listing::{Ask, Listed};
 use crate::node::run::net::{self, ConnectError};
 use crate::node::{Node, address};
 use crate::parts::Parts;
@@ -72,6 +73,18 @@ pub struct Peer {
     pub features: InitFeatures,
     /// Why the last attempt to reach it failed.
     pub last_error: Option<String>,
+}
+
+impl Listed for Peer {
+    const ASKS: &'static [Ask] = &[Ask::Node, Ask::Words];
+
+    fn is_of_node(&self, node_id: &PublicKey) -> bool {
+        self.node_id == *node_id
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        [Some(self.address.as_str()), self.last_error.as_deref()].into_iter().flatten().collect()
+    }
 }
 
 /// The room of peers; a handle.

@@ -45,6 +45,7 @@ use self::coins::reserve::AnchorReserve;
 use self::ledger::Ledger;
 use crate::clock::Clock;
 use crate::journal::Journal;
+use crate::listing::{Ask, Listed};
 use crate::storage::{Batch, Store};
 
 /// Sends transactions to the network without blocking.
@@ -93,6 +94,14 @@ pub struct Unspent {
     pub address: Address,
     /// 0 while unconfirmed.
     pub confirmations: u32,
+}
+
+impl Listed for Unspent {
+    const ASKS: &'static [Ask] = &[Ask::Amount];
+
+    fn amount_msat(&self) -> u64 {
+        self.amount_sat.saturating_mul(1_000)
+    }
 }
 
 impl Wallet {

@@ -118,7 +118,7 @@ async fn payments(node: &Node, state: payment::State) -> Result<Vec<fulmen_proto
     let mut page_token = Vec::new();
     loop {
         let page = Some(PageRequest { page_size: PAGE_SIZE, page_token });
-        let request = ListPaymentsRequest { page, state: state.into() };
+        let request = ListPaymentsRequest { page, state: state.into(), ..Default::default() };
         let answer = node.payments().list(request).await?.into_inner();
         all.extend(answer.payments);
         page_token = answer.next_page_token;

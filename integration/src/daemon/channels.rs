@@ -1,6 +1,6 @@
 //! A daemon's channels, looked up and waited for.
 use anyhow::{Context as _, Result, ensure};
-use fulmen_proto::v1::{Channel, ListChannelsRequest};
+use fulmen_proto::v1::{Channel, ListChannelsRequest, PageRequest};
 
 use super::Node;
 use crate::cli::hex;
@@ -8,13 +8,24 @@ use crate::poll::{self, Look};
 
 /// The open and pending channels of a node.
 pub async fn all(node: &Node) -> Result<Vec<Channel>> {
-    let answer = node.channels().list(ListChannelsRequest::default()).await;
-    Ok(answer.with_context(|| format!("{}: listing channels", node.name()))?.into_inner().channels)
+    let mut all = Vec::new();
+    let mut page = None;
+    loop {
+        let request = ListChannelsRequest { page, ..ListChannelsRequest::default() };
+        let answer = node.channels().list(request).await;
+        let answer = answer.with_context(|| format!("{}: listing channels", node.name()))?;
+        let answer = answer.into_inner();
+        all.extend(answer.channels);
+        if answer.next_page_token.is_empty() {
+            return Ok(all);
+        }
+        page = Some(PageRequest { page_size: 1_000, page_token: answer.next_page_token });
+    }
 }
 
 /// The one channel that a node has with a peer.
 pub async fn between(node: &Node, peer: &Node) -> Result<Channel> {
-    let request = ListChannelsRequest { node_id: peer.id() };
+    let request = ListChannelsRequest { node_id: peer.id(), ..Default::default() };
     let mut channels = node.channels().list(request).await?.into_inner().channels;
     ensure!(
         channels.len() == 1,

@@ -23,7 +23,7 @@ pub async fn balances(node: &Node) -> Result<GetBalancesResponse> {
 
 /// The wallet's outputs.
 pub async fn unspent(node: &Node) -> Result<Vec<Utxo>> {
-    let answer = node.wallet().list_unspent(ListUnspentRequest {}).await;
+    let answer = node.wallet().list_unspent(ListUnspentRequest::default()).await;
     Ok(answer.with_context(|| format!("{}: unspent outputs", node.name()))?.into_inner().utxos)
 }
 

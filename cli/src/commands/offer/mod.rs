@@ -8,6 +8,7 @@ use fulmen_proto::v1::{
     SetOfferEnabledRequest,
 };
 
+use super::options::filter::Filtering;
 use super::options::paging;
 use super::options::qr;
 use crate::amount::MsatOrAny;
@@ -134,6 +135,8 @@ pub struct List {
     #[arg(long)]
     disabled: bool,
     #[command(flatten)]
+    filtering: Filtering,
+    #[command(flatten)]
     paging: paging::Paging,
 }
 
@@ -141,8 +144,11 @@ impl List {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let mut client = session.offers();
         let only_enabled = !self.disabled;
-        let fetch =
-            async |page| client.list(ListOffersRequest { page: Some(page), only_enabled }).await;
+        let filter = self.filtering.wire();
+        let fetch = async |page| {
+            let filter = filter.clone();
+            client.list(ListOffersRequest { page: Some(page), only_enabled, filter }).await
+        };
         paging::show(&session.screen, &self.paging, fetch, offers::list).await
     }
 }
@@ -153,6 +159,8 @@ pub struct Received {
     #[arg(value_name = "OFFER_ID")]
     offer: Id32,
     #[command(flatten)]
+    filtering: Filtering,
+    #[command(flatten)]
     paging: paging::Paging,
 }
 
@@ -160,10 +168,12 @@ impl Received {
     async fn run(self, session: &Session) -> Result<(), Failure> {
         let Id32(offer_id) = self.offer;
         let mut client = session.invoices();
+        let filter = self.filtering.wire();
         let fetch = async |page| {
             let state = State::Settled.into();
             let offer_id = offer_id.clone();
-            client.list(ListInvoicesRequest { page: Some(page), state, offer_id }).await
+            let filter = filter.clone();
+            client.list(ListInvoicesRequest { page: Some(page), state, offer_id, filter }).await
         };
         paging::show(&session.screen, &self.paging, fetch, offers::received).await
     }

@@ -1,9 +1,10 @@
 //! Long lists, newest first, page by page.
 use clap::Args;
 use fulmen_proto::v1::{
-    ClosedChannel, Forward, Invoice, ListClosedChannelsResponse, ListForwardsResponse,
-    ListInvoicesResponse, ListOffersResponse, ListPaymentsResponse, ListTransactionsResponse,
-    Offer, PageRequest, Payment, WalletTransaction,
+    Channel, ClosedChannel, Forward, Invoice, ListChannelsResponse, ListClosedChannelsResponse,
+    ListForwardsResponse, ListInvoicesResponse, ListOffersResponse, ListPaymentsResponse,
+    ListPeersResponse, ListTransactionsResponse, ListUnspentResponse, Offer, PageRequest, Payment,
+    Peer, Utxo, WalletTransaction,
 };
 use prost::{Message, Name};
 use tonic::{Response, Status};
@@ -28,6 +29,24 @@ pub struct Paging {
     /// Go on where a list ended (`next_page_token` in JSON)
     #[arg(long, value_name = "TOKEN", value_parser = token)]
     page: Option<Token>,
+}
+
+/// How much to show of a list that is short as a rule: all of it.
+#[derive(Debug, Args)]
+pub struct Whole {
+    /// At most this many [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Go on where a list ended (`next_page_token` in JSON)
+    #[arg(long, value_name = "TOKEN", value_parser = token)]
+    page: Option<Token>,
+}
+
+impl From<Whole> for Paging {
+    fn from(whole: Whole) -> Self {
+        let Whole { limit, page } = whole;
+        Self { limit: limit.unwrap_or(MAX_PAGE), all: limit.is_none(), page }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +82,9 @@ paged! {
     ListForwardsResponse.forwards: Forward,
     ListClosedChannelsResponse.channels: ClosedChannel,
     ListTransactionsResponse.transactions: WalletTransaction,
+    ListChannelsResponse.channels: Channel,
+    ListPeersResponse.peers: Peer,
+    ListUnspentResponse.utxos: Utxo,
 }
 
 /// Fetches as many pages as were asked for and shows them: JSON at once, a table at the end.

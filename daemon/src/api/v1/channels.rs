@@ -9,14 +9,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::convert::filter::{among, filter};
 use super::convert::{self, fields};
 use super::{refusal, view};
 use crate::api::status::{internal, malformed};
 use crate::api::stream::{Answers, Steps, stream};
 use crate::channels::{
-    Channels, Close, CloseFollower, CloseUpdate, Found, OpenFollower, PolicyChange, Stage, Which,
+    Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found, OpenFollower, PolicyChange,
+    Stage, Which,
 };
+use crate::listing::page_by_key;
 use crate::peers::Peers;
+use crate::usecases::channel_state::ChannelState;
 use crate::usecases::open;
 
 /// How long a close is followed without `wait_confirmed`, so that most callers learn that the peer has agreed, and which
@@ -85,8 +89,19 @@ impl v1::channels_server::Channels for ChannelsService {
         &self,
         request: Request<v1::ListChannelsRequest>,
     ) -> Result<Response<v1::ListChannelsResponse>, Status> {
-        let with = fields::optional_node_id("node_id", &request.into_inner().node_id)?;
-        let channels = self.channels.list(with.as_ref());
+        let request = request.into_inner();
+        let with = fields::optional_node_id("node_id", &request.node_id)?;
+        let state = v1::channel::State::try_from(request.state)
+            .map_err(|_| malformed("state", "is not a state of a channel"))?;
+        let page = fields::page_or_all(request.page)?;
+        let wanted = filter::<ChannelDetails>(request.filter, among(&self.channels))?;
+        let is_wanted = |details: &ChannelDetails| {
+            let of_it = view::channel::state(ChannelState::of(details));
+            wanted.passes(details) && (state == v1::channel::State::Unspecified || state == of_it)
+        };
+        let channels = self.channels.list(with.as_ref()).into_iter().filter(is_wanted);
+        let (channels, next_page_token) = page_by_key(channels, place, &page.token, page.limit)
+            .map_err(|_| refusal::bad_token())?;
         let connected = self.channels.connected_peers();
         let view = |details: &ChannelDetails| {
             let closing =
@@ -95,7 +110,7 @@ impl v1::channels_server::Channels for ChannelsService {
             Ok::<_, Status>(view::channel::open(details, &connected, closing, offers))
         };
         let channels = channels.iter().map(view).collect::<Result<_, _>>()?;
-        Ok(Response::new(v1::ListChannelsResponse { channels }))
+        Ok(Response::new(v1::ListChannelsResponse { channels, next_page_token }))
     }
 
     async fn get(
@@ -126,8 +141,17 @@ impl v1::channels_server::Channels for ChannelsService {
         &self,
         request: Request<v1::ListClosedChannelsRequest>,
     ) -> Result<Response<v1::ListClosedChannelsResponse>, Status> {
-        let page = fields::page(request.into_inner().page)?;
-        let page = self.channels.closed_page(&page.token, page.limit).map_err(refusal::channels)?;
+        use v1::closed_channel::Kind;
+        let request = request.into_inner();
+        let page = fields::page(request.page)?;
+        let kind = Kind::try_from(request.kind)
+            .map_err(|_| malformed("kind", "is not a way in which channels close"))?;
+        let wanted = filter::<ClosedChannel>(request.filter, among(&self.channels))?;
+        let also = |closed: &ClosedChannel| {
+            kind == Kind::Unspecified || kind == view::channel::kind(&closed.kind)
+        };
+        let page = self.channels.closed_page(&page.token, page.limit, &wanted, also);
+        let page = page.map_err(refusal::channels)?;
         let view = |(_, (closed, closing))| view::channel::closed(closed, closing);
         Ok(Response::new(v1::ListClosedChannelsResponse {
             channels: page.items.into_iter().map(view).collect(),
@@ -159,6 +183,12 @@ impl v1::channels_server::Channels for ChannelsService {
             self.channels.set_policy(which, change).await.map_err(refusal::channels)?;
         Ok(Response::new(v1::SetPolicyResponse { channels_changed }))
     }
+}
+
+/// By short id, and by channel id where there is none yet.
+fn place(details: &ChannelDetails) -> Vec<u8> {
+    let short = details.short_channel_id.unwrap_or(u64::MAX);
+    [&short.to_be_bytes()[..], &details.channel_id.0].concat()
 }
 
 struct OpenSteps {

@@ -4,8 +4,10 @@ use fulmen_proto::v1;
 use tonic::{Request, Response, Status};
 
 use super::convert::fields;
+use super::convert::filter::{among, filter};
 use super::{refusal, view};
-use crate::forwards::Forwards;
+use crate::channels::Channels;
+use crate::forwards::{ForwardRecord, Forwards};
 
 /// How far back failed forwards are listed.
 const DAY_SECS: u64 = 24 * 3_600;
@@ -15,6 +17,8 @@ const DAY_SECS: u64 = 24 * 3_600;
 pub struct ForwardsService {
     /// The room that it serves.
     pub forwards: Forwards,
+    /// Knows the names of channels, by which forwards are filtered.
+    pub channels: Channels,
 }
 
 #[tonic::async_trait]
@@ -23,8 +27,11 @@ impl v1::forwards_server::Forwards for ForwardsService {
         &self,
         request: Request<v1::ListForwardsRequest>,
     ) -> Result<Response<v1::ListForwardsResponse>, Status> {
-        let page = fields::page(request.into_inner().page)?;
-        let page = self.forwards.page(&page.token, page.limit).map_err(refusal::stored_page)?;
+        let request = request.into_inner();
+        let page = fields::page(request.page)?;
+        let wanted = filter::<ForwardRecord>(request.filter, among(&self.channels))?;
+        let page = self.forwards.page(&page.token, page.limit, &wanted);
+        let page = page.map_err(refusal::stored_page)?;
         Ok(Response::new(v1::ListForwardsResponse {
             forwards: page
                 .items

@@ -6,11 +6,12 @@ use lightning_invoice::Bolt11Invoice;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::convert::filter::{filter, no_channels};
 use super::convert::{self, fields};
 use super::{refusal, view};
 use crate::api::status::{internal, malformed};
 use crate::api::stream::{Answers, Steps, stream};
-use crate::invoices::{self, Create, Describe, Following, Invoices, State};
+use crate::invoices::{self, Create, Describe, Following, InvoiceRecord, Invoices, State};
 
 /// Serves `fulmen.v1.Invoices`.
 #[derive(Clone)]
@@ -102,7 +103,8 @@ impl v1::invoices_server::Invoices for InvoicesService {
             bytes => Some(fields::bytes32("offer_id", bytes)?),
         };
         let page = fields::page(request.page)?;
-        let page = self.invoices.page(&page.token, page.limit, state, offer_id);
+        let wanted = filter::<InvoiceRecord>(request.filter, no_channels)?;
+        let page = self.invoices.page(&page.token, page.limit, state, offer_id, &wanted);
         let page = page.map_err(|error| refusal::invoices("page_token", error))?;
         let now = self.invoices.now();
         Ok(Response::new(v1::ListInvoicesResponse {

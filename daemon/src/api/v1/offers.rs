@@ -3,11 +3,12 @@
 use fulmen_proto::v1;
 use tonic::{Request, Response, Status};
 
+use super::convert::filter::{filter, no_channels};
 use super::convert::{self, fields};
 use super::{refusal, view};
 use crate::api::status::malformed;
 use crate::invoices::Invoices;
-use crate::offers::{Create, Offers};
+use crate::offers::{Create, OfferRecord, Offers};
 use crate::payments::{GiveRefund, Payments};
 
 /// A longer text cannot be a refund that is worth reading.
@@ -62,7 +63,8 @@ impl v1::offers_server::Offers for OffersService {
     ) -> Result<Response<v1::ListOffersResponse>, Status> {
         let request = request.into_inner();
         let page = fields::page(request.page)?;
-        let page = self.offers.page(&page.token, page.limit, request.only_enabled);
+        let wanted = filter::<OfferRecord>(request.filter, no_channels)?;
+        let page = self.offers.page(&page.token, page.limit, request.only_enabled, &wanted);
         let page = page.map_err(|error| refusal::offers("page_token", error))?;
         let now = self.offers.now();
         Ok(Response::new(v1::ListOffersResponse {

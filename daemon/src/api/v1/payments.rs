@@ -4,12 +4,14 @@ use fulmen_proto::v1;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::convert::filter::{among, filter};
 use super::convert::{self, fields};
 use super::{payable, refusal, view};
 use crate::api::status::{internal, malformed};
 use crate::api::stream::{Answers, Steps, stream};
+use crate::channels::Channels;
 use crate::invoices::Invoices;
-use crate::payments::{Following, Inquiry, Keysend, Pay, Payments, Probe, State};
+use crate::payments::{Following, Inquiry, Keysend, Pay, PaymentRecord, Payments, Probe, State};
 use crate::usecases::rebalance::{self, Rebalancing, Step};
 
 /// Serves `fulmen.v1.Payments`.
@@ -17,6 +19,8 @@ use crate::usecases::rebalance::{self, Rebalancing, Step};
 pub struct PaymentsService {
     /// The room that it serves.
     pub payments: Payments,
+    /// Knows the names of channels, by which payments are filtered.
+    pub channels: Channels,
     /// Makes the invoices of rebalances.
     pub invoices: Invoices,
     /// Cancelled when the API stops.
@@ -29,6 +33,7 @@ impl v1::payments_server::Payments for PaymentsService {
     type KeysendStream = Answers<v1::Payment>;
     type ProbeStream = Answers<v1::ProbeUpdate>;
     type RebalanceStream = Answers<v1::RebalanceUpdate>;
+    type WatchStream = Answers<v1::Payment>;
 
     async fn pay(
         &self,
@@ -151,6 +156,26 @@ impl v1::payments_server::Payments for PaymentsService {
         Ok(Response::new(v1::GetPaymentResponse { payment: Some(view::payment::payment(record)) }))
     }
 
+    async fn watch(
+        &self,
+        request: Request<v1::WatchPaymentRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        use v1::watch_payment_request::By;
+        let (argument, payment_id) = match request.into_inner().by {
+            None => return Err(malformed("payment_id", "it or a payment_hash is needed")),
+            Some(By::PaymentId(id)) => ("payment_id", fields::bytes32("payment_id", &id)?),
+            Some(By::PaymentHash(hash)) => {
+                let hash = fields::payment_hash("payment_hash", &hash)?;
+                let newest = self.payments.get_by_hash(&hash.0);
+                let newest = newest.map_err(|error| refusal::payments("payment_hash", error))?;
+                ("payment_hash", newest.payment_id)
+            }
+        };
+        let following = self.payments.follow(payment_id);
+        let following = following.map_err(|error| refusal::payments(argument, error))?;
+        Ok(Response::new(stream(following, self.stopping.clone())))
+    }
+
     async fn list(
         &self,
         request: Request<v1::ListPaymentsRequest>,
@@ -165,7 +190,8 @@ impl v1::payments_server::Payments for PaymentsService {
             Err(_) => return Err(malformed("state", "is not a state of a payment")),
         };
         let page = fields::page(request.page)?;
-        let page = self.payments.page(&page.token, page.limit, state);
+        let wanted = filter::<PaymentRecord>(request.filter, among(&self.channels))?;
+        let page = self.payments.page(&page.token, page.limit, state, &wanted);
         let page = page.map_err(|error| refusal::payments("page_token", error))?;
         Ok(Response::new(v1::ListPaymentsResponse {
             payments: page

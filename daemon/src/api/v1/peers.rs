@@ -4,7 +4,9 @@ use fulmen_proto::v1;
 use tonic::{Request, Response, Status};
 
 use super::convert::fields;
+use super::convert::filter::{filter, no_channels};
 use super::{refusal, view};
+use crate::listing::page_by_key;
 use crate::peers::{Peer, Peers};
 
 /// Serves `fulmen.v1.Peers`.
@@ -39,10 +41,20 @@ impl v1::peers_server::Peers for PeersService {
 
     async fn list(
         &self,
-        _: Request<v1::ListPeersRequest>,
+        request: Request<v1::ListPeersRequest>,
     ) -> Result<Response<v1::ListPeersResponse>, Status> {
-        let peers = self.peers.list().map_err(refusal::peers)?;
-        Ok(Response::new(v1::ListPeersResponse { peers: peers.into_iter().map(peer).collect() }))
+        let request = request.into_inner();
+        let page = fields::page_or_all(request.page)?;
+        let wanted = filter::<Peer>(request.filter, no_channels)?;
+        let is_wanted = |peer: &Peer| {
+            wanted.passes(peer) && request.connected.is_none_or(|wanted| peer.connected == wanted)
+        };
+        let peers = self.peers.list().map_err(refusal::peers)?.into_iter().filter(is_wanted);
+        let by_id = |peer: &Peer| peer.node_id.serialize().to_vec();
+        let (peers, next_page_token) =
+            page_by_key(peers, by_id, &page.token, page.limit).map_err(|_| refusal::bad_token())?;
+        let peers = peers.into_iter().map(peer).collect();
+        Ok(Response::new(v1::ListPeersResponse { peers, next_page_token }))
     }
 }
 

@@ -142,6 +142,7 @@ pub fn channels(error: channels::Error) -> Status {
         Error::Wallet(error) => funding(error),
         Error::Busy => refuse(Code::Unavailable, "CHANNEL_BUSY", words.clone()),
         Error::Ldk(_) => precondition("CHANNEL_REFUSED"),
+        Error::Store(storage::Error::BadToken) => bad_token(),
         Error::Store(error) => internal(&error),
     }
 }
@@ -208,9 +209,14 @@ pub fn wallet(error: wallet::Error) -> Status {
 /// The status of a list that cannot be read.
 pub fn stored_page(error: storage::Error) -> Status {
     match error {
-        storage::Error::BadToken => malformed("page_token", error),
+        storage::Error::BadToken => bad_token(),
         error => internal(&error),
     }
+}
+
+/// The status of a page token that no page of the list gave out.
+pub fn bad_token() -> Status {
+    malformed("page_token", storage::Error::BadToken)
 }
 
 /// The status of a rebalance that is refused.

@@ -1,13 +1,16 @@
 //! The `Wallet` service.
 
-use bitcoin::FeeRate;
+use bitcoin::hashes::Hash as _;
+use bitcoin::{FeeRate, OutPoint};
 use fulmen_proto::v1;
 use tonic::{Request, Response, Status};
 
 use super::convert::fields;
+use super::convert::filter::{filter, no_channels};
 use super::{refusal, view};
 use crate::api::status::malformed;
 use crate::feerates::Feerates;
+use crate::listing::page_by_key;
 use crate::wallet::{SendRequest, Unspent, Value, Wallet, WalletTransaction};
 
 /// Within how many blocks a send shall confirm when the caller names no feerate.
@@ -71,8 +74,15 @@ impl v1::wallet_server::Wallet for WalletService {
         &self,
         request: Request<v1::ListTransactionsRequest>,
     ) -> Result<Response<v1::ListTransactionsResponse>, Status> {
-        let page = fields::page(request.into_inner().page)?;
-        let page = self.wallet.transactions(&page.token, page.limit).map_err(refusal::wallet)?;
+        let request = request.into_inner();
+        let page = fields::page(request.page)?;
+        let wanted = filter::<WalletTransaction>(request.filter, no_channels)?;
+        let also = |transaction: &WalletTransaction| {
+            let confirmed = transaction.block_height.is_some();
+            request.confirmed.is_none_or(|wanted| confirmed == wanted)
+        };
+        let page = self.wallet.transactions(&page.token, page.limit, &wanted, also);
+        let page = page.map_err(refusal::wallet)?;
         Ok(Response::new(v1::ListTransactionsResponse {
             transactions: page.transactions.into_iter().map(transaction).collect(),
             next_page_token: page.next_token,
@@ -81,10 +91,18 @@ impl v1::wallet_server::Wallet for WalletService {
 
     async fn list_unspent(
         &self,
-        _: Request<v1::ListUnspentRequest>,
+        request: Request<v1::ListUnspentRequest>,
     ) -> Result<Response<v1::ListUnspentResponse>, Status> {
-        let utxos = self.wallet.unspent().into_iter().map(utxo).collect();
-        Ok(Response::new(v1::ListUnspentResponse { utxos }))
+        let request = request.into_inner();
+        let page = fields::page_or_all(request.page)?;
+        let wanted = filter::<Unspent>(request.filter, no_channels)?;
+        let is_wanted =
+            |coin: &Unspent| wanted.passes(coin) && coin.confirmations >= request.min_confirmations;
+        let coins = self.wallet.unspent().into_iter().filter(is_wanted);
+        let (coins, next_page_token) =
+            page_by_key(coins, place, &page.token, page.limit).map_err(|_| refusal::bad_token())?;
+        let utxos = coins.into_iter().map(utxo).collect();
+        Ok(Response::new(v1::ListUnspentResponse { utxos, next_page_token }))
     }
 }
 
@@ -136,6 +154,11 @@ fn transaction(tx: WalletTransaction) -> v1::WalletTransaction {
         seen_at: tx.seen_at,
         label: tx.label,
     }
+}
+
+fn place(coin: &Unspent) -> Vec<u8> {
+    let OutPoint { txid, vout } = &coin.outpoint;
+    [&txid.as_byte_array()[..], &vout.to_be_bytes()].concat()
 }
 
 fn utxo(coin: Unspent) -> v1::Utxo {

@@ -9,6 +9,7 @@ use super::retention;
 use super::transition::{Change, PaymentIds, PaymentUpdate, decide};
 use crate::idempotency::{self, Key};
 use crate::journal::{Entry, Journal};
+use crate::listing::Filter;
 use crate::payments::Error;
 use crate::storage::{self, Batch, Commit, PruneStep, Store, Subscription, Subscriptions};
 
@@ -225,8 +226,9 @@ impl PaymentBook {
         token: &[u8],
         limit: usize,
         state: Option<State>,
+        wanted: &Filter,
     ) -> Result<storage::Page<PaymentRecord>, storage::Error> {
-        PAYMENTS.page(&self.store, token, limit, |record| {
+        PAYMENTS.list(&self.store, token, limit, wanted, |record| {
             state.is_none_or(|state| record.state == state)
         })
     }
@@ -331,8 +333,9 @@ mod tests {
         assert!(matches!(book.admit(draft(93, 1, None)), Err(Error::AlreadyPaid)));
         let last = book.last_attempt(&[1; 32]).expect("readable").expect("it is there");
         assert_eq!((last.state, last.payment_id), (State::Succeeded, [92; 32]));
-        assert_eq!(book.page(&[], 10, None).expect("readable").items.len(), 2);
-        let failed = book.page(&[], 10, Some(State::Failed)).expect("readable").items;
+        assert_eq!(book.page(&[], 10, None, &Filter::default()).expect("readable").items.len(), 2);
+        let failed =
+            book.page(&[], 10, Some(State::Failed), &Filter::default()).expect("readable").items;
         assert_eq!(failed.len(), 1);
     }
 
@@ -442,7 +445,7 @@ mod tests {
             "what is pending is never forgotten"
         );
         assert!(hash_of(3).is_some(), "the newest stays");
-        assert_eq!(book.page(&[], 10, None).expect("readable").items.len(), 2);
+        assert_eq!(book.page(&[], 10, None, &Filter::default()).expect("readable").items.len(), 2);
         assert_eq!(BY_KEY.count(&book.store).expect("readable"), 1);
     }
 

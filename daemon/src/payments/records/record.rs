@@ -4,6 +4,7 @@ use bitcoin::secp256k1::PublicKey;
 use lightning::{impl_writeable_tlv_based, impl_writeable_tlv_based_enum};
 
 use crate::idempotency::KeyTable;
+use crate::listing::{Ask, ChannelNames, Listed};
 use crate::node::planner::{Constraints, NoWay};
 use crate::storage::{History, Table, record};
 
@@ -307,6 +308,36 @@ impl PaymentRecord {
     pub fn arrived_msat(&self) -> u64 {
         let arrived = self.parts.iter().filter(|part| part.end == PartEnd::Succeeded);
         arrived.fold(0, |sum, part| sum.saturating_add(part.amount_msat))
+    }
+}
+
+impl Listed for PaymentRecord {
+    const ASKS: &'static [Ask] = &[Ask::Time, Ask::Amount, Ask::Node, Ask::Channel, Ask::Words];
+
+    fn at(&self) -> u64 {
+        self.created_at_ms / 1_000
+    }
+
+    fn amount_msat(&self) -> u64 {
+        self.amount_msat
+    }
+
+    fn is_of_node(&self, node_id: &PublicKey) -> bool {
+        let mut hops = self.parts.iter().flat_map(|part| &part.hops);
+        self.payee.as_ref() == Some(node_id) || hops.any(|hop| hop.node_id == *node_id)
+    }
+
+    fn is_of_channel(&self, channel: &ChannelNames) -> bool {
+        let mut hops = self.parts.iter().flat_map(|part| &part.hops);
+        hops.any(|hop| channel.short_ids.contains(&hop.short_channel_id))
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        [&self.label, &self.description, &self.payer_note]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect()
     }
 }
 

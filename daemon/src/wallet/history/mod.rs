@@ -16,6 +16,7 @@ use super::error::Error;
 use super::ledger::Ledger;
 use super::{Wallet, coins};
 use crate::journal::Entry;
+use crate::listing::{Ask, Filter, Listed};
 use crate::storage::{self, Batch, History, record};
 
 const TRANSACTIONS: History<TransactionRecord> = History::new("wallet-transactions");
@@ -60,6 +61,31 @@ pub struct WalletTransaction {
     pub label: String,
 }
 
+impl Listed for WalletTransaction {
+    const ASKS: &'static [Ask] = &[Ask::Time, Ask::Amount, Ask::Words];
+
+    fn at(&self) -> u64 {
+        self.seen_at
+    }
+
+    fn amount_msat(&self) -> u64 {
+        self.net_sat.unsigned_abs().saturating_mul(1_000)
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        vec![&self.label]
+    }
+}
+
+/// Of a record only the time is asked; the rest is asked of the transaction that it stands for.
+impl Listed for TransactionRecord {
+    const ASKS: &'static [Ask] = &[Ask::Time];
+
+    fn at(&self) -> u64 {
+        self.seen_at
+    }
+}
+
 /// One page of transactions, newest first.
 #[derive(Clone, Debug)]
 pub struct TransactionPage {
@@ -70,16 +96,21 @@ pub struct TransactionPage {
 }
 
 impl Wallet {
-    /// Lists transactions newest first; those that were replaced by others are left out.
-    pub fn transactions(&self, token: &[u8], limit: usize) -> Result<TransactionPage, Error> {
+    /// Lists the transactions that are wanted and that pass `also`, newest first; those that were replaced by others are
+    /// left out.
+    pub fn transactions(
+        &self,
+        token: &[u8],
+        limit: usize,
+        wanted: &Filter,
+        also: impl Fn(&WalletTransaction) -> bool,
+    ) -> Result<TransactionPage, Error> {
         let ledger = self.ledger();
         let bdk = &ledger.bdk;
         let positions: HashMap<Txid, ChainPosition<ConfirmationBlockTime>> =
             bdk.transactions().map(|tx| (tx.tx_node.txid, tx.chain_position)).collect();
-        let page = TRANSACTIONS
-            .page(self.store(), token, limit, |record| positions.contains_key(&record.txid))?;
         let tip = bdk.latest_checkpoint().height();
-        let view = |record: TransactionRecord| {
+        let view = |record: &TransactionRecord| {
             let tx = bdk.tx_graph().get_tx(record.txid)?;
             let (sent, received) = bdk.sent_and_received(&tx);
             let block_height = match positions.get(&record.txid)? {
@@ -94,11 +125,17 @@ impl Wallet {
                 block_height,
                 confirmations: block_height.map_or(0, |height| (tip + 1).saturating_sub(height)),
                 seen_at: record.seen_at,
-                label: record.label,
+                label: record.label.clone(),
             })
         };
+        let in_time = Filter { time: wanted.time, ..Filter::default() };
+        let is_wanted = |record: &TransactionRecord| {
+            view(record)
+                .is_some_and(|transaction| wanted.passes(&transaction) && also(&transaction))
+        };
+        let page = TRANSACTIONS.list(self.store(), token, limit, &in_time, is_wanted)?;
         Ok(TransactionPage {
-            transactions: page.items.into_iter().filter_map(|(_, record)| view(record)).collect(),
+            transactions: page.items.iter().filter_map(|(_, record)| view(record)).collect(),
             next_token: page.next_token,
         })
     }

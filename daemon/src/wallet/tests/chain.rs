@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::chain::fake::FakeChain;
+use crate::listing::Filter;
 
 fn received(txid: Txid, amount_sat: u64) -> Entry {
     Entry::WalletReceived { txid, amount_sat }
@@ -22,7 +23,11 @@ async fn a_payment_is_counted_when_seen_and_told_when_confirmed() {
     let confirmed = bench.wallet.balance();
     assert_eq!((confirmed.confirmed_sat, confirmed.spendable_sat), (50_000, 50_000));
     assert_eq!(bench.entries().await, [received(txid, 50_000)]);
-    let listed = bench.wallet.transactions(&[], 10).expect("lists").transactions;
+    let listed = bench
+        .wallet
+        .transactions(&[], 10, &Filter::default(), |_| true)
+        .expect("lists")
+        .transactions;
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].txid, listed[0].net_sat, listed[0].fee_sat), (txid, 50_000, None));
     assert_eq!((listed[0].block_height, listed[0].confirmations), (Some(1), 2));
@@ -48,7 +53,11 @@ async fn a_reorganisation_takes_back_and_tells_nothing_twice() {
     bench.mine(vec![]);
     bench.mine(vec![payment]);
     assert_eq!(bench.wallet.balance().confirmed_sat, 50_000);
-    let listed = bench.wallet.transactions(&[], 10).expect("lists").transactions;
+    let listed = bench
+        .wallet
+        .transactions(&[], 10, &Filter::default(), |_| true)
+        .expect("lists")
+        .transactions;
     assert_eq!(listed[0].block_height, Some(2));
     assert_eq!(bench.entries().await, [received(txid, 50_000)]);
     bench.restart();

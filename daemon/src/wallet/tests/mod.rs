@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::journal::Entry;
+use crate::listing::Filter;
 
 const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon \
     abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon \
@@ -114,7 +115,7 @@ impl Bench {
     }
 
     fn labels(&self) -> Vec<String> {
-        let page = self.wallet.transactions(&[], 100).expect("lists");
+        let page = self.wallet.transactions(&[], 100, &Filter::default(), |_| true).expect("lists");
         page.transactions.into_iter().map(|tx| tx.label).collect()
     }
 }

@@ -1,6 +1,7 @@
 //! Sending: amounts, fees, the reserve, idempotency, and what happens to it until it is confirmed.
 
 use super::*;
+use crate::listing::Filter;
 
 fn keyed(key: &str, value: Value) -> SendRequest {
     SendRequest {
@@ -29,7 +30,11 @@ async fn a_send_is_broadcast_listed_told_and_confirmed() {
         bench.entries().await.last(),
         Some(&Entry::WalletSent { txid: sent.txid, amount_sat: 30_000, fee_sat: sent.fee_sat })
     );
-    let listed = &bench.wallet.transactions(&[], 1).expect("lists").transactions[0];
+    let listed = &bench
+        .wallet
+        .transactions(&[], 1, &Filter::default(), |_| true)
+        .expect("lists")
+        .transactions[0];
     assert_eq!(
         (listed.net_sat, listed.fee_sat),
         (-30_000 - sent.fee_sat as i64, Some(sent.fee_sat))
@@ -210,7 +215,8 @@ async fn transactions_are_listed_newest_first_in_pages() {
         let request = SendRequest { label: label.to_owned(), ..request(Value::Exactly(1_000)) };
         bench.wallet.send(request).await.expect("sent");
     }
-    let page = |token: &[u8]| bench.wallet.transactions(token, 3).expect("lists");
+    let all = Filter::default();
+    let page = |token: &[u8]| bench.wallet.transactions(token, 3, &all, |_| true).expect("lists");
     let labels = |page: &TransactionPage| {
         page.transactions.iter().map(|tx| tx.label.clone()).collect::<Vec<_>>()
     };
@@ -218,6 +224,15 @@ async fn transactions_are_listed_newest_first_in_pages() {
     assert_eq!(labels(&first), ["three", "two", "one"]);
     let second = page(&first.next_token);
     assert_eq!((labels(&second), second.next_token.len()), (vec![String::new()], 0));
+    let large = Filter { min_amount_msat: 50_000_000, ..Filter::default() };
+    let page = bench.wallet.transactions(&[], 3, &large, |_| true).expect("lists");
+    assert_eq!(labels(&page), [""], "only the deposit is of 100,000 sat");
+    let words = Filter { words: Some("TWO".to_owned()), ..Filter::default() };
+    let page = bench.wallet.transactions(&[], 3, &words, |_| true).expect("lists");
+    assert_eq!(labels(&page), ["two"]);
+    let confirmed = |transaction: &WalletTransaction| transaction.block_height.is_some();
+    let page = bench.wallet.transactions(&[], 3, &all, confirmed).expect("lists");
+    assert_eq!(labels(&page), [""], "sends are not confirmed yet");
 }
 
 #[tokio::test]

@@ -52,6 +52,12 @@ pub fn page(request: Option<v1::PageRequest>) -> Result<Page, Status> {
     Ok(Page { limit: size as usize, token: request.page_token })
 }
 
+/// Reads the page request of a list that had no pages once: without one, the page is as large as one can be.
+pub fn page_or_all(request: Option<v1::PageRequest>) -> Result<Page, Status> {
+    let all = v1::PageRequest { page_size: MAX_PAGE_SIZE, page_token: Vec::new() };
+    page(Some(request.unwrap_or(all)))
+}
+
 /// Reads 32 bytes.
 pub fn bytes32(argument: &'static str, bytes: &[u8]) -> Result<[u8; 32], Status> {
     bytes.try_into().map_err(|_| malformed(argument, expected("32 bytes", bytes)))

@@ -3,6 +3,7 @@
 pub mod bolt11;
 pub mod channel;
 pub mod fields;
+pub mod filter;
 pub mod payment;
 pub mod route;
 

@@ -120,7 +120,8 @@ pub fn kind(stored: &str) -> v1::closed_channel::Kind {
     v1::closed_channel::Kind::from_str_name(&name).unwrap_or_default()
 }
 
-fn state(state: ChannelState) -> v1::channel::State {
+/// The state on the wire.
+pub fn state(state: ChannelState) -> v1::channel::State {
     match state {
         ChannelState::PendingOpen => v1::channel::State::PendingOpen,
         ChannelState::PendingConfirmation => v1::channel::State::PendingConfirmation,
