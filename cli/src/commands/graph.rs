@@ -3,6 +3,7 @@ use clap::{Args, Subcommand};
 use fulmen_proto::v1::{GetGraphChannelRequest, GetGraphNodeRequest, SummarizeGraphRequest};
 
 use super::liquidity;
+use super::pay::given::BuildRoute;
 use super::route::{Estimate, Route};
 use crate::failure::Failure;
 use crate::ids::{NodeId, ShortChannelId};
@@ -20,6 +21,8 @@ pub enum Group {
     Summary(Summary),
     /// Find the route that a payment would try first; nothing is sent
     Route(Route),
+    /// Build the cheapest route over given nodes; nothing is sent
+    BuildRoute(BuildRoute),
     /// What a payment may cost, how long it may lock the money, and how likely it arrives at once
     Estimate(Estimate),
     /// What payments have taught about other nodes' channels: export, import, reset
@@ -34,6 +37,7 @@ impl Group {
             Self::Channel(command) => command.run(session).await,
             Self::Summary(command) => command.run(session).await,
             Self::Route(command) => command.run(session).await,
+            Self::BuildRoute(command) => command.run(session).await,
             Self::Estimate(command) => command.run(session).await,
             Self::Liquidity(group) => group.run(session).await,
         }

@@ -13,6 +13,7 @@ use super::options::constraints::Constraints;
 use super::options::filter::Filtering;
 use super::options::limits::Limits;
 use super::options::paging;
+use super::pay::given::SendRoute;
 use crate::amount::SomeMsat;
 use crate::failure::{Failure, advice};
 use crate::format::human;
@@ -29,6 +30,8 @@ pub enum Group {
     Show(Show),
     /// Show what proves a payment: the invoice that the payee signed, and its preimage
     Proof(Proof),
+    /// Pay over a route that you give, and over no other
+    SendRoute(SendRoute),
     /// Follow a payment until it has succeeded or failed, also one that another client started
     Watch(Watch),
     /// Make no further attempts; parts under way may still arrive or come back
@@ -41,6 +44,7 @@ impl Group {
             Self::List(command) => command.run(session).await,
             Self::Show(command) => command.run(session).await,
             Self::Proof(command) => command.run(session).await,
+            Self::SendRoute(command) => command.run(session).await,
             Self::Watch(command) => command.run(session).await,
             Self::Cancel(command) => command.run(session).await,
         }

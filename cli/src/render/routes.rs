@@ -8,13 +8,16 @@ use crate::format::table::{Cell, Column, Facts, Look, id, table, text};
 /// A route with its parts and hops.
 pub fn route(route: &Route, look: Look) -> String {
     let parts = u64::try_from(route.parts.len()).unwrap_or(u64::MAX);
-    let mut shown = Facts::new(look)
+    let facts = Facts::new(look)
         .add("amount", human::msat(route.amount_msat))
         .add("fee", human::msat(route.fee_msat))
-        .add("parts", human::grouped(parts))
-        .add("arrives at once", chance(route.success_millionths))
-        .add("locked for", blocks(route.total_cltv_delta))
-        .lines();
+        .add("parts", human::grouped(parts));
+    let facts = match route.success_millionths {
+        // It is not estimated.
+        0 => facts,
+        likely => facts.add("arrives at once", chance(likely)),
+    };
+    let mut shown = facts.add("locked for", blocks(route.total_cltv_delta)).lines();
     for (number, one) in (1..).zip(&route.parts) {
         shown.push('\n');
         shown.push_str(&part(number, one, look));
@@ -23,12 +26,12 @@ pub fn route(route: &Route, look: Look) -> String {
 }
 
 fn part(number: usize, part: &RoutePart, look: Look) -> String {
-    let title = format!(
-        "Part {number}: {}, fee {}, arrives with {}\n",
-        human::msat(part.amount_msat),
-        human::msat(part.fee_msat),
-        chance(part.success_millionths)
-    );
+    let likely = match part.success_millionths {
+        0 => String::new(),
+        likely => format!(", arrives with {}", chance(likely)),
+    };
+    let (amount, fee) = (human::msat(part.amount_msat), human::msat(part.fee_msat));
+    let title = format!("Part {number}: {amount}, fee {fee}{likely}\n");
     let columns = [
         Column::Right("hop"),
         Column::Left("channel"),

@@ -101,6 +101,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Payments/Decode", read("payments")),
     ("/fulmen.v1.Payments/Pay", write("payments")),
     ("/fulmen.v1.Payments/Keysend", write("payments")),
+    ("/fulmen.v1.Payments/SendToRoute", write("payments")),
     ("/fulmen.v1.Payments/Rebalance", write("payments")),
     ("/fulmen.v1.Payments/Probe", write("payments")),
     ("/fulmen.v1.Payments/Cancel", write("payments")),
@@ -115,6 +116,7 @@ pub const METHODS: &[(&str, Access)] = &[
     // They reveal roughly what our channels can send.
     ("/fulmen.v1.Graph/FindRoute", read("payments")),
     ("/fulmen.v1.Graph/EstimateFee", read("payments")),
+    ("/fulmen.v1.Graph/BuildRoute", read("payments")),
     // They reveal where payments went, and decide where payments go.
     ("/fulmen.v1.Graph/ExportLiquidity", read("payments")),
     ("/fulmen.v1.Graph/ImportLiquidity", write("payments")),

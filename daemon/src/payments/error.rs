@@ -3,6 +3,7 @@
 use bitcoin::Network;
 use bitcoin::secp256k1::PublicKey;
 
+use super::named::Fault;
 use super::records::record::State;
 use crate::admission::NotReady;
 use crate::node::planner::NoWay;
@@ -93,6 +94,9 @@ pub enum Error {
     /// There is no way.
     #[error("{}", .0.words)]
     NoWay(NoWay),
+    /// A route that the caller named cannot be taken.
+    #[error("{0}")]
+    BadRoute(#[from] Fault),
     /// A custom record that must not be sent.
     #[error("custom records must have distinct types of 65536 or more, none of them reserved")]
     BadCustomRecord,

@@ -7,6 +7,7 @@
 mod check;
 mod config;
 mod error;
+mod named;
 mod offer_terms;
 mod payable;
 mod probe;
@@ -28,11 +29,12 @@ use tokio::sync::{Notify, Semaphore};
 pub use check::AskedLimits;
 pub use config::Config;
 pub use error::Error;
+pub use named::{BuildRoute, Fault, NamedHop};
 pub use payable::{NotUnderstood, Payable, Understood};
 pub use probe::{Probe, ProbeOutcome, ProbeUpdate, probed_path};
 pub use records::record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
 pub use route::{Estimate, Inquiry, Payee};
-pub use send::{GiveRefund, Keysend, Pay, PayOffer, Rebalance};
+pub use send::{GiveRefund, Keysend, Pay, PayOffer, Rebalance, SendToRoute};
 
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;

@@ -1,5 +1,7 @@
 //! `fulmen pay WHAT`: anything that can be paid over Lightning.
 pub mod decode;
+pub mod given;
+mod route_text;
 
 use clap::Args;
 use fulmen_proto::v1::decode_response::What;

@@ -124,6 +124,16 @@ impl v1::graph_server::Graph for GraphService {
         liquidity::reset(&self.node, request.into_inner()).await.map(Response::new)
     }
 
+    async fn build_route(
+        &self,
+        request: Request<v1::BuildRouteRequest>,
+    ) -> Result<Response<v1::BuildRouteResponse>, Status> {
+        let request = convert::route::to_build(request.into_inner())?;
+        let plan = self.payments.build_route(request);
+        let plan = plan.map_err(|error| refusal::payments("bolt11", error))?;
+        Ok(Response::new(v1::BuildRouteResponse { route: Some(view::route::route(&plan)) }))
+    }
+
     async fn estimate_fee(
         &self,
         request: Request<v1::EstimateFeeRequest>,

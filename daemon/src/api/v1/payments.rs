@@ -11,7 +11,9 @@ use crate::api::status::{internal, malformed};
 use crate::api::stream::{Answers, Steps, stream};
 use crate::channels::Channels;
 use crate::invoices::Invoices;
-use crate::payments::{Following, Inquiry, Keysend, Pay, PaymentRecord, Payments, Probe, State};
+use crate::payments::{
+    Following, Inquiry, Keysend, Pay, PaymentRecord, Payments, Probe, SendToRoute, State,
+};
 use crate::usecases::rebalance::{self, Rebalancing, Step};
 
 /// Serves `fulmen.v1.Payments`.
@@ -32,6 +34,7 @@ impl v1::payments_server::Payments for PaymentsService {
     type PayStream = Answers<v1::Payment>;
     type KeysendStream = Answers<v1::Payment>;
     type ProbeStream = Answers<v1::ProbeUpdate>;
+    type SendToRouteStream = Answers<v1::Payment>;
     type RebalanceStream = Answers<v1::RebalanceUpdate>;
     type WatchStream = Answers<v1::Payment>;
 
@@ -89,6 +92,25 @@ impl v1::payments_server::Payments for PaymentsService {
             .keysend(keysend)
             .await
             .map_err(|error| refusal::payments("node_id", error))?;
+        Ok(Response::new(stream(following, self.stopping.clone())))
+    }
+
+    async fn send_to_route(
+        &self,
+        request: Request<v1::SendToRouteRequest>,
+    ) -> Result<Response<Self::SendToRouteStream>, Status> {
+        let request = request.into_inner();
+        let (argument, to) = convert::route::payee(request.to)?;
+        let order = SendToRoute {
+            to,
+            amount_msat: fields::optional_amount_msat("amount_msat", request.amount_msat)?,
+            route: convert::route::given(request.route)?,
+            limits: convert::payment::limits(request.limits),
+            idempotency_key: fields::idempotency_key(request.idempotency_key)?,
+            label: fields::label(request.label)?,
+        };
+        let following = self.payments.send_to_route(order).await;
+        let following = following.map_err(|error| refusal::payments(argument, error))?;
         Ok(Response::new(stream(following, self.stopping.clone())))
     }
 

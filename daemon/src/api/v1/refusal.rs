@@ -27,6 +27,10 @@ pub fn payments(argument: &'static str, error: payments::Error) -> Status {
         Error::NotOurChannel(..) => unknown("CHANNEL_UNKNOWN", words),
         Error::UnknownNode(..) => unknown("NODE_UNKNOWN", words),
         Error::NoWay(why) => no_route(&why),
+        Error::BadRoute(fault) if fault.is_of_request() => malformed("route", words),
+        Error::BadRoute(_) => {
+            refuse(Code::FailedPrecondition, "ROUTE_UNUSABLE", format!("route: {words}"))
+        }
         Error::BadCustomRecord => malformed("custom_records", words),
         Error::KeyReused => refuse(
             Code::InvalidArgument,

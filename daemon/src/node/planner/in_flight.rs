@@ -19,14 +19,36 @@ pub(super) struct InFlight(Mutex<HashMap<PaymentId, Entry>>);
 #[derive(Default)]
 struct Entry {
     constraints: Arc<Constraints>,
+    /// The paths that the payer named, for a payment that takes no others.
+    given: Option<Given>,
     paths: Vec<Path>,
     no_route: Option<NoWay>,
 }
+
+/// Paths that the payer named.
+struct Given(Vec<Path>);
 
 impl InFlight {
     /// Adds a payment; for one that is in flight already, only its constraints change.
     pub(super) fn begin(&self, payment_id: PaymentId, constraints: Constraints) {
         self.lock().entry(payment_id).or_default().constraints = Arc::new(constraints);
+    }
+
+    /// Names the paths that a payment takes, once.
+    pub(super) fn give(&self, payment_id: PaymentId, paths: Vec<Path>) {
+        self.lock().entry(payment_id).or_default().given = Some(Given(paths));
+    }
+
+    /// Whether a payment takes the paths that its payer named, and no others.
+    pub(super) fn is_given(&self, payment_id: &PaymentId) -> bool {
+        self.lock().get(payment_id).is_some_and(|entry| entry.given.is_some())
+    }
+
+    /// Takes the paths that the payer named: empty where they have been taken, none where the router is to find some.
+    pub(super) fn take_given(&self, payment_id: &PaymentId) -> Option<Vec<Path>> {
+        let mut entries = self.lock();
+        let Given(paths) = entries.get_mut(payment_id)?.given.as_mut()?;
+        Some(std::mem::take(paths))
     }
 
     /// Forgets a payment that has ended.
@@ -99,6 +121,18 @@ mod tests {
         assert_eq!(in_flight.take_paths(&payment(0)).len(), 0);
         assert_eq!(in_flight.take_no_route(&payment(0)), Some(NoWay::of_ldk("none")));
         assert_eq!(in_flight.take_no_route(&payment(0)), None);
+    }
+
+    #[test]
+    fn given_paths_are_taken_once_and_replaced_by_no_others() {
+        let in_flight = InFlight::default();
+        in_flight.begin(payment(1), Constraints::default());
+        assert!(!in_flight.is_given(&payment(1)));
+        assert!(in_flight.take_given(&payment(1)).is_none());
+        in_flight.give(payment(1), route().paths);
+        assert_eq!(in_flight.take_given(&payment(1)).expect("they are given").len(), 1);
+        assert_eq!(in_flight.take_given(&payment(1)).expect("they were given").len(), 0);
+        assert!(in_flight.is_given(&payment(1)));
     }
 
     #[test]

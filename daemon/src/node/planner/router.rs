@@ -70,6 +70,17 @@ impl NodeRouter {
         self.in_flight.begin(payment_id, constraints);
     }
 
+    /// Has a payment take the paths that its payer named, once, and no others; call it before LDK first looks for a
+    /// route. After a restart LDK makes no further attempt at it.
+    pub fn give(&self, payment_id: PaymentId, paths: Vec<Path>) {
+        self.in_flight.give(payment_id, paths);
+    }
+
+    /// Whether a payment takes the paths that its payer named, and no others.
+    pub fn is_given(&self, payment_id: &PaymentId) -> bool {
+        self.in_flight.is_given(payment_id)
+    }
+
     /// Forgets a payment that has ended.
     pub fn release(&self, payment_id: &PaymentId) {
         self.in_flight.end(payment_id);
@@ -159,6 +170,14 @@ impl Router for NodeRouter {
         _payment_hash: PaymentHash,
         payment_id: PaymentId,
     ) -> Result<Route, &'static str> {
+        if let Some(paths) = self.in_flight.take_given(&payment_id) {
+            if paths.is_empty() {
+                return Err("the given route has been tried");
+            }
+            let route = Route { paths, route_params: Some(asked.clone()) };
+            self.in_flight.add_route(&payment_id, &route);
+            return Ok(route);
+        }
         let constraints = self.in_flight.constraints(&payment_id);
         match self.find(payer, asked, first_hops, in_flight, &constraints) {
             Ok(route) => {

@@ -9,7 +9,7 @@ use lightning::ln::channelmanager::{
     RetryableSendFailure,
 };
 use lightning::offers::offer::Offer;
-use lightning::routing::router::{RouteParameters, RouteParametersConfig};
+use lightning::routing::router::{Path, RouteParameters, RouteParametersConfig};
 use lightning::types::payment::PaymentPreimage;
 use lightning_invoice::Bolt11Invoice;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -73,12 +73,21 @@ impl PaymentTask {
     }
 
     /// Sends a payment whose record is durable, and again while that may help.
-    pub(super) async fn run(self, record: &PaymentRecord, order: SendRequest, limits: Limits) {
+    pub(super) async fn run(
+        self,
+        record: &PaymentRecord,
+        order: SendRequest,
+        limits: Limits,
+        given: Vec<Path>,
+    ) {
         let payments = self.0.clone();
         let name = PaymentIds { payment_id: record.payment_id, payment_hash: record.payment_hash };
         let constraints = record.constraints.clone().unwrap_or_default();
         let out = constraints.out_through.clone();
         payments.0.node.router.constrain(PaymentId(name.payment_id), constraints);
+        if !given.is_empty() {
+            payments.0.node.router.give(PaymentId(name.payment_id), given);
+        }
         let deadline = Instant::now() + limits.timeout;
         let (gave_up, mut given_up) = mpsc::unbounded_channel();
         let sent = payments
@@ -152,7 +161,9 @@ impl Payments {
         let mut under_way = self.0.under_way.lock().expect("no panic while held");
         let Some(payment) = under_way.get_mut(&name.payment_id) else { return false };
         let time_left = payment.deadline.saturating_duration_since(Instant::now());
-        if !goes_on(reason, payment.rounds, !record.parts.is_empty(), time_left) {
+        if self.0.node.router.is_given(&PaymentId(name.payment_id))
+            || !goes_on(reason, payment.rounds, !record.parts.is_empty(), time_left)
+        {
             return false;
         }
         payment.rounds += 1;
@@ -246,7 +257,10 @@ impl Payments {
     ) -> Result<(), FailureReason> {
         let payment_id = PaymentId(name.payment_id);
         let manager = &self.0.node.channel_manager;
-        let retry = Retry::Timeout(limits.timeout);
+        let retry = match self.0.node.router.is_given(&payment_id) {
+            true => Retry::Attempts(0),
+            false => Retry::Timeout(limits.timeout),
+        };
         let sent = blocking(|| match order {
             SendRequest::Bolt11 { invoice, amount_msat } => manager
                 .pay_for_bolt11_invoice(

@@ -1,5 +1,6 @@
 //! Sending a payment: checked, recorded, and given to LDK once the record is durable.
 
+mod along;
 mod attempt;
 mod invoiced;
 mod offer;
@@ -13,11 +14,12 @@ use std::sync::atomic::Ordering;
 use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::secp256k1::PublicKey;
 use lightning::ln::channelmanager::RecipientOnionFields;
-use lightning::routing::router::{PaymentParameters, RouteParameters};
+use lightning::routing::router::{Path, PaymentParameters, RouteParameters};
 use lightning::sign::EntropySource as _;
 use lightning::types::payment::PaymentPreimage;
 use lightning_invoice::Bolt11Invoice;
 
+pub use along::SendToRoute;
 pub use attempt::InFlight;
 pub use offer::PayOffer;
 pub use rebalance::Rebalance;
@@ -155,6 +157,17 @@ impl Payments {
         send: SendRequest,
         limits: Limits,
     ) -> Result<Following, Error> {
+        self.start_along(new, send, limits, Vec::new())
+    }
+
+    /// The same over given paths; without any, LDK asks the router.
+    fn start_along(
+        &self,
+        new: NewPayment,
+        send: SendRequest,
+        limits: Limits,
+        given: Vec<Path>,
+    ) -> Result<Following, Error> {
         let max_waiting = self.0.config.max_waiting;
         if self.0.waiting.load(Ordering::Relaxed) >= max_waiting {
             return Err(Error::TooManyWaiting(max_waiting));
@@ -168,7 +181,7 @@ impl Payments {
         self.0.tasks.spawn_once(Stage::Work, "payment", async move {
             // Not durable means that the store has failed: the daemon is ending, and nothing is sent.
             if recorded.await.is_ok() {
-                task.run(&record, send, limits).await;
+                task.run(&record, send, limits, given).await;
             }
         });
         following
