@@ -124,19 +124,21 @@ fn bare(text: &str) -> Result<Option<Payable>, NotUnderstood> {
             "this is an LNURL, which this node does not follow: ask the payee for an offer or an invoice",
         ));
     }
-    if lower.starts_with("lno1") {
-        return match Offer::from_str(&lower) {
+    // BOLT 12 lets a text be broken by `+` and white space anywhere between two characters.
+    let joined: String = lower.chars().filter(|it| *it != '+' && !it.is_whitespace()).collect();
+    if joined.starts_with("lno1") {
+        return match Offer::from_str(text) {
             Ok(offer) => Ok(Some(Payable::Offer(Box::new(offer)))),
             Err(error) => Err(broken("an offer", format!("{error:?}"))),
         };
     }
-    if lower.starts_with("lnr1") {
-        return match Refund::from_str(&lower) {
+    if joined.starts_with("lnr1") {
+        return match Refund::from_str(text) {
             Ok(refund) => Ok(Some(Payable::Refund(Box::new(refund)))),
             Err(error) => Err(broken("a refund", format!("{error:?}"))),
         };
     }
-    if lower.starts_with("lni1") {
+    if joined.starts_with("lni1") {
         return Err(NotUnderstood::NotCarried(
             "this is a BOLT 12 invoice, which only the payer who asked for it can pay: ask for the offer",
         ));
@@ -282,6 +284,72 @@ mod tests {
         let uri = read(&format!("bitcoin:{ADDRESS}?amount=0.001")).await.expect("it is a URI");
         assert_eq!(uri.amount_msat, Some(100_000_000));
         assert_eq!(uri.address.as_deref(), Some(ADDRESS));
+    }
+
+    /// BOLT 12, `offers-test.json`, one vector a line: verdict, what it shows, text.
+    const OFFERS: &str = include_str!("bolt12_offers.txt");
+    /// BOLT 12, `format-string-test.json`: "A complete string is valid".
+    const COMPLETE: &str = "lno1pqps7sjqpgtyzm3qv4uxzmtsd3jjqer9wd3hy6tsw35k7msjzfpy7nz5yqcnygrfdej82um5wf5k2uckyypwa3e\
+            yt44h6txtxquqh7lz5djge4afgfjn7k4rgrkuag0jsd5xvxg";
+
+    #[tokio::test]
+    async fn the_offers_of_the_specification_are_read_or_refused() {
+        let (mut good, mut bad) = (0, 0);
+        for line in OFFERS.lines().filter(|line| !line.starts_with('#')) {
+            let [verdict, shows, offer] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("three columns: {line}")
+            };
+            let understood = read(offer).await;
+            match verdict {
+                "invalid" => {
+                    let error = understood.expect_err(shows);
+                    assert!(error.to_string().contains("is not"), "{shows}: {error}");
+                    bad += 1;
+                }
+                _ => {
+                    let understood = understood.unwrap_or_else(|error| panic!("{shows}: {error}"));
+                    let Payable::Offer(offer) = &understood.what else { panic!("{shows}") };
+                    let unknown = offer.offer_features().requires_unknown_bits();
+                    assert_eq!(unknown, verdict == "unpayable", "{shows}");
+                    good += 1;
+                }
+            }
+        }
+        assert_eq!((good, bad), (21, 27), "all vectors are there");
+    }
+
+    #[tokio::test]
+    async fn an_offer_may_be_broken_as_the_specification_says() {
+        let upper = COMPLETE.to_ascii_uppercase();
+        let at = |cuts: &[usize], by: &str, text: &str| {
+            let mut text = text.to_owned();
+            cuts.iter().rev().for_each(|cut| text.insert_str(*cut, by));
+            text
+        };
+        for good in [
+            COMPLETE.to_owned(),
+            upper.clone(),
+            at(&[1], "+", COMPLETE),
+            at(&[17, 50, 70, 139], "+", COMPLETE),
+            at(&[17, 50, 70], "+ \r\n ", COMPLETE),
+            at(&[17, 50, 70], "+\n", &upper),
+            format!("lightning:{upper}"),
+        ] {
+            let read = read(&good).await.unwrap_or_else(|error| panic!("{good}: {error}"));
+            assert_eq!(kind(&read), "offer", "{good}");
+        }
+        for bad in [
+            format!("{COMPLETE}+"),
+            format!("{COMPLETE}+ "),
+            format!("+{COMPLETE}"),
+            format!("+ {COMPLETE}"),
+            at(&[2], "++", COMPLETE),
+            // Upper and lower case must not be mixed (BIP 173).
+            at(&[], "", COMPLETE).replace("lno1pqps7", "LnO1PqPs7"),
+        ] {
+            let error = read(&bad).await.expect_err(&bad).to_string();
+            assert!(error.contains("begins like an offer"), "{bad}: {error}");
+        }
     }
 
     #[tokio::test]
