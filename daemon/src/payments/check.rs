@@ -119,6 +119,38 @@ pub fn limits(asked: AskedLimits, amount_msat: u64, config: &Config) -> Result<L
     })
 }
 
+/// The bounds of a payment, within what one payment may be and cost here whatever the call asks for.
+///
+/// # Errors
+/// [`Error::OverBudget`], [`Error::BadLimit`].
+pub fn budget(asked: AskedLimits, amount_msat: u64, config: &Config) -> Result<Limits, Error> {
+    let max_msat = config.max_amount_sat.saturating_mul(1_000);
+    if max_msat != 0 && amount_msat > max_msat {
+        return Err(Error::OverBudget { amount_msat, max_msat });
+    }
+    fee_budget(asked, amount_msat, config)
+}
+
+/// The same where only the fee leaves this node.
+///
+/// # Errors
+/// [`Error::BadLimit`].
+pub fn fee_budget(asked: AskedLimits, amount_msat: u64, config: &Config) -> Result<Limits, Error> {
+    let limits = limits(asked, amount_msat, config)?;
+    let most_msat = config.max_fee_sat.saturating_mul(1_000);
+    match (most_msat, asked.max_fee_msat) {
+        (0, _) => Ok(limits),
+        (_, Some(asked_msat)) if asked_msat > most_msat => {
+            let why = format!(
+                "{asked_msat} msat are more than the {most_msat} msat that one payment may cost here \
+                 (payments.max_fee_sat)"
+            );
+            Err(Error::BadLimit("max_fee_msat", why))
+        }
+        (_, _) => Ok(Limits { max_fee_msat: limits.max_fee_msat.min(most_msat), ..limits }),
+    }
+}
+
 fn bounded(argument: &'static str, asked: u32, default: u32, max: u32) -> Result<u32, Error> {
     match asked {
         0 => Ok(default.clamp(1, max)),
@@ -337,6 +369,21 @@ mod tests {
         assert!(matches!(refused, Err(Error::TooMuchForOneChannel { largest_msat: 3, .. })));
         assert_eq!(Splitting::of(true, 16), parts);
         assert_eq!((Splitting::of(true, 1), Splitting::of(false, 16)), (whole, whole));
+    }
+
+    #[test]
+    fn one_payment_stays_within_the_budget() {
+        let config = Config { max_amount_sat: 100, max_fee_sat: 5, ..Config::default() };
+        let asked = |max_fee_msat| AskedLimits { max_fee_msat, ..AskedLimits::default() };
+        let fee =
+            |asked, amount_msat| budget(asked, amount_msat, &config).map(|it| it.max_fee_msat);
+        assert_eq!(fee(asked(None), 100_000).ok(), Some(5_000), "the default is 10,000 msat");
+        assert_eq!(fee(asked(Some(4_000)), 100_000).ok(), Some(4_000));
+        assert!(said(fee(asked(Some(5_001)), 100_000)).contains("payments.max_fee_sat"));
+        assert!(said(fee(asked(None), 100_001)).contains("payments.max_amount_sat"));
+        assert!(fee_budget(asked(None), 100_001, &config).is_ok(), "our own money");
+        let unbound = budget(asked(Some(70_000)), 1_000_000, &Config::default());
+        assert_eq!(unbound.map(|it| it.max_fee_msat).ok(), Some(70_000));
     }
 
     #[test]

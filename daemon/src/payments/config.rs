@@ -16,6 +16,14 @@ pub struct Config {
     pub max_fee_base_msat: u64,
     /// The fee, in millionths of the amount, that a payment may cost where this is more than the base.
     pub max_fee_millionths: u64,
+    /// The most, in satoshis, that one payment may be, whatever the call asks for; 0 for no limit. Moving money between
+    /// our own channels is not bound by it.
+    pub max_amount_sat: u64,
+    /// The most, in satoshis, that one payment may cost in fees, whatever the call asks for; 0 for no limit.
+    pub max_fee_sat: u64,
+    /// Payments of more satoshis than this are probed first, so that what would get stuck costs nothing; 0 probes none.
+    /// Offers are not probed: the payee's place is known only with the invoice.
+    pub probe_above_sat: u64,
     /// Blocks that the money may be locked, over the whole path.
     pub max_total_cltv_delta: u32,
     /// Payments that are under way at once; more wait for their turn. A channel carries at most 483 HTLCs.
@@ -43,6 +51,9 @@ impl Default for Config {
             max_parts: 16,
             max_fee_base_msat: 10_000,
             max_fee_millionths: 10_000,
+            max_amount_sat: 0,
+            max_fee_sat: 0,
+            probe_above_sat: 0,
             max_total_cltv_delta: 2_016,
             max_in_flight: 400,
             max_waiting: 10_000,

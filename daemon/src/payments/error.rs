@@ -76,6 +76,17 @@ pub enum Error {
     /// More than all bitcoin, or nothing.
     #[error("{0} msat is not an amount that can be paid")]
     AmountAbsurd(u64),
+    /// More than one payment may be here.
+    #[error(
+        "{amount_msat} msat are more than the {max_msat} msat that one payment may be here \
+         (payments.max_amount_sat)"
+    )]
+    OverBudget {
+        /// The payment's amount.
+        amount_msat: u64,
+        /// The limit.
+        max_msat: u64,
+    },
     /// The payee is this node.
     #[error("this node itself is the payee")]
     ToSelf,

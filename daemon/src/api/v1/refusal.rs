@@ -52,6 +52,9 @@ pub fn payments(argument: &'static str, error: payments::Error) -> Status {
         Error::TooMuchInFlight { .. } | Error::TooMuchForOneChannel { .. } => {
             refuse(Code::FailedPrecondition, "IN_FLIGHT_LIMIT", format!("amount_msat: {words}"))
         }
+        Error::OverBudget { .. } => {
+            refuse(Code::ResourceExhausted, "AMOUNT_LIMIT", format!("amount_msat: {words}"))
+        }
         Error::TooManyWaiting(_) => {
             refuse(Code::ResourceExhausted, "TOO_MANY_PAYMENTS_WAITING", words)
         }

@@ -1,6 +1,7 @@
 //! Probing: HTLCs that nobody can claim take a payment's route and show whether it would arrive.
 
 mod background;
+mod first;
 mod outcomes;
 
 use std::collections::VecDeque;

@@ -81,7 +81,6 @@ impl Payments {
     /// [`Error::BadRoute`] before anything is recorded, and what stands in the way of any payment.
     pub async fn send_to_route(&self, request: SendToRoute) -> Result<Following, Error> {
         let (order, record, hints, of_payee) = self.order(&request)?;
-        let limits = check::limits(request.limits, record.amount_msat, &self.0.config)?;
         let (key, known_hash) = match &order {
             Order::Invoice(_) => {
                 (key_of(&request, &record.payment_hash), Some(record.payment_hash))
@@ -93,6 +92,7 @@ impl Payments {
         {
             return self.follow(payment_id);
         }
+        let limits = check::budget(request.limits, record.amount_msat, &self.0.config)?;
         let max_parts = match &order {
             Order::Invoice(invoice) => {
                 check::not_expired(invoice, self.0.clock.since_epoch())?;

@@ -32,7 +32,7 @@ const SETTLING_TIMEOUT: Duration = Duration::from_secs(5);
 const SETTLING_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What LDK is asked to send.
-pub(super) enum SendRequest {
+pub enum SendRequest {
     /// To pay an invoice.
     Bolt11 { invoice: Box<Bolt11Invoice>, amount_msat: u64 },
     /// To ask for an invoice for an offer, and pay that.
@@ -93,6 +93,7 @@ impl PaymentTask {
         let sent = payments
             .unless_stopped(name, FailureReason::NotSentBeforeRestart, async {
                 payments.take_slot(name, gave_up, deadline).await?;
+                payments.probe_first(record, &order, limits).await;
                 payments.send_beside_others(name, &order, &out, limits, deadline).await
             })
             .await;

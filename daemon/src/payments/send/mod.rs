@@ -20,7 +20,7 @@ use lightning::types::payment::PaymentPreimage;
 use lightning_invoice::Bolt11Invoice;
 
 pub use along::SendToRoute;
-pub use attempt::InFlight;
+pub use attempt::{InFlight, SendRequest};
 pub use offer::PayOffer;
 pub use rebalance::Rebalance;
 pub use refund::GiveRefund;
@@ -33,7 +33,7 @@ use super::{Error, Following, Payments};
 use crate::idempotency::Key;
 use crate::node::planner::Constraints;
 use crate::tasks::Stage;
-use attempt::{PaymentTask, SendRequest};
+use attempt::PaymentTask;
 
 /// An invoice to pay.
 #[derive(Clone, Debug, Default)]
@@ -81,7 +81,6 @@ impl Payments {
             .map_err(|error| Error::NotAnInvoice(error.to_string()))?;
         let facts = self.facts();
         let terms = check::terms(&invoice, request.amount_msat, &facts)?;
-        let limits = check::limits(request.limits, terms.amount_msat, &self.0.config)?;
         let fingerprint = check::fingerprint(&terms.payment_hash, request.amount_msat);
         let key = Key::new(request.idempotency_key, fingerprint);
         if let Admission::Follow(payment_id) =
@@ -89,6 +88,7 @@ impl Payments {
         {
             return self.follow(payment_id);
         }
+        let limits = check::budget(request.limits, terms.amount_msat, &self.0.config)?;
         self.check_constraints(&request.constraints, &terms.payee)?;
         check::not_expired(&invoice, self.0.clock.since_epoch())?;
         if invoice.features().is_some_and(|features| features.requires_unknown_bits()) {
@@ -120,12 +120,12 @@ impl Payments {
     pub async fn keysend(&self, request: Keysend) -> Result<Following, Error> {
         let amount_msat = check::amount(request.amount_msat)?;
         let payee = check::payee(request.node_id, &self.facts())?;
-        let limits = check::limits(request.limits, amount_msat, &self.0.config)?;
         let fingerprint = check::fingerprint(&payee.serialize(), Some(amount_msat));
         let key = Key::new(request.idempotency_key, fingerprint);
         if let Admission::Follow(payment_id) = self.0.book.look(key.as_ref(), None)? {
             return self.follow(payment_id);
         }
+        let limits = check::budget(request.limits, amount_msat, &self.0.config)?;
         self.check_constraints(&request.constraints, &payee)?;
         let onion = RecipientOnionFields::spontaneous_empty()
             .with_custom_tlvs(request.custom_records)

@@ -61,13 +61,13 @@ impl Payments {
                        invoice";
             return Err(Error::BadConstraint("constraints", why.to_owned()));
         }
-        let limits = check::limits(request.limits, amount_msat, &self.0.config)?;
         let named = [&offer.id().0[..], &quantity.unwrap_or(0).to_be_bytes()].concat();
         let fingerprint = check::fingerprint(&named, Some(amount_msat));
         let key = Key::new(request.idempotency_key, fingerprint);
         if let Admission::Follow(payment_id) = self.0.book.look(key.as_ref(), None)? {
             return self.follow(payment_id);
         }
+        let limits = check::budget(request.limits, amount_msat, &self.0.config)?;
         offer_terms::not_expired(&offer, self.0.clock.since_epoch())?;
         self.check_sendable(amount_msat, &request.constraints, Splitting::Parts)?;
         let blank = self.blank(Kind::Bolt12);

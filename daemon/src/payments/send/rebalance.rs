@@ -102,7 +102,7 @@ impl Payments {
     /// # Errors
     /// Refusals before anything is recorded; whatever happens later is a state of the payment.
     pub fn rebalance(&self, request: Rebalance, bolt11: &str) -> Result<Following, Error> {
-        let limits = check::limits(request.limits()?, request.amount_msat, &self.0.config)?;
+        let limits = check::fee_budget(request.limits()?, request.amount_msat, &self.0.config)?;
         let invoice = Bolt11Invoice::from_str(bolt11)
             .map_err(|error| Error::NotAnInvoice(error.to_string()))?;
         let record = PaymentRecord {

@@ -48,7 +48,6 @@ impl Payments {
     /// way of any payment, [`Error::Store`].
     pub async fn give_refund(&self, request: GiveRefund) -> Result<PaymentRecord, Error> {
         let amount_msat = check::amount(request.amount_msat)?;
-        let limits = check::limits(request.limits, amount_msat, &self.0.config)?;
         let expiry_secs = match request.expiry_secs {
             0 => EXPIRY_SECS,
             secs if secs > MAX_EXPIRY_SECS => {
@@ -63,6 +62,7 @@ impl Payments {
         if let Admission::Follow(payment_id) = self.0.book.look(key.as_ref(), None)? {
             return self.get(&payment_id);
         }
+        let limits = check::budget(request.limits, amount_msat, &self.0.config)?;
         self.check_sendable(amount_msat, &Constraints::default(), Splitting::Parts)?;
 
         let payment_id = PaymentId(self.0.node.keys.get_secure_random_bytes());
