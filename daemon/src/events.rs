@@ -205,8 +205,8 @@ impl Rooms {
             Event::PaymentFailed { payment_id, payment_hash, reason } => {
                 self.payments.failed(payment_id, payment_hash, reason)
             }
-            Event::PaymentPathSuccessful { payment_id, payment_hash, path, hold_times: _ } => {
-                self.payments.path_succeeded(payment_id, payment_hash, &path)
+            Event::PaymentPathSuccessful { payment_id, payment_hash, path, hold_times } => {
+                self.payments.path_succeeded(payment_id, payment_hash, &path, &hold_times)
             }
             Event::PaymentPathFailed {
                 payment_id,
@@ -215,7 +215,7 @@ impl Rooms {
                 failure,
                 path,
                 short_channel_id,
-                ..
+                hold_times,
             } => self.payments.path_failed(
                 payment_id,
                 payment_hash,
@@ -223,6 +223,7 @@ impl Rooms {
                 &failure,
                 &path,
                 short_channel_id,
+                &hold_times,
             ),
             // The beliefs have learnt from it above.
             Event::ProbeSuccessful { payment_id, .. } => {

@@ -166,9 +166,9 @@ fn a_route_that_fails_fails_the_payment_and_no_other_is_tried() {
         let [alice, bob, _, dave] = &network.nodes[..] else { unreachable!("a diamond") };
         // Bob sends away what he has towards dave, and nobody can see that.
         let channel = channel::between(bob, dave).await?;
-        let drained_msat = channel.sendable_msat / 10 * 9;
+        let drained_msat = channel.outbound_capacity_msat / 10 * 9;
         pay::transfer(bob, dave, drained_msat).await?;
-        let amount_msat = channel.sendable_msat / 2;
+        let amount_msat = channel.outbound_capacity_msat / 2;
         let invoice = pay::invoice(dave, amount_msat).await?;
         let route = built(alice, &[bob, dave], &invoice.bolt11).await?;
         let payment = send(alice, along(&invoice.bolt11, route)).await?;
@@ -176,6 +176,12 @@ fn a_route_that_fails_fails_the_payment_and_no_other_is_tried() {
         ensure!(payment.parts.len() == 1, "no other route is tried: {payment:?}");
         let failed = &payment.parts[0];
         ensure!(failed.failed_short_channel_id == channel.short_channel_id, "{failed:?}");
+        ensure!(failed.failed_at_hop == 2 && failed.began_at_ms > 0, "{failed:?}");
+        ensure!(failed.ended_at_ms >= failed.began_at_ms, "{failed:?}");
+        let name = hex(&invoice.payment_hash);
+        let shown = alice.cli()?.ok(&["payment", "attempts", &name]).await?;
+        ensure!(shown.contains("failed at hop 2") && shown.contains("could not carry"), "{shown}");
+        alice.cli()?.fails(1, &["payment", "attempts", &name, "--follow"]).await?;
         // The invoice can still be paid: carol's way is free.
         pay::succeeds(alice, pay::request(&invoice.bolt11)).await?;
         Ok(())
@@ -215,7 +221,8 @@ fn a_payment_on_a_given_route_survives_a_kill() {
         let settle =
             SettleInvoiceRequest { preimage: preimage.to_vec(), ..SettleInvoiceRequest::default() };
         carol.invoices().settle(settle).await?;
-        let payment = pay::finished(alice, &payment_hash).await?;
+        pay::finished(alice, &payment_hash).await?;
+        let payment = pay::with_parts(alice, &payment_hash).await?;
         ensure!(payment.state() == State::Succeeded && payment.preimage == preimage, "{payment:?}");
         Ok(())
     });

@@ -13,6 +13,7 @@ use super::options::constraints::Constraints;
 use super::options::filter::Filtering;
 use super::options::limits::Limits;
 use super::options::paging;
+use super::pay::attempts::Attempts;
 use super::pay::given::SendRoute;
 use crate::amount::SomeMsat;
 use crate::failure::{Failure, advice};
@@ -28,6 +29,8 @@ pub enum Group {
     List(List),
     /// Show a payment with its parts and routes
     Show(Show),
+    /// Show which routes a payment tried, when, and what became of each
+    Attempts(Attempts),
     /// Show what proves a payment: the invoice that the payee signed, and its preimage
     Proof(Proof),
     /// Pay over a route that you give, and over no other
@@ -43,6 +46,7 @@ impl Group {
         match self {
             Self::List(command) => command.run(session).await,
             Self::Show(command) => command.run(session).await,
+            Self::Attempts(command) => command.run(session).await,
             Self::Proof(command) => command.run(session).await,
             Self::SendRoute(command) => command.run(session).await,
             Self::Watch(command) => command.run(session).await,
@@ -202,7 +206,7 @@ impl List {
 pub struct Show {
     /// Payment id, payment hash, or the invoice that was paid
     #[arg(value_name = "ID|HASH|INVOICE")]
-    payment: HashOrBolt11,
+    pub payment: HashOrBolt11,
 }
 
 impl Show {
@@ -236,7 +240,7 @@ impl Proof {
 }
 
 /// 32 bytes may be a payment's id or its hash: ids are tried first.
-async fn find(session: &Session, name: HashOrBolt11) -> Result<GetPaymentResponse, Failure> {
+pub async fn find(session: &Session, name: HashOrBolt11) -> Result<GetPaymentResponse, Failure> {
     let mut client = session.payments();
     if let HashOrBolt11::Hash(id) = &name {
         let by = Some(By::PaymentId(id.clone()));

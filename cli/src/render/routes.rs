@@ -1,9 +1,12 @@
 //! Routes and what they cost, for people.
+use fulmen_proto::v1::payment_part::State as PartState;
 use fulmen_proto::v1::probe_update::State as ProbeState;
-use fulmen_proto::v1::{EstimateFeeResponse, FeeEstimate, ProbeUpdate, Route, RoutePart};
+use fulmen_proto::v1::{
+    EstimateFeeResponse, FeeEstimate, PaymentPart, ProbeUpdate, Route, RoutePart,
+};
 
 use crate::format::human;
-use crate::format::table::{Cell, Column, Facts, Look, id, table, text};
+use crate::format::table::{Cell, Column, Facts, Look, id, table, text, time, words};
 
 /// A route with its parts and hops.
 pub fn route(route: &Route, look: Look) -> String {
@@ -106,6 +109,74 @@ pub fn probed(update: &ProbeUpdate, fee_msat: u64) -> String {
     }
 }
 
+/// The attempts of a payment, the oldest first.
+pub fn attempts(parts: &[PaymentPart], look: Look) -> String {
+    if parts.is_empty() {
+        return "No attempt has ended.\n".to_owned();
+    }
+    let columns = [
+        Column::Right("no."),
+        Column::Left("began (UTC)"),
+        Column::Right("took"),
+        Column::Right("amount (sat)"),
+        Column::Right("fee"),
+        Column::Left("what became of it"),
+    ];
+    let rows = (1..).zip(parts).map(|(number, part): (u32, _)| {
+        let began = match part.began_at_ms {
+            0 => text(human::NONE),
+            began => time(began / 1_000),
+        };
+        [
+            text(number.to_string()),
+            began,
+            text(took(part)),
+            text(human::msat_bare(part.amount_msat)),
+            text(human::msat_bare(part.fee_msat)),
+            words(&outcome(part)),
+        ]
+    });
+    table(look, columns, rows.collect())
+}
+
+/// One attempt as a line.
+pub fn attempt(number: usize, part: &PaymentPart) -> String {
+    let amount = human::msat(part.amount_msat);
+    let after = match part.began_at_ms {
+        0 => String::new(),
+        _ => format!(" after {}", took(part)),
+    };
+    format!("attempt {number}: {amount}{after}: {}", outcome(part))
+}
+
+fn took(part: &PaymentPart) -> String {
+    match (part.began_at_ms, part.ended_at_ms) {
+        (0, _) | (_, 0) => human::NONE.to_owned(),
+        (began, ended) => human::duration(ended.saturating_sub(began)),
+    }
+}
+
+fn outcome(part: &PaymentPart) -> String {
+    let held: Vec<String> =
+        part.hold_times_ms.iter().map(|ms| format!("{}.{} s", ms / 1_000, ms / 100 % 10)).collect();
+    let held = match held.is_empty() {
+        true => String::new(),
+        false => format!(", held for {}", held.join(", ")),
+    };
+    match part.state() {
+        PartState::Succeeded => format!("arrived{held}"),
+        PartState::Unspecified => "under way".to_owned(),
+        PartState::Failed => {
+            let at = match (part.failed_at_hop, part.failed_short_channel_id) {
+                (_, 0) => String::new(),
+                (0, scid) => format!(" at {}", human::scid(scid)),
+                (hop, scid) => format!(" at hop {hop} ({})", human::scid(scid)),
+            };
+            format!("failed{at}: {}{held}", human::or_none(&human::one_line(&part.failure)))
+        }
+    }
+}
+
 /// A chance in percent.
 pub fn chance(millionths: u32) -> String {
     match millionths {
@@ -152,6 +223,34 @@ mod tests {
         for part in ["5 sat", "0.010", "98.7 %", "112 blocks", "539x0x0", "5.010", "Part 1"] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
+    }
+
+    #[test]
+    fn attempts_tell_when_where_and_how_long() {
+        let failed = PaymentPart {
+            state: PartState::Failed.into(),
+            amount_msat: 5_000,
+            failed_short_channel_id: 540 << 40,
+            failed_at_hop: 2,
+            failure: "a channel on the way could not carry it".to_owned(),
+            began_at_ms: 1_700_000_000_000,
+            ended_at_ms: 1_700_000_001_500,
+            ..PaymentPart::default()
+        };
+        let arrived = PaymentPart {
+            state: PartState::Succeeded.into(),
+            hold_times_ms: vec![1_200, 300],
+            ..PaymentPart::default()
+        };
+        assert_eq!(
+            attempt(1, &failed),
+            "attempt 1: 5 sat after 1.5 s: failed at hop 2 (540x0x0): a channel on the way could not carry it"
+        );
+        let shown = attempts(&[failed, arrived], Look::default());
+        for part in ["2023-11-14", "1.5 s", "hop 2", "arrived, held for 1.2 s, 0.3 s"] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+        assert_eq!(attempts(&[], Look::default()), "No attempt has ended.\n");
     }
 
     #[test]

@@ -45,7 +45,8 @@ use crate::storage::{self, Page, Subscription};
 use crate::tasks::Tasks;
 use records::book::PaymentBook;
 use records::known_to_ldk;
-use records::transition::{self, PaymentIds, PaymentUpdate};
+use records::transition::{PaymentIds, PaymentUpdate};
+use records::translate;
 use send::InFlight;
 
 /// The room of outgoing payments; a handle.
@@ -195,7 +196,11 @@ impl Payments {
     ) -> Result<(), storage::Error> {
         let name = self.name(payment_id, payment_hash)?;
         let paths = self.0.node.router.take_paths(&PaymentId(name.payment_id));
-        let found = paths.iter().map(|path| transition::part(path, PartEnd::Succeeded)).collect();
+        let found = paths.iter().map(|found| Part {
+            began_at_ms: Some(found.found_at_ms),
+            ..translate::part(&found.path, PartEnd::Succeeded)
+        });
+        let found = found.collect();
         let news = PaymentUpdate::Sent {
             preimage: preimage.0,
             amount_msat,
@@ -216,7 +221,7 @@ impl Payments {
         reason: Option<PaymentFailureReason>,
     ) -> Result<(), storage::Error> {
         let name = named(payment_id, payment_hash);
-        let reason = transition::failure_reason(reason);
+        let reason = translate::failure_reason(reason);
         if self.in_hand(payment_id) || self.try_again(name, reason) {
             return Ok(());
         }
@@ -245,8 +250,10 @@ impl Payments {
         payment_id: PaymentId,
         payment_hash: Option<PaymentHash>,
         path: &Path,
+        hold_times: &[u32],
     ) -> Result<(), storage::Error> {
-        let part = transition::part(path, PartEnd::Succeeded);
+        let hold_times_ms = translate::hold_times_ms(hold_times);
+        let part = Part { hold_times_ms, ..translate::part(path, PartEnd::Succeeded) };
         self.apply(named(payment_id, payment_hash), PaymentUpdate::PartEnded(part))
     }
 
@@ -254,6 +261,7 @@ impl Payments {
     ///
     /// # Errors
     /// When the record cannot be read: LDK is to tell it again.
+    #[allow(clippy::too_many_arguments, reason = "the fields of LDK's event")]
     pub fn path_failed(
         &self,
         payment_id: Option<PaymentId>,
@@ -262,10 +270,16 @@ impl Payments {
         failure: &PathFailure,
         path: &Path,
         short_channel_id: Option<u64>,
+        hold_times: &[u32],
     ) -> Result<(), storage::Error> {
-        let why = transition::why_part_failed(payment_failed_permanently, failure);
-        let part = transition::part(path, PartEnd::Failed { short_channel_id, why });
-        self.apply(self.name(payment_id, payment_hash)?, PaymentUpdate::PartEnded(part))
+        let why = translate::why_part_failed(payment_failed_permanently, failure);
+        let name = self.name(payment_id, payment_hash)?;
+        let part = Part {
+            began_at_ms: self.0.node.router.found_at_ms(&PaymentId(name.payment_id), path),
+            hold_times_ms: translate::hold_times_ms(hold_times),
+            ..translate::part(path, PartEnd::Failed { short_channel_id, why })
+        };
+        self.apply(name, PaymentUpdate::PartEnded(part))
     }
 
     fn apply(&self, name: PaymentIds, news: PaymentUpdate) -> Result<(), storage::Error> {

@@ -1,4 +1,5 @@
 //! `fulmen pay WHAT`: anything that can be paid over Lightning.
+pub mod attempts;
 pub mod decode;
 pub mod given;
 mod route_text;

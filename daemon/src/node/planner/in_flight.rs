@@ -21,8 +21,17 @@ struct Entry {
     constraints: Arc<Constraints>,
     /// The paths that the payer named, for a payment that takes no others.
     given: Option<Given>,
-    paths: Vec<Path>,
+    paths: Vec<FoundPath>,
     no_route: Option<NoWay>,
+}
+
+/// A path that was found for a payment, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundPath {
+    /// The path.
+    pub path: Path,
+    /// Milliseconds since 1970.
+    pub found_at_ms: u64,
 }
 
 /// Paths that the payer named.
@@ -62,14 +71,22 @@ impl InFlight {
     }
 
     /// Adds the paths of a route that was found for a payment.
-    pub(super) fn add_route(&self, payment_id: &PaymentId, route: &Route) {
+    pub(super) fn add_route(&self, payment_id: &PaymentId, route: &Route, found_at_ms: u64) {
         if let Some(entry) = self.lock().get_mut(payment_id) {
-            entry.paths.extend(route.paths.iter().cloned());
+            let paths = route.paths.iter().cloned();
+            entry.paths.extend(paths.map(|path| FoundPath { path, found_at_ms }));
         }
     }
 
+    /// Returns when a path was found for a payment, the last time.
+    pub(super) fn found_at_ms(&self, payment_id: &PaymentId, path: &Path) -> Option<u64> {
+        let entries = self.lock();
+        let mut paths = entries.get(payment_id)?.paths.iter().rev();
+        paths.find(|found| found.path == *path).map(|found| found.found_at_ms)
+    }
+
     /// Takes all paths that were found for a payment, those that failed included.
-    pub(super) fn take_paths(&self, payment_id: &PaymentId) -> Vec<Path> {
+    pub(super) fn take_paths(&self, payment_id: &PaymentId) -> Vec<FoundPath> {
         self.lock().get_mut(payment_id).map(|it| std::mem::take(&mut it.paths)).unwrap_or_default()
     }
 
@@ -114,9 +131,11 @@ mod tests {
         let in_flight = InFlight::default();
         for number in 0..30_000 {
             in_flight.begin(payment(number), Constraints::default());
-            in_flight.add_route(&payment(number), &route());
+            in_flight.add_route(&payment(number), &route(), number.into());
             in_flight.set_no_route(&payment(number), NoWay::of_ldk("none"));
         }
+        let [path] = &route().paths[..] else { unreachable!("one path") };
+        assert_eq!(in_flight.found_at_ms(&payment(9), path), Some(9));
         assert_eq!(in_flight.take_paths(&payment(0)).len(), 1);
         assert_eq!(in_flight.take_paths(&payment(0)).len(), 0);
         assert_eq!(in_flight.take_no_route(&payment(0)), Some(NoWay::of_ldk("none")));
@@ -143,7 +162,7 @@ mod tests {
         assert_eq!(*in_flight.constraints(&payment(1)), barred);
         in_flight.end(&payment(1));
         for ended in [payment(1), payment(2)] {
-            in_flight.add_route(&ended, &route());
+            in_flight.add_route(&ended, &route(), 7);
             in_flight.set_no_route(&ended, NoWay::of_ldk("none"));
             assert!(in_flight.constraints(&ended).is_empty());
         }

@@ -18,6 +18,7 @@ mod words;
 
 pub use beliefs::{Fate, Lesson};
 pub use constraints::{Constraints, is_named};
+pub use in_flight::FoundPath;
 pub use plan::Planner;
 pub use query::Wanted;
 pub use share::BadBelief;

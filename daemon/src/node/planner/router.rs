@@ -13,7 +13,7 @@ use lightning::types::payment::PaymentHash;
 use serde::{Deserialize, Serialize};
 
 use super::constraints::Constraints;
-use super::in_flight::InFlight;
+use super::in_flight::{FoundPath, InFlight};
 use super::plan::Planner;
 use super::words::{Cause, NoWay};
 use crate::clock::Clock;
@@ -101,8 +101,17 @@ impl NodeRouter {
     /// Takes all paths that were found for a payment since the daemon started, those that failed included.
     ///
     /// LDK reports the paths of a payment only a while after it has reported its success.
-    pub fn take_paths(&self, payment_id: &PaymentId) -> Vec<Path> {
+    pub fn take_paths(&self, payment_id: &PaymentId) -> Vec<FoundPath> {
         self.in_flight.take_paths(payment_id)
+    }
+
+    /// Returns when a path was found for a payment, in milliseconds since 1970; none if that was before a restart.
+    pub fn found_at_ms(&self, payment_id: &PaymentId, path: &Path) -> Option<u64> {
+        self.in_flight.found_at_ms(payment_id, path)
+    }
+
+    fn keep_paths(&self, payment_id: &PaymentId, route: &Route) {
+        self.in_flight.add_route(payment_id, route, self.planner.clock.unix_millis());
     }
 
     fn find(
@@ -175,13 +184,13 @@ impl Router for NodeRouter {
                 return Err("the given route has been tried");
             }
             let route = Route { paths, route_params: Some(asked.clone()) };
-            self.in_flight.add_route(&payment_id, &route);
+            self.keep_paths(&payment_id, &route);
             return Ok(route);
         }
         let constraints = self.in_flight.constraints(&payment_id);
         match self.find(payer, asked, first_hops, in_flight, &constraints) {
             Ok(route) => {
-                self.in_flight.add_route(&payment_id, &route);
+                self.keep_paths(&payment_id, &route);
                 Ok(route)
             }
             Err((ldk, why)) => {

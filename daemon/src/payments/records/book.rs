@@ -383,7 +383,15 @@ mod tests {
     async fn the_end_is_told_with_its_parts_and_does_not_wait_for_them_long() {
         let part = |amount_msat| {
             let end = PartEnd::Succeeded;
-            PaymentUpdate::PartEnded(Part { end, amount_msat, fee_msat: 0, hops: Vec::new() })
+            PaymentUpdate::PartEnded(Part {
+                end,
+                amount_msat,
+                fee_msat: 0,
+                hops: Vec::new(),
+                began_at_ms: None,
+                ended_at_ms: None,
+                hold_times_ms: Vec::new(),
+            })
         };
         for (parts, expected) in [(vec![400, 600], 1_000), (vec![400], 400), (vec![], 0)] {
             let book = book();

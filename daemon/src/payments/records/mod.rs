@@ -5,3 +5,4 @@ pub mod known_to_ldk;
 pub mod record;
 pub mod retention;
 pub mod transition;
+pub mod translate;

@@ -186,13 +186,38 @@ pub struct Part {
     pub fee_msat: u64,
     /// The way.
     pub hops: Vec<Hop>,
+    /// When its route was found, in milliseconds since 1970; not known across a restart.
+    pub began_at_ms: Option<u64>,
+    /// When its end was told, in milliseconds since 1970.
+    pub ended_at_ms: Option<u64>,
+    /// How long each hop says it held the HTLC, in milliseconds, as far as they say so (attribution data, BOLT 4);
+    /// rounded down to tenths of a second, and empty where all come to 0.
+    pub hold_times_ms: Vec<u32>,
 }
 impl_writeable_tlv_based!(Part, {
     (0, end, required),
+    (1, began_at_ms, option),
     (2, amount_msat, required),
+    (3, ended_at_ms, option),
     (4, fee_msat, required),
+    (5, hold_times_ms, optional_vec),
     (6, hops, required_vec),
 });
+
+impl Part {
+    /// Whether both tell of the same attempt: LDK tells the end of a part again after a kill, and does not name parts.
+    pub fn is_same_attempt(&self, other: &Part) -> bool {
+        let same_time = match (self.began_at_ms, other.began_at_ms) {
+            (Some(one), Some(other)) => one == other,
+            (None, _) | (_, None) => true,
+        };
+        same_time
+            && self.end == other.end
+            && self.amount_msat == other.amount_msat
+            && self.fee_msat == other.fee_msat
+            && self.hops == other.hops
+    }
+}
 
 /// All that is kept of a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -379,7 +404,15 @@ pub mod tests {
         let node_id: PublicKey = node_id.parse().expect("it is a point");
         let hop = Hop { node_id, short_channel_id: 7, fee_msat: 1, cltv_expiry_delta: 72 };
         let failed = PartEnd::Failed { short_channel_id: Some(7), why: "closed".to_owned() };
-        let part = |end| Part { end, amount_msat: 500, fee_msat: 1, hops: vec![hop.clone()] };
+        let part = |end| Part {
+            end,
+            amount_msat: 500,
+            fee_msat: 1,
+            hops: vec![hop.clone()],
+            began_at_ms: None,
+            ended_at_ms: None,
+            hold_times_ms: Vec::new(),
+        };
         PaymentRecord {
             payment_id: [1; 32],
             payment_hash: [2; 32],
@@ -418,7 +451,12 @@ pub mod tests {
     fn what_came_later_is_read_back() {
         let why = NoWay { cause: crate::node::planner::Cause::FeeLimit, words: "dear".to_owned() };
         let constraints = Constraints { out_through: vec![7], ..Constraints::default() };
+        let mut parts = whole().parts;
+        parts[0].began_at_ms = Some(5);
+        parts[0].ended_at_ms = Some(900);
+        parts[0].hold_times_ms = vec![300, 100, 0];
         let record = PaymentRecord {
+            parts,
             kind: Kind::Rebalance,
             no_way: Some(why),
             constraints: Some(constraints),

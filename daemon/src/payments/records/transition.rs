@@ -1,13 +1,8 @@
 //! How an update from LDK or the user changes a payment's record: pure, and idempotent.
 
 use bitcoin::secp256k1::PublicKey;
-use lightning::events::{PathFailure, PaymentFailureReason};
-use lightning::routing::gossip::NetworkUpdate;
-use lightning::routing::router::Path;
 
-use super::record::{
-    FailureReason, Hop, Kind, MAX_KEPT_PARTS, Part, PartEnd, PaymentRecord, State,
-};
+use super::record::{FailureReason, Kind, MAX_KEPT_PARTS, Part, PartEnd, PaymentRecord, State};
 use crate::node::planner::NoWay;
 
 /// Something that happened to a payment.
@@ -87,7 +82,9 @@ pub fn decide(
             State::Pending | State::Failed,
         ) => {
             let amount_msat = amount_msat.unwrap_or(record.amount_msat);
-            let parts = with_arrived(&record.parts, arrived(found, &record.parts, amount_msat));
+            let mut arrived = arrived(found, &record.parts, amount_msat);
+            arrived.iter_mut().for_each(|part| part.ended_at_ms = Some(now_ms));
+            let parts = with_arrived(&record.parts, arrived);
             Change::Ended(PaymentRecord {
                 state: State::Succeeded,
                 preimage: Some(preimage),
@@ -129,10 +126,17 @@ pub fn decide(
         (PaymentUpdate::Cancelled, State::Pending) if known && !record.cancelling => {
             Change::Notify(PaymentRecord { cancelling: true, ..record })
         }
-        (PaymentUpdate::PartEnded(part), _) if known => match with_part(&record.parts, part) {
-            Some(parts) => Change::Silent(PaymentRecord { parts, ..record }),
-            None => Change::None,
-        },
+        (PaymentUpdate::PartEnded(part), state) if known => {
+            let has_failed = part.end != PartEnd::Succeeded;
+            let part = Part { ended_at_ms: part.ended_at_ms.or(Some(now_ms)), ..part };
+            match with_part(&record.parts, part) {
+                Some(parts) if has_failed && state == State::Pending => {
+                    Change::Notify(PaymentRecord { parts, ..record })
+                }
+                Some(parts) => Change::Silent(PaymentRecord { parts, ..record }),
+                None => Change::None,
+            }
+        }
         (
             PaymentUpdate::PartEnded(_) | PaymentUpdate::Cancelled | PaymentUpdate::Invoiced { .. },
             _,
@@ -148,6 +152,7 @@ fn arrived(found: Vec<Part>, known: &[Part], amount_msat: u64) -> Vec<Part> {
     let has_failed = |part: &Part| {
         known.iter().any(|known| {
             known.end != PartEnd::Succeeded
+                && (known.began_at_ms.is_none() || known.began_at_ms == part.began_at_ms)
                 && known.amount_msat == part.amount_msat
                 && known.hops == part.hops
         })
@@ -168,12 +173,21 @@ fn with_arrived(known: &[Part], arrived: Vec<Part>) -> Vec<Part> {
     failed.into_iter().cloned().chain(arrived).skip(too_many).collect()
 }
 
-/// Adds a part unless it is a repetition, and lets the oldest failed one go when there are too many.
+/// Adds a part unless it is a repetition, and lets the oldest failed one go when there are too many. Of a part that is
+/// known, the hold times may come later.
 fn with_part(parts: &[Part], part: Part) -> Option<Vec<Part>> {
     // LDK does not tell parts apart that go the same way with the same amount, so an equal success counts as
     // a replay; an equal failure may be a second attempt, which tells nothing new.
-    if parts.contains(&part) {
-        return None;
+    let mut known = parts.iter().enumerate().filter(|(_, known)| known.is_same_attempt(&part));
+    if let Some((first, _)) = known.next() {
+        let told = part.hold_times_ms.is_empty()
+            || parts.iter().any(|it| it.is_same_attempt(&part) && !it.hold_times_ms.is_empty());
+        if told {
+            return None;
+        }
+        let mut parts = parts.to_vec();
+        parts[first].hold_times_ms = part.hold_times_ms;
+        return Some(parts);
     }
     let mut parts = parts.to_vec();
     if parts.len() >= MAX_KEPT_PARTS {
@@ -182,63 +196,6 @@ fn with_part(parts: &[Part], part: Part) -> Option<Vec<Part>> {
     }
     parts.push(part);
     Some(parts)
-}
-
-/// Translates LDK's reason.
-pub fn failure_reason(reason: Option<PaymentFailureReason>) -> FailureReason {
-    match reason {
-        Some(PaymentFailureReason::RecipientRejected) => FailureReason::RecipientRejected,
-        Some(PaymentFailureReason::UserAbandoned) => FailureReason::Cancelled,
-        Some(PaymentFailureReason::RetriesExhausted) => FailureReason::RetriesExhausted,
-        Some(PaymentFailureReason::PaymentExpired) => FailureReason::PaymentExpired,
-        Some(PaymentFailureReason::InvoiceRequestExpired) => FailureReason::InvoiceRequestExpired,
-        Some(PaymentFailureReason::InvoiceRequestRejected) => FailureReason::InvoiceRequestRejected,
-        Some(
-            PaymentFailureReason::RouteNotFound | PaymentFailureReason::BlindedPathCreationFailed,
-        ) => FailureReason::RouteNotFound,
-        Some(PaymentFailureReason::UnknownRequiredFeatures) => {
-            FailureReason::UnknownRequiredFeatures
-        }
-        Some(PaymentFailureReason::UnexpectedError) | None => FailureReason::Unexpected,
-    }
-}
-
-/// The part that went along `path`.
-pub fn part(path: &Path, end: PartEnd) -> Part {
-    let last = path.hops.len().saturating_sub(1);
-    let hops = path.hops.iter().enumerate().map(|(index, hop)| Hop {
-        node_id: hop.pubkey,
-        short_channel_id: hop.short_channel_id,
-        fee_msat: if index == last && path.blinded_tail.is_none() { 0 } else { hop.fee_msat },
-        cltv_expiry_delta: hop.cltv_expiry_delta,
-    });
-    Part {
-        end,
-        amount_msat: path.final_value_msat(),
-        fee_msat: path.fee_msat(),
-        hops: hops.collect(),
-    }
-}
-
-/// Why a part came back, in words.
-pub fn why_part_failed(permanently: bool, failure: &PathFailure) -> String {
-    match failure {
-        PathFailure::InitialSend { err } => format!("not sent: {err:?}"),
-        PathFailure::OnPath { .. } if permanently => "rejected by the recipient".to_owned(),
-        PathFailure::OnPath { network_update: None } => "a node on the way failed it".to_owned(),
-        PathFailure::OnPath {
-            network_update: Some(NetworkUpdate::ChannelFailure { is_permanent: true, .. }),
-        } => "a channel on the way is closed".to_owned(),
-        PathFailure::OnPath {
-            network_update: Some(NetworkUpdate::ChannelFailure { is_permanent: false, .. }),
-        } => "a channel on the way could not carry it".to_owned(),
-        PathFailure::OnPath {
-            network_update: Some(NetworkUpdate::NodeFailure { is_permanent: true, .. }),
-        } => "a node on the way refuses".to_owned(),
-        PathFailure::OnPath {
-            network_update: Some(NetworkUpdate::NodeFailure { is_permanent: false, .. }),
-        } => "a node on the way is in trouble".to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -265,7 +222,15 @@ mod tests {
     }
 
     fn a_part(amount_msat: u64, end: PartEnd) -> Part {
-        Part { end, amount_msat, fee_msat: 0, hops: Vec::new() }
+        Part {
+            end,
+            amount_msat,
+            fee_msat: 0,
+            hops: Vec::new(),
+            began_at_ms: None,
+            ended_at_ms: Some(7),
+            hold_times_ms: Vec::new(),
+        }
     }
 
     fn failed_part(amount_msat: u64) -> Part {
@@ -342,6 +307,34 @@ mod tests {
         assert_eq!(record.parts.len(), MAX_KEPT_PARTS);
         assert_eq!(record.parts[0], arrived);
         assert_eq!(record.parts.last(), Some(&failed_part(99)));
+    }
+
+    #[test]
+    fn attempts_are_told_apart_by_their_beginning_and_hold_times_come_later() {
+        let began = |ms| Part { began_at_ms: Some(ms), ..failed_part(1) };
+        let once = after(pending(), PaymentUpdate::PartEnded(began(1)));
+        assert_eq!(once.parts[0].ended_at_ms, Some(7));
+        assert_eq!(after(once.clone(), PaymentUpdate::PartEnded(began(2))).parts.len(), 2);
+        for again in [began(1), failed_part(1)] {
+            let change = decide(Some(once.clone()), NAME, PaymentUpdate::PartEnded(again), 8);
+            assert_eq!(change, Change::None, "told again after a kill");
+        }
+        let told = decide(Some(pending()), NAME, PaymentUpdate::PartEnded(began(1)), 7);
+        assert!(matches!(told, Change::Notify(_)), "those who follow see each failed attempt");
+
+        let found = vec![Part { began_at_ms: Some(3), ..a_part(1_000, PartEnd::Succeeded) }];
+        let PaymentUpdate::Sent { preimage, amount_msat, fee_msat, .. } = sent() else { panic!() };
+        let arrived =
+            after(pending(), PaymentUpdate::Sent { preimage, amount_msat, fee_msat, found });
+        let quick = PaymentUpdate::PartEnded(a_part(1_000, PartEnd::Succeeded));
+        assert_eq!(decide(Some(arrived.clone()), NAME, quick, 8), Change::None, "no second write");
+        let held = Part { hold_times_ms: vec![200], ..a_part(1_000, PartEnd::Succeeded) };
+        let record = after(arrived, PaymentUpdate::PartEnded(held.clone()));
+        assert_eq!(record.parts.len(), 1);
+        let part = &record.parts[0];
+        assert_eq!((part.began_at_ms, &part.hold_times_ms[..]), (Some(3), &[200][..]));
+        let again = decide(Some(record), NAME, PaymentUpdate::PartEnded(held), 9);
+        assert_eq!(again, Change::None);
     }
 
     #[test]

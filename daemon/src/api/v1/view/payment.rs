@@ -75,7 +75,15 @@ fn part(part: Part) -> v1::PaymentPart {
             (payment_part::State::Failed, short_channel_id.unwrap_or(0), why)
         }
     };
+    let failed_at_hop = match failed_short_channel_id {
+        0 => None,
+        scid => part.hops.iter().position(|hop| hop.short_channel_id == scid),
+    };
     v1::PaymentPart {
+        failed_at_hop: failed_at_hop.map_or(0, |index| u32::try_from(index + 1).unwrap_or(0)),
+        began_at_ms: part.began_at_ms.unwrap_or(0),
+        ended_at_ms: part.ended_at_ms.unwrap_or(0),
+        hold_times_ms: part.hold_times_ms,
         state: state.into(),
         amount_msat: part.amount_msat,
         fee_msat: part.fee_msat,
