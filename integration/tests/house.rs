@@ -43,7 +43,7 @@ const INNER: [(&str, &[&str]); 9] = [
             "query",
             "constraints",
             "beliefs",
-            "words",
+            "no_route",
             "stored",
         ],
     ),

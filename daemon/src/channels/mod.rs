@@ -7,7 +7,7 @@
 
 mod accept;
 pub mod balance;
-mod changes;
+mod change_notifier;
 mod close;
 pub mod config;
 mod error;
@@ -32,10 +32,10 @@ pub use close::{Close, CloseFollower, CloseQuote, CloseUpdate};
 pub use config::Config;
 pub use error::Error;
 pub use funding_spends::{ClosingTx, FundingSpends, Sighting};
-pub use lifecycle::{Closing, OpenRequest};
+pub use lifecycle::{ChannelClosed, OpenRequest};
 pub use open::{Amount, Open, OpenFollower};
 pub use policy::{Policy, PolicyChange, Which};
-pub use record::{ChannelRecord, ClosedChannel, Stage};
+pub use record::{ChannelRecord, ChannelStage, ClosedChannel};
 
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;

@@ -63,7 +63,7 @@ pub(super) async fn open(
         peers.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     open_to_peers(&ground.tasks, &node, &rooms, peers);
     if !config.metrics.listen.is_empty() {
-        let collected = collectors::Rooms {
+        let collected = collectors::MeasuredRooms {
             node: node.clone(),
             tip: served.tip.clone(),
             admission: rooms.admission.clone(),

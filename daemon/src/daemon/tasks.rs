@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::Ground;
 use super::chain::Chain;
 use super::rooms::Rooms;
-use super::wallet::{OnChain, listener, onlooker};
+use super::wallet::{OnChain, listener, observer};
 use crate::chain::Listener;
 use crate::channels::{FundingSpends, Sighting};
 use crate::config::Config;
@@ -39,7 +39,7 @@ pub(super) fn start(
     });
 
     let replayed = Arc::new(Notify::new());
-    let outlet = events::outlet(events::Rooms {
+    let outlet = events::outlet(events::EventHandlers {
         node: node.clone(),
         source: chain.source.clone(),
         channels: rooms.channels.clone(),
@@ -77,7 +77,7 @@ pub(super) fn start(
 
 fn watch_wallet(tasks: &Tasks, config: &Config, chain: &Chain, on_chain: &OnChain) {
     let (watching, mempool) = (on_chain.wallet.clone(), chain.source.clone());
-    let in_mempool = onlooker(&on_chain.spends, Sighting::Mempool);
+    let in_mempool = observer(&on_chain.spends, Sighting::Mempool);
     let interval = Duration::from_secs(config.bitcoind.mempool_interval_secs);
     tasks.spawn(Stage::Work, "watch the mempool", |stopping| {
         watching.keep_watching_mempool(mempool, interval, in_mempool, stopping)

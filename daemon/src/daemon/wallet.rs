@@ -12,12 +12,12 @@ use crate::config::Config;
 use crate::journal::Journal;
 use crate::offline;
 use crate::wallet::reserve::AnchorReserve;
-use crate::wallet::{self, Announcer, Onlooker, Seed, Wallet};
+use crate::wallet::{self, RecordingBroadcaster, Seed, TransactionObserver, Wallet};
 
 /// The wallet, and what brings it blocks.
 pub(super) struct OnChain {
     pub(super) wallet: Wallet,
-    pub(super) announcer: Arc<Announcer<Broadcaster>>,
+    pub(super) broadcaster: Arc<RecordingBroadcaster<Broadcaster>>,
     pub(super) sync: Sync,
     pub(super) tip: watch::Receiver<Tip>,
     pub(super) spends: Arc<FundingSpends>,
@@ -35,7 +35,7 @@ pub(super) async fn start(
     journal: &Journal,
     chain: &Chain,
 ) -> Result<OnChain, Error> {
-    let keys = wallet::Keys::new(seed, config.network);
+    let keys = wallet::SeedKeys::new(seed, config.network);
     let node_seed = keys.node_seed();
     let (reserve, reserve_published) = watch::channel(None);
     let wallet = Wallet::open(
@@ -55,10 +55,10 @@ pub(super) async fn start(
     let sync = Sync::catch_up(source, &ground.store, &config.bitcoind, &mut behind).await?;
     let spends = FundingSpends::load(&ground.store)?;
     let to_network = Arc::new(chain.broadcaster.clone());
-    let announced = onlooker(&spends, Sighting::Broadcast);
-    let announcer = Arc::new(Announcer::new(wallet.clone(), to_network, announced));
+    let announced = observer(&spends, Sighting::Broadcast);
+    let broadcaster = Arc::new(RecordingBroadcaster::new(wallet.clone(), to_network, announced));
     let tip = sync.tip();
-    Ok(OnChain { wallet, announcer, sync, tip, spends, reserve, node_seed })
+    Ok(OnChain { wallet, broadcaster, sync, tip, spends, reserve, node_seed })
 }
 
 /// The wallet as a listener to blocks.
@@ -67,7 +67,7 @@ pub(super) fn listener(wallet: &Wallet) -> Listener {
 }
 
 /// Looks out for transactions that close a channel.
-pub(super) fn onlooker(spends: &Arc<FundingSpends>, sighting: Sighting) -> Onlooker {
+pub(super) fn observer(spends: &Arc<FundingSpends>, sighting: Sighting) -> TransactionObserver {
     let spends = spends.clone();
     Arc::new(move |transaction| spends.see(transaction, sighting))
 }
