@@ -215,6 +215,20 @@ impl Channels {
         Ok(self.0.spends.of(channel_id)?.is_some_and(|spend| spend.txid != *commitment))
     }
 
+    /// Whether an output funds a channel that is or was ours: LDK has, or had, a monitor for it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn owns_funding(&self, funding: &bitcoin::OutPoint) -> Result<bool, storage::Error> {
+        let monitors = &self.0.node.chain_monitor;
+        let is_watched = monitors.list_monitors().into_iter().any(|channel_id| {
+            let monitor = monitors.get_monitor(channel_id);
+            monitor
+                .is_ok_and(|monitor| monitor.get_funding_txo().into_bitcoin_outpoint() == *funding)
+        });
+        Ok(is_watched || self.find_closed(&ChannelRef::Funding(*funding))?.is_some())
+    }
+
     /// Finds an open channel.
     ///
     /// # Errors

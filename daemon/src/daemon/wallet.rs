@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::chain::Chain;
 use super::{Error, Ground};
+use crate::backup::static_outputs::StaticOutputs;
 use crate::chain::{Broadcaster, Listener, Sync, Tip};
 use crate::channels::{FundingSpends, Sighting};
 use crate::config::Config;
@@ -21,6 +22,8 @@ pub(super) struct OnChain {
     pub(super) sync: Sync,
     pub(super) tip: watch::Receiver<Tip>,
     pub(super) spends: Arc<FundingSpends>,
+    /// The search for our balances in channels that the node has lost.
+    pub(super) static_outputs: Arc<StaticOutputs>,
     /// Where the node publishes the anchor reserve.
     pub(super) reserve: watch::Sender<Option<AnchorReserve>>,
     /// The 32 bytes from which all Lightning keys are derived.
@@ -50,7 +53,9 @@ pub(super) async fn start(
     ground.warnings.add(move || warning.reserve_warning());
     let seed_file = offline::seed_file(&ground.places);
     wallet.start_at_birthday(seed_file.path(), &chain.source).await?;
-    let mut behind = [listener(&wallet)];
+    let birth = wallet.best_block();
+    let static_outputs = StaticOutputs::load(&ground.store, &node_seed, birth)?;
+    let mut behind = [listener(&wallet), searcher(&static_outputs)];
     let source = chain.source.clone();
     let sync = Sync::catch_up(source, &ground.store, &config.bitcoind, &mut behind).await?;
     let spends = FundingSpends::load(&ground.store)?;
@@ -58,12 +63,18 @@ pub(super) async fn start(
     let announced = observer(&spends, Sighting::Broadcast);
     let broadcaster = Arc::new(RecordingBroadcaster::new(wallet.clone(), to_network, announced));
     let tip = sync.tip();
-    Ok(OnChain { wallet, broadcaster, sync, tip, spends, reserve, node_seed })
+    Ok(OnChain { wallet, broadcaster, sync, tip, spends, static_outputs, reserve, node_seed })
 }
 
 /// The wallet as a listener to blocks.
 pub(super) fn listener(wallet: &Wallet) -> Listener {
     Listener { name: "wallet", best: wallet.best_block(), listen: Arc::new(wallet.clone()) }
+}
+
+/// The search for static outputs as a listener to blocks.
+pub(super) fn searcher(static_outputs: &Arc<StaticOutputs>) -> Listener {
+    let best = static_outputs.best_block();
+    Listener { name: "static outputs", best, listen: static_outputs.clone() }
 }
 
 /// Looks out for transactions that close a channel.

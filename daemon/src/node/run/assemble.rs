@@ -11,7 +11,7 @@ use lightning::ln::channelmanager::ChainParameters;
 use lightning::ln::peer_handler::{IgnoringMessageHandler, MessageHandler};
 use lightning::sign::{EntropySource, InMemorySigner, NodeSigner};
 use lightning::util::config::UserConfig;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::catch_up::Assembled;
 use super::restore;
@@ -157,7 +157,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
         commit,
         kv: ground.kv,
         wake: Notify::new(),
-        channels_changed: Notify::new(),
+        channels_changed: watch::Sender::new(()),
     });
     Ok(Assembled { node, manager_best, sweeper_best, monitors })
 }
