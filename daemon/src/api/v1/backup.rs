@@ -7,7 +7,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::view::ids;
 use crate::api::status::{internal, malformed, refuse, stopping};
-use crate::api::stream::{Answers, Steps, stream};
+use crate::api::stream::{ResponseStream, Steps, stream};
 use crate::backup::contents::BackedUpChannel;
 use crate::backup::status::{self, Fate, KnownFrom, Lost, Progress, Recovered};
 use crate::backup::{Backup, Error, Sealed};
@@ -23,7 +23,7 @@ pub struct BackupService {
 
 #[tonic::async_trait]
 impl v1::backup_server::Backup for BackupService {
-    type SubscribeStream = Answers<v1::ChannelBackup>;
+    type SubscribeStream = ResponseStream<v1::ChannelBackup>;
 
     async fn export(
         &self,
