@@ -3,10 +3,11 @@ use fulmen_proto::v1::probe_update::State as ProbeState;
 use fulmen_proto::v1::{EstimateFeeResponse, FeeEstimate, ProbeUpdate, Route, RoutePart};
 
 use crate::format::human;
-use crate::format::table::{Cell, Column, Facts, Look, id, table, text};
+use crate::format::names::Names;
+use crate::format::table::{Cell, Column, Facts, Look, node, table, text};
 
 /// A route with its parts and hops.
-pub fn route(route: &Route, look: Look) -> String {
+pub fn route(route: &Route, names: &Names, look: Look) -> String {
     let parts = u64::try_from(route.parts.len()).unwrap_or(u64::MAX);
     let mut shown = Facts::new(look)
         .add("amount", human::msat(route.amount_msat))
@@ -17,12 +18,18 @@ pub fn route(route: &Route, look: Look) -> String {
         .lines();
     for (number, one) in (1..).zip(&route.parts) {
         shown.push('\n');
-        shown.push_str(&part(number, one, look));
+        shown.push_str(&part(number, one, names, look));
     }
     shown
 }
 
-fn part(number: usize, part: &RoutePart, look: Look) -> String {
+/// The nodes on a route.
+pub fn nodes(route: &Route) -> Vec<Vec<u8>> {
+    let hops = route.parts.iter().flat_map(|part| &part.hops);
+    hops.map(|hop| hop.node_id.clone()).collect()
+}
+
+fn part(number: usize, part: &RoutePart, names: &Names, look: Look) -> String {
     let title = format!(
         "Part {number}: {}, fee {}, arrives with {}\n",
         human::msat(part.amount_msat),
@@ -41,7 +48,7 @@ fn part(number: usize, part: &RoutePart, look: Look) -> String {
         [
             text(number.to_string()),
             text(human::scid(hop.short_channel_id)),
-            id(&hop.node_id),
+            node(names, &hop.node_id),
             text(human::msat_bare(hop.amount_msat)),
             text(human::msat_bare(hop.fee_msat)),
             text(hop.total_cltv_delta.to_string()),
@@ -145,7 +152,7 @@ mod tests {
             total_cltv_delta: 112,
             success_millionths: 987_654,
         };
-        let shown = route(&whole, Look::default());
+        let shown = route(&whole, &Names::default(), Look::default());
         for part in ["5 sat", "0.010", "98.7 %", "112 blocks", "539x0x0", "5.010", "Part 1"] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
