@@ -24,6 +24,9 @@ pub struct Args {
     /// JSON for machines: mirrors the API's messages, one object a line where there are many
     #[arg(long, global = true)]
     pub json: bool,
+    /// Whole ids in tables, however wide they get (by default at most 80 columns)
+    #[arg(long, global = true)]
+    pub wide: bool,
     /// Wait until the daemon has started, rather than failing while it starts
     #[arg(long, global = true, hide_short_help = true)]
     pub wait_start: bool,
@@ -193,6 +196,13 @@ mod tests {
         let good: &[&[&str]] = &[
             &["info"],
             &["--json", "info"],
+            &["channels", "--wide", "--peer", &node],
+            &["payments", "--since", "7d", "--until", "2026-11-22T13:02", "--min", "5sat"],
+            &["forward", "list", "--channel", "539x1x0", "--max", "1btc"],
+            &["events", "--last", "5", "--kind", "peer-connected"],
+            &["payment", "watch", &hash],
+            &["invoice", "received", "--after", "3"],
+            &["invoice", "5sat", "--hint", "1x1x1", "--fallback", "new", "--metadata", "c0ff"],
             &["info", "--json", "--network", "regtest", "--dir", "/tmp/x"],
             &["node", "sign", "hello"],
             &["send", "bcrt1q", "all", "--feerate", "2.5"],
@@ -281,6 +291,9 @@ mod tests {
             &["invoice"],
             &["invoice", "0sat"],
             &["pay", "not an invoice"],
+            &["payments", "--since", "yesterday"],
+            &["events", "--last", "5", "--after", "3"],
+            &["invoice", "5sat", "--hint", "1x1x1", "--no-hints"],
             &["pay", "lnbcrt1abc", "--timeout", "60"],
             &["pay", "lnbcrt1abc", "--max-parts", "0"],
             &["pay", "lnbcrt1abc", "--out-through", &node],

@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
         Ok(args) => args,
         Err(wrong) => return not_understood(&wrong),
     };
-    let screen = Screen::new(args.json);
+    let screen = Screen::new(args.json, args.wide);
     match dispatch::run(args, screen).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -45,7 +45,7 @@ fn not_understood(wrong: &clap::Error) -> ExitCode {
         let what = first.strip_prefix("error: ").unwrap_or(first);
         let advice: Vec<&str> = lines.collect();
         let failure = Failure::new(Exit::Usage, what).advise(advice.join("; "));
-        Screen::new(true).failure(&failure);
+        Screen::new(true, false).failure(&failure);
     } else {
         // A closed output is ignored.
         let _ = wrong.print();

@@ -166,7 +166,7 @@ impl EventHandlers {
                 amount_msat,
                 purpose: &purpose,
                 payment_id,
-                parts: receiving_channel_ids.len(),
+                channels: &receiving_channel_ids,
                 claim_deadline_height: claim_deadline,
             }),
             Event::PaymentClaimed {

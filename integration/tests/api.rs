@@ -170,7 +170,7 @@ fn events_are_complete_in_order_and_resumable() {
 }
 
 async fn journal(node: &Node, after_sequence: u64) -> Result<Vec<Event>> {
-    let request = SubscribeEventsRequest { after_sequence, from_now: false, until_now: true };
+    let request = SubscribeEventsRequest { after_sequence, until_now: true, ..Default::default() };
     bounded("the journal ends", async {
         let mut stream = node.events().subscribe(request).await?.into_inner();
         let mut events = Vec::new();

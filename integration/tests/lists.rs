@@ -9,11 +9,11 @@ use fulmen_integration::network::funding::Plan;
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{channel, pay, refused, wallet};
 use fulmen_proto::v1::{
-    Channel, CreateInvoiceRequest, CreateOfferRequest, Filter, ListChannelsRequest,
-    ListClosedChannelsRequest, ListForwardsRequest, ListInvoicesRequest, ListOffersRequest,
-    ListPaymentsRequest, ListPeersRequest, ListTransactionsRequest, ListUnspentRequest,
-    PageRequest, PayRequest, SettleInvoiceRequest, WatchPaymentRequest, channel as channel_proto,
-    closed_channel, payment, watch_payment_request,
+    Channel, CreateInvoiceRequest, CreateOfferRequest, Filter, GetAliasesRequest,
+    ListChannelsRequest, ListClosedChannelsRequest, ListForwardsRequest, ListInvoicesRequest,
+    ListOffersRequest, ListPaymentsRequest, ListPeersRequest, ListTransactionsRequest,
+    ListUnspentRequest, PageRequest, PayRequest, SettleInvoiceRequest, WatchPaymentRequest,
+    channel as channel_proto, closed_channel, payment, watch_payment_request,
 };
 use tonic::Code;
 
@@ -106,6 +106,35 @@ fn histories_are_listed_by_what_is_asked() {
         let request = ListOffersRequest { filter, ..Default::default() };
         let found = carol.offers().list(request).await?.into_inner().offers;
         ensure!(found.len() == 1 && found[0].amount_msat == 2_000, "{found:?}");
+
+        // Tables name nodes and channels as people do, at 80 columns; the whole ids are one option away.
+        let node_ids = network.nodes.iter().map(Node::id).collect();
+        let names = bob.graph().get_aliases(GetAliasesRequest { node_ids }).await?.into_inner();
+        let names: Vec<_> = names.aliases.iter().map(|named| named.alias.as_str()).collect();
+        ensure!(names == ["alice", "bob", "carol"], "{names:?}");
+        let many = GetAliasesRequest { node_ids: vec![bob.id(); 1_001] };
+        refused(bob.graph().get_aliases(many).await, Code::InvalidArgument, "node_ids")?;
+        let cli = bob.cli()?;
+        for (arguments, name) in [
+            (&["forward", "list"][..], "alice"),
+            (&["forward", "summary"], "carol"),
+            (&["channels"], "alice"),
+            (&["peers"], "carol"),
+            (&["channel", "policy"], "alice"),
+            (&["graph", "route", &hex(&carol.id()), "5sat"], "carol"),
+        ] {
+            let shown = cli.ok(arguments).await?;
+            ensure!(
+                shown.lines().all(|line| line.chars().count() <= 80),
+                "{arguments:?}:\n{shown}"
+            );
+            ensure!(shown.contains(name), "{arguments:?} does not name {name}:\n{shown}");
+        }
+        let shown = alice.cli()?.ok(&["payments"]).await?;
+        ensure!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        ensure!(shown.contains("carol"), "{shown}");
+        let wide = cli.ok(&["channels", "--wide"]).await?;
+        ensure!(wide.contains(&hex(&alice.id())), "{wide}");
 
         // The command line asks the same, and says which option a list does not have.
         let cli = alice.cli()?;

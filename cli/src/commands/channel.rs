@@ -7,12 +7,13 @@ use fulmen_proto::v1::close_channel_update::State as CloseState;
 use fulmen_proto::v1::open_channel_request::Amount;
 use fulmen_proto::v1::open_channel_update::State as OpenState;
 use fulmen_proto::v1::{
-    ChannelRef, CloseChannelRequest, ForwardPolicy, GetChannelRequest, GetWalletBalanceRequest,
-    ListChannelsRequest, ListClosedChannelsRequest, OpenChannelRequest, SetPolicyRequest,
-    set_policy_request::Which,
+    Channel, ChannelRef, CloseChannelRequest, ClosedChannel, ForwardPolicy, GetChannelRequest,
+    GetWalletBalanceRequest, ListChannelsRequest, ListClosedChannelsRequest, OpenChannelRequest,
+    SetPolicyRequest, set_policy_request::Which,
 };
 
 use super::options::filter::Filtering;
+use super::options::names;
 use super::options::paging;
 use super::rebalance::Rebalance;
 use crate::amount::{Msat, SatOrAll};
@@ -301,7 +302,8 @@ impl List {
                 ListChannelsRequest { page: Some(page), state, filter, ..Default::default() };
             client.list(request).await
         };
-        paging::show(&session.screen, &self.paging.into(), fetch, channels::list).await
+        let peer = |channel: &Channel| vec![channel.node_id.clone()];
+        paging::show_named(session, &self.paging.into(), fetch, peer, channels::list).await
     }
 }
 
@@ -343,7 +345,8 @@ impl Closed {
                 .list_closed(ListClosedChannelsRequest { page, filter, ..Default::default() })
                 .await
         };
-        paging::show(&session.screen, &self.paging, fetch, channels::closed).await
+        let peer = |channel: &ClosedChannel| vec![channel.node_id.clone()];
+        paging::show_named(session, &self.paging, fetch, peer, channels::closed).await
     }
 }
 
@@ -389,7 +392,11 @@ impl Policy {
             OneOrAll::All if !changes => {
                 let request = ListChannelsRequest::default();
                 let list = session.channels().list(request).await?.into_inner();
-                session.screen.show(&list, |list, look| channels::policies(&list.channels, look))
+                let peers = list.channels.iter().map(|channel| channel.node_id.clone());
+                let names = names::names(session, peers).await;
+                session
+                    .screen
+                    .show(&list, |list, look| channels::policies(&list.channels, &names, look))
             }
             which => {
                 let request = SetPolicyRequest {

@@ -1,8 +1,9 @@
 //! `fulmen forward …`: what passed through the node, and what it earned.
 use clap::{Args, Subcommand};
-use fulmen_proto::v1::{ListForwardsRequest, SummarizeForwardsRequest};
+use fulmen_proto::v1::{Forward, ListForwardsRequest, SummarizeForwardsRequest};
 
 use super::options::filter::Filtering;
+use super::options::names;
 use super::options::paging;
 use crate::failure::Failure;
 use crate::render::forwards;
@@ -41,7 +42,10 @@ impl List {
         let fetch = async |page| {
             client.list(ListForwardsRequest { page: Some(page), filter: filter.clone() }).await
         };
-        paging::show(&session.screen, &self.paging, fetch, forwards::list).await
+        let peers = |forward: &Forward| {
+            vec![forward.inbound_node_id.clone(), forward.outbound_node_id.clone()]
+        };
+        paging::show_named(session, &self.paging, fetch, peers, forwards::list).await
     }
 }
 
@@ -51,6 +55,9 @@ pub struct Summary {}
 impl Summary {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let summary = session.forwards().summarize(SummarizeForwardsRequest {}).await?;
-        session.screen.show(&summary.into_inner(), forwards::summary)
+        let summary = summary.into_inner();
+        let peers = summary.channels.iter().map(|channel| channel.node_id.clone());
+        let names = names::names(session, peers).await;
+        session.screen.show(&summary, |summary, look| forwards::summary(summary, &names, look))
     }
 }

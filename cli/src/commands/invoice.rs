@@ -5,7 +5,8 @@ use fulmen_proto::v1::get_invoice_request::By;
 use fulmen_proto::v1::invoice::State;
 use fulmen_proto::v1::{
     CancelInvoiceRequest, CreateInvoiceRequest, DecodeInvoiceRequest, GetInvoiceRequest, Invoice,
-    ListInvoicesRequest, SettleInvoiceRequest, WatchInvoiceRequest,
+    ListInvoicesRequest, NewAddressRequest, SettleInvoiceRequest, SubscribeReceivedRequest,
+    WatchInvoiceRequest,
 };
 
 use super::options::filter::Filtering;
@@ -13,7 +14,7 @@ use super::options::paging;
 use super::options::qr;
 use crate::amount::MsatOrAny;
 use crate::failure::Failure;
-use crate::ids::{HashOrBolt11, Id32, bolt11};
+use crate::ids::{ChannelName, HashOrBolt11, Id32, bolt11, unhex};
 use crate::render::{invoices, now};
 use crate::session::Session;
 use crate::units::Span;
@@ -43,6 +44,11 @@ enum Commands {
     Cancel(Cancel),
     /// Wait until an invoice is paid, cancelled or expired
     Watch(Watch),
+    /// Follow all that comes in: invoices, keysends, offers, refunds
+    ///
+    /// Without options it shows what comes in from now on, until Ctrl-C. A program that remembers the
+    /// number of the last entry it has seen goes on with --after, misses nothing and gets nothing twice.
+    Received(Received),
     /// Read an invoice without paying it
     Decode(Decode),
 }
@@ -58,11 +64,20 @@ impl Group {
             (Some(Commands::Settle(command)), _) => command.run(session).await,
             (Some(Commands::Cancel(command)), _) => command.run(session).await,
             (Some(Commands::Watch(command)), _) => command.run(session).await,
+            (Some(Commands::Received(command)), _) => command.run(session).await,
             (Some(Commands::Decode(command)), _) => command.run(session).await,
             (None, None) => Err(Failure::new(crate::failure::Exit::Usage, "no amount is given")
                 .advise("Write `fulmen invoice 1000sat`, or `fulmen invoice any`")),
         }
     }
+}
+
+/// Bytes as hex digits.
+#[derive(Debug, Clone)]
+struct Bytes(Vec<u8>);
+
+fn bytes(text: &str) -> Result<Bytes, String> {
+    unhex(text).map(Bytes).ok_or_else(|| "an even number of hex digits is expected".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +102,18 @@ pub struct Create {
     /// Blocks that the last HTLC must have left [default: the daemon's]
     #[arg(long, value_name = "BLOCKS", default_value_t = 0, hide_default_value = true)]
     min_final_cltv_delta: u32,
+    /// Let payers find the node through this channel of yours; can be repeated [default: LDK's choice]
+    #[arg(long = "hint", value_name = "CHANNEL", conflicts_with = "no_hints")]
+    hints: Vec<ChannelName>,
+    /// Name no channels
+    #[arg(long)]
+    no_hints: bool,
+    /// An on-chain address that takes the payment, too, or `new` for a fresh one
+    #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
+    fallback: String,
+    /// What payers must send back with the payment (at most 512 bytes); not all software can
+    #[arg(long, value_name = "HEX", value_parser = bytes)]
+    metadata: Option<Bytes>,
     /// The same key again returns the first invoice
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
     idempotency_key: String,
@@ -100,7 +127,15 @@ pub struct Create {
 
 impl Create {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let fallback_address = match self.fallback.as_str() {
+            "new" => session.wallet().new_address(NewAddressRequest {}).await?.into_inner().address,
+            _ => self.fallback,
+        };
         let request = CreateInvoiceRequest {
+            hint_channels: self.hints.into_iter().map(|ChannelName(channel)| channel).collect(),
+            no_hints: self.no_hints,
+            fallback_address,
+            payment_metadata: self.metadata.map(|Bytes(bytes)| bytes).unwrap_or_default(),
             amount_msat: match self.amount {
                 MsatOrAny::Msat(msat) => msat,
                 MsatOrAny::Any => 0,
@@ -292,6 +327,31 @@ pub async fn watch(session: &Session, payment_hash: Vec<u8>) -> Result<(), Failu
     match invoice.state() {
         State::Settled => Ok(()),
         state => Err(Failure::failed(format!("not paid: {}", invoices::state(state)))),
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Received {
+    /// Begin after this entry's number; 0 for all that is kept
+    #[arg(long, value_name = "NUMBER")]
+    after: Option<u64>,
+    /// End at the last entry there is instead of waiting (from the beginning, without --after)
+    #[arg(long)]
+    until_now: bool,
+}
+
+impl Received {
+    async fn run(self, session: &Session) -> Result<(), Failure> {
+        let request = SubscribeReceivedRequest {
+            after_index: self.after.unwrap_or(0),
+            from_now: self.after.is_none() && !self.until_now,
+            until_now: self.until_now,
+        };
+        let mut stream = session.invoices().subscribe_received(request).await?.into_inner();
+        while let Some(received) = stream.message().await? {
+            session.screen.show_next(&received, invoices::received)?;
+        }
+        Ok(())
     }
 }
 

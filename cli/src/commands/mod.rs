@@ -48,6 +48,7 @@ mod tests {
                 concat!(
                     include_str!("graph.rs"),
                     include_str!("route.rs"),
+                    include_str!("options/names.rs"),
                     include_str!("liquidity.rs")
                 ),
             ),

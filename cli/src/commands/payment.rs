@@ -12,6 +12,7 @@ use super::invoice;
 use super::options::constraints::Constraints;
 use super::options::filter::Filtering;
 use super::options::limits::Limits;
+use super::options::names;
 use super::options::paging;
 use super::pay::attempts::Attempts;
 use super::pay::given::SendRoute;
@@ -19,7 +20,7 @@ use crate::amount::SomeMsat;
 use crate::failure::{Failure, advice};
 use crate::format::human;
 use crate::ids::{HashOrBolt11, NodeId, Record};
-use crate::render::{Progress, payments};
+use crate::render::{Names, Progress, payments};
 use crate::session::{Session, next_state};
 
 /// Commands about payments made.
@@ -198,7 +199,8 @@ impl List {
             let (state, filter) = (state.into(), filter.clone());
             client.list(ListPaymentsRequest { page: Some(page), state, filter }).await
         };
-        paging::show(&session.screen, &self.paging, fetch, payments::list).await
+        let payee = |payment: &Payment| vec![payment.payee.clone()];
+        paging::show_named(session, &self.paging, fetch, payee, payments::list).await
     }
 }
 
@@ -212,8 +214,9 @@ pub struct Show {
 impl Show {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let found = find(session, self.payment).await?;
+        let names = names(session, found.payment.as_ref()).await;
         session.screen.show(&found, |found, look| {
-            found.payment.as_ref().map_or_else(String::new, |it| payments::show(it, look))
+            found.payment.as_ref().map_or_else(String::new, |it| payments::show(it, &names, look))
         })
     }
 }
@@ -237,6 +240,10 @@ impl Proof {
             found.payment.as_ref().map_or_else(String::new, |it| payments::proof(it, look))
         })
     }
+}
+
+async fn names(session: &Session, payment: Option<&Payment>) -> Names {
+    names::names(session, payment.map(payments::nodes).unwrap_or_default()).await
 }
 
 /// 32 bytes may be a payment's id or its hash: ids are tried first.
@@ -283,8 +290,10 @@ impl Cancel {
         let found = find(session, self.payment).await?.payment.unwrap_or_default();
         let request = CancelPaymentRequest { payment_id: found.payment_id };
         let cancelled = session.payments().cancel(request).await?.into_inner();
+        let names = names(session, cancelled.payment.as_ref()).await;
         session.screen.show(&cancelled, |cancelled, look| {
-            cancelled.payment.as_ref().map_or_else(String::new, |it| payments::show(it, look))
+            let payment = cancelled.payment.as_ref();
+            payment.map_or_else(String::new, |it| payments::show(it, &names, look))
         })
     }
 }

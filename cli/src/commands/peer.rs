@@ -1,6 +1,6 @@
 //! `fulmen peer …`: connections to other nodes.
 use clap::{Args, Subcommand};
-use fulmen_proto::v1::{ConnectPeerRequest, DisconnectPeerRequest, ListPeersRequest};
+use fulmen_proto::v1::{ConnectPeerRequest, DisconnectPeerRequest, ListPeersRequest, Peer};
 
 use super::options::filter::Filtering;
 use super::options::paging;
@@ -105,6 +105,7 @@ impl List {
             let (page, filter) = (Some(page), filter.clone());
             client.list(ListPeersRequest { page, connected, filter }).await
         };
-        paging::show(&session.screen, &self.paging.into(), fetch, peers::list).await
+        let node = |peer: &Peer| vec![peer.node_id.clone()];
+        paging::show_named(session, &self.paging.into(), fetch, node, peers::list).await
     }
 }

@@ -4,6 +4,7 @@ use fulmen_proto::v1::RebalanceRequest;
 use fulmen_proto::v1::payment::State;
 
 use super::options::limits::Limits;
+use super::options::names;
 use super::payment::{Handling, not_paid};
 use crate::amount::SomeMsat;
 use crate::failure::{Exit, Failure};
@@ -65,7 +66,8 @@ impl Rebalance {
             }
             match update.route {
                 Some(route) if self.dry_run && !screen.json => {
-                    screen.show_next(&route, routes::route)?;
+                    let names = names::names(session, routes::nodes(&route)).await;
+                    screen.show_next(&route, |route, look| routes::route(route, &names, look))?;
                 }
                 Some(route) => {
                     progress.doing(format!("moving it for {}", human::msat(route.fee_msat)));

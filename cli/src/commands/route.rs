@@ -5,6 +5,7 @@ use fulmen_proto::v1::{EstimateFeeRequest, FindRouteRequest, RouteTarget};
 
 use super::options::constraints::Constraints;
 use super::options::limits::Bounds;
+use super::options::names;
 use crate::amount::SomeMsat;
 use crate::failure::Failure;
 use crate::ids::{NodeId, NodeOrBolt11};
@@ -60,8 +61,10 @@ impl Route {
         };
         let found = session.graph().find_route(request).await;
         let found = found.map_err(|status| given.advise(status.into()))?.into_inner();
+        let names = names::names(session, found.route.iter().flat_map(routes::nodes)).await;
         session.screen.show(&found, |found, look| {
-            found.route.as_ref().map_or_else(String::new, |route| routes::route(route, look))
+            let route = found.route.as_ref();
+            route.map_or_else(String::new, |route| routes::route(route, &names, look))
         })
     }
 }

@@ -1,8 +1,10 @@
 //! The API's names of arguments, in the words of the command line.
 
 /// Arguments of requests, and what they are called here.
-const ARGUMENTS: [(&str, &str); 34] = [
+const ARGUMENTS: [(&str, &str); 39] = [
     ("address", "the address"),
+    ("after_index", "--after"),
+    ("after_sequence", "--after"),
     ("amount", "the amount"),
     ("amount_msat", "the amount"),
     ("amount_sat", "the amount"),
@@ -15,7 +17,9 @@ const ARGUMENTS: [(&str, &str); 34] = [
     ("custom_records", "--record"),
     ("description", "--description"),
     ("expiry_secs", "--expiry"),
+    ("fallback_address", "--fallback"),
     ("feerate_msat_per_vb", "--feerate"),
+    ("hint_channels", "--hint"),
     ("label", "--label"),
     ("last_hop", "--in-through"),
     ("max_amount_msat", "--max"),
@@ -29,6 +33,7 @@ const ARGUMENTS: [(&str, &str); 34] = [
     ("page_token", "the page"),
     ("path", "the file"),
     ("payee", "the payee"),
+    ("payment_metadata", "--metadata"),
     ("preimage", "--preimage"),
     ("push_msat", "--push"),
     ("short_channel_id", "the channel"),

@@ -1,5 +1,6 @@
 //! Values as people read them: grouped amounts, short ids, times, bars.
 use fulmen_proto::v1::{OutPoint, channel_ref};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::ids::ShortChannelId;
 
@@ -190,38 +191,74 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(number), if number == 1 { one } else { many })
 }
 
-/// `█████░░░░░`: how much of `whole` is `part`.
-pub fn bar(part: u64, whole: u64) -> String {
-    const CELLS: u64 = 10;
+/// `█████░░░░░`: how much of `whole` is `part`, in so many cells.
+pub fn bar(part: u64, whole: u64, cells: u64) -> String {
     let filled = match whole {
         0 => 0,
         // Rounded, but something is never shown as nothing, nor nearly all as all.
         whole => {
-            let exact = u128::from(part.min(whole)) * u128::from(CELLS);
+            let exact = u128::from(part.min(whole)) * u128::from(cells);
             let rounded = (exact + u128::from(whole) / 2) / u128::from(whole);
             let least = u128::from(part > 0);
-            let most = u128::from(CELLS) - u128::from(part < whole);
+            let most = u128::from(cells) - u128::from(part < whole);
             rounded.clamp(least.min(most), most) as u64
         }
     };
-    (0..CELLS).map(|cell| if cell < filled { '█' } else { '░' }).collect()
+    (0..cells).map(|cell| if cell < filled { '█' } else { '░' }).collect()
 }
 
-/// The first of many short stretches of a long text, on one line.
-pub fn shortened(text: &str, most_chars: usize) -> String {
+/// The beginning of a text on one line, at most so many columns wide.
+pub fn shortened(text: &str, most_columns: usize) -> String {
     let line = one_line(text);
-    if line.chars().count() <= most_chars {
+    if width(&line) <= most_columns {
         return line;
     }
-    let mut kept: String = line.chars().take(most_chars.saturating_sub(1)).collect();
+    let mut kept = String::new();
+    let mut left = most_columns.saturating_sub(1);
+    for c in line.chars() {
+        let Some(rest) = left.checked_sub(c.width().unwrap_or(0)) else { break };
+        left = rest;
+        kept.push(c);
+    }
     kept.push('…');
     kept
 }
 
-/// Text from elsewhere (an alias, a description) without control characters: nobody else's text
-/// may move our cursor or colour our screen.
+/// How many columns of a terminal a text takes.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// More marks on one letter are noise that covers the lines around it.
+const MOST_MARKS: usize = 2;
+
+/// Text from elsewhere (an alias, a description) fit for a line: nobody else's text may move our cursor, colour our
+/// screen, turn the order of letters around (Unicode UAX 9), or hide in letters without a width.
 pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let (mut line, mut marks) = (String::with_capacity(text.len()), 0);
+    for c in text.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            line.push(' ');
+            marks = 0;
+            continue;
+        }
+        if turns_or_hides(c) {
+            continue;
+        }
+        marks = if c.width() == Some(0) { marks + 1 } else { 0 };
+        if marks <= MOST_MARKS {
+            line.push(c);
+        }
+    }
+    line
+}
+
+/// Marks of direction, joiners and fillers that show nothing, tags, and private letters.
+fn turns_or_hides(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}')
 }
 
 #[cfg(test)]
@@ -293,7 +330,7 @@ mod tests {
             (u64::MAX, u64::MAX, "██████████"),
         ];
         for (part, whole, text) in table {
-            assert_eq!(bar(part, whole), text, "{part}/{whole}");
+            assert_eq!(bar(part, whole, 10), text, "{part}/{whole}");
         }
     }
 

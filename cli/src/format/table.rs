@@ -5,11 +5,12 @@ use comfy_table::{
 };
 
 use super::human;
+use super::names::Names;
 
 /// What the output can do.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Look {
-    /// Columns of the terminal; none where the output is a file or a pipe.
+    /// At most so many columns; none for whole ids however wide they are.
     pub width: Option<usize>,
     /// Whether colours are wanted.
     pub colour: bool,
@@ -37,9 +38,16 @@ pub struct Cell {
     /// The whole text first, then shorter forms for narrower terminals.
     forms: Vec<String>,
     tone: Tone,
+    /// Cut where even the shortest forms of all columns are too wide together.
+    may_be_cut: bool,
 }
 
 impl Cell {
+    /// Lets the value be cut at its end where room is short.
+    pub fn cut(self) -> Self {
+        Self { may_be_cut: true, ..self }
+    }
+
     fn form(&self, level: usize) -> &str {
         self.forms.get(level).or(self.forms.last()).map_or("", String::as_str)
     }
@@ -52,7 +60,7 @@ pub fn text(value: impl Into<String>) -> Cell {
 
 /// A value with a meaning.
 pub fn toned(value: impl Into<String>, tone: Tone) -> Cell {
-    Cell { forms: vec![value.into()], tone }
+    Cell { forms: vec![value.into()], tone, may_be_cut: false }
 }
 
 /// An id in hex, shortened to its ends where the terminal is narrow.
@@ -74,21 +82,62 @@ pub fn shortenable(full: String) -> Cell {
     };
     let shorter = [ends(10, 6), ends(6, 4)];
     let whole = if full.is_empty() { human::NONE.to_owned() } else { full.clone() };
-    Cell { forms: [Some(whole)].into_iter().chain(shorter).flatten().collect(), tone: Tone::Plain }
+    let forms = [Some(whole)].into_iter().chain(shorter).flatten().collect();
+    Cell { forms, tone: Tone::Plain, may_be_cut: false }
+}
+
+/// A node by its alias and its id; only the id where it has none.
+pub fn node(names: &Names, node_id: &[u8]) -> Cell {
+    let Some(alias) = names.alias(node_id) else { return id(node_id) };
+    let hex = human::hex(node_id);
+    let form = |most: usize, digits: usize| {
+        let short = hex.get(..digits).unwrap_or(&hex);
+        format!("{} {short}", human::shortened(alias, most))
+    };
+    let forms = vec![format!("{alias} {hex}"), form(20, 8), form(12, 6)];
+    Cell { forms, tone: Tone::Plain, may_be_cut: true }
+}
+
+/// A channel by its short id, with the whole id where there is room; by the long one alone where it has no short id.
+pub fn channel(short_channel_id: u64, channel_id: &[u8]) -> Cell {
+    if short_channel_id == 0 {
+        return id(channel_id);
+    }
+    let short = human::scid(short_channel_id);
+    let whole = format!("{short} {}", human::hex(channel_id));
+    Cell { forms: vec![whole, short], tone: Tone::Plain, may_be_cut: false }
+}
+
+/// A channel by its peer's alias and its short id.
+pub fn channel_of(names: &Names, node_id: &[u8], short_channel_id: u64, channel_id: &[u8]) -> Cell {
+    let channel = channel(short_channel_id, channel_id);
+    let Some(alias) = names.alias(node_id) else { return channel };
+    let form = |most: usize, level: usize| {
+        format!("{} {}", human::shortened(alias, most), channel.form(level))
+    };
+    Cell { forms: vec![form(32, 0), form(16, 1), form(8, 2)], ..channel }
+}
+
+/// How much of `whole` is `part`, as a bar.
+pub fn bar(part: u64, whole: u64) -> Cell {
+    let forms =
+        vec![human::bar(part, whole, 10), human::bar(part, whole, 10), human::bar(part, whole, 5)];
+    Cell { forms, tone: Tone::Plain, may_be_cut: false }
 }
 
 /// Somebody else's words, cut where the terminal is narrow.
 pub fn words(text: &str) -> Cell {
     let whole = human::one_line(text);
     let shorter = [24, 16].map(|most_chars| human::shortened(&whole, most_chars));
-    Cell { forms: [whole].into_iter().chain(shorter).collect(), tone: Tone::Plain }
+    let forms = [whole].into_iter().chain(shorter).collect();
+    Cell { forms, tone: Tone::Plain, may_be_cut: true }
 }
 
 /// A moment in UTC, to the minute where the terminal is narrow.
 pub fn time(unix: u64) -> Cell {
     let whole = human::time(unix);
     let minute = whole.get(..16).unwrap_or(&whole).to_owned();
-    Cell { forms: vec![whole.clone(), whole, minute], tone: Tone::Plain }
+    Cell { forms: vec![whole.clone(), whole, minute], tone: Tone::Plain, may_be_cut: false }
 }
 
 /// Where a column's values stand.
@@ -100,22 +149,100 @@ pub enum Column {
     Right(&'static str),
 }
 
+impl Column {
+    fn title(&self) -> &'static str {
+        let (Self::Left(title) | Self::Right(title)) = self;
+        title
+    }
+}
+
 /// The shortest form is the third.
 const NARROWEST: usize = 2;
 
-/// Returns the rows under their titles, ending in a line break.
+/// Columns that may be cut keep at least this width.
+const LEAST_WIDTH: usize = 8;
+
+/// Returns the rows under their titles, ending in a line break; never wider than the look allows.
+///
+/// Ids and words get shorter first; then words are cut; then, where even that is not enough, each row becomes a block of
+/// lines.
 pub fn table<const N: usize>(look: Look, columns: [Column; N], rows: Vec<[Cell; N]>) -> String {
-    let fits = |text: &str| look.width.is_none_or(|width| widest(text) <= width);
-    let fitting =
-        (0..NARROWEST).map(|level| layout(look, &columns, &rows, level)).find(|text| fits(text));
-    fitting.unwrap_or_else(|| layout(look, &columns, &rows, NARROWEST))
+    let Some(width) = look.width else { return layout(look, &columns, &texts(&rows, 0)) };
+    for level in 0..=NARROWEST {
+        let text = layout(look, &columns, &texts(&rows, level));
+        if widest(&text) <= width {
+            return text;
+        }
+    }
+    match widths_to_fit(width, &columns, &rows) {
+        Some(widths) => {
+            let mut cut = texts(&rows, NARROWEST);
+            for row in &mut cut {
+                for ((text, _), most) in row.iter_mut().zip(widths) {
+                    *text = human::shortened(text, most);
+                }
+            }
+            layout(look, &columns, &cut)
+        }
+        None => blocks(look, width, &columns, &rows),
+    }
+}
+
+/// A table's texts with their meanings.
+fn texts<const N: usize>(rows: &[[Cell; N]], level: usize) -> Vec<[(String, Tone); N]> {
+    let text = |cell: &Cell| (cell.form(level).to_owned(), cell.tone);
+    rows.iter().map(|row| row.each_ref().map(text)).collect()
+}
+
+/// The width of each column that lets the shortest forms fit if those that may be cut are; none if they do not fit.
+fn widths_to_fit<const N: usize>(
+    width: usize,
+    columns: &[Column; N],
+    rows: &[[Cell; N]],
+) -> Option<[usize; N]> {
+    let mut widths: [usize; N] = std::array::from_fn(|column| {
+        let cells = rows.iter().map(|row| human::width(row[column].form(NARROWEST)));
+        cells.max().unwrap_or(0).max(human::width(columns[column].title()))
+    });
+    let may_be_cut: [bool; N] =
+        std::array::from_fn(|column| rows.iter().all(|row| row[column].may_be_cut));
+    let gaps = 2 * N.saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > width {
+        let least = |column: usize| LEAST_WIDTH.max(human::width(columns[column].title()));
+        let shrinkable =
+            (0..N).filter(|column| may_be_cut[*column] && widths[*column] > least(*column));
+        let widest = shrinkable.max_by_key(|column| widths[*column])?;
+        widths[widest] -= 1;
+    }
+    Some(widths)
+}
+
+/// Each row as lines of titles and values.
+fn blocks<const N: usize>(
+    look: Look,
+    width: usize,
+    columns: &[Column; N],
+    rows: &[[Cell; N]],
+) -> String {
+    let names = columns.iter().map(|column| human::width(column.title())).max().unwrap_or(0);
+    let room = width.saturating_sub(names + 2).max(LEAST_WIDTH);
+    let block = |row: &[Cell; N]| {
+        let facts = columns.iter().zip(row).fold(Facts::new(look), |facts, (column, cell)| {
+            facts.add_toned(
+                column.title(),
+                &human::shortened(cell.form(NARROWEST), room),
+                cell.tone,
+            )
+        });
+        facts.lines()
+    };
+    rows.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 
 fn layout<const N: usize>(
     look: Look,
     columns: &[Column; N],
-    rows: &[[Cell; N]],
-    level: usize,
+    rows: &[[(String, Tone); N]],
 ) -> String {
     let mut layout = Layout::new();
     layout.load_preset(comfy_table::presets::NOTHING);
@@ -127,12 +254,13 @@ fn layout<const N: usize>(
         layout.force_no_tty();
     }
     layout.set_header(columns.iter().map(|column| {
-        let (Column::Left(title) | Column::Right(title)) = column;
-        TableCell::new(title).add_attribute(Attribute::Bold).set_alignment(alignment(column))
+        TableCell::new(column.title())
+            .add_attribute(Attribute::Bold)
+            .set_alignment(alignment(column))
     }));
     for row in rows {
-        layout.add_row(row.iter().zip(columns).map(|(cell, column)| {
-            painted(TableCell::new(cell.form(level)), cell.tone).set_alignment(alignment(column))
+        layout.add_row(row.iter().zip(columns).map(|((text, tone), column)| {
+            painted(TableCell::new(text), *tone).set_alignment(alignment(column))
         }));
     }
     // Each column has a space on both sides: the first one's would only indent the whole.
@@ -241,6 +369,17 @@ mod tests {
         assert!(narrow.contains("ababababab…ababab"), "{narrow}");
         assert!(widest(&narrow) <= 40);
         assert!(sample(Some(30)).contains("ababab…abab  1,234"));
+        let named = Names::of(vec![0xab; 33], "alice");
+        let shown = |width| {
+            let rows = vec![[node(&named, &[0xab; 33])], [node(&named, &[0xcd; 33])]];
+            table(Look { width, colour: false }, [Column::Left("node")], rows)
+        };
+        assert!(
+            shown(Some(40)).contains("alice abababab\ncdcdcdcdcd…cdcdcd"),
+            "{}",
+            shown(Some(40))
+        );
+        assert!(shown(None).contains(&format!("alice {}", "ab".repeat(33))));
     }
 
     #[test]
@@ -260,6 +399,45 @@ mod tests {
         assert!(at(60).contains("1970-01-01 00:00:01  a rather long story of what happened"));
         assert!(at(50).contains("1970-01-01 00:00:01  a rather long story of …"));
         assert!(at(40).contains("1970-01-01 00:00  a rather long s…"));
+    }
+
+    #[test]
+    fn nothing_is_wider_than_allowed_whatever_others_say() {
+        let mut names = Names::default();
+        names.insert(
+            vec![2; 33],
+            "𝕬lice\u{202e} \u{1b}[31m日本語のノード名\u{301}\u{301}\u{301}\u{301}",
+        );
+        let row = || {
+            [
+                time(1_700_000_000),
+                text("21,000,000,000,000.000"),
+                node(&names, &[2; 33]),
+                channel_of(&names, &[2; 33], 874_321 << 40 | 1_203 << 16 | 1, &[7; 32]),
+                words("a long story 日本語日本語日本語日本語 that goes on"),
+            ]
+        };
+        let columns = [
+            Column::Left("when"),
+            Column::Right("sat"),
+            Column::Left("node"),
+            Column::Left("channel"),
+            Column::Left("why"),
+        ];
+        for width in [60, 70, 80, 100, 140] {
+            let look = Look { width: Some(width), colour: false };
+            let shown = table(look, columns, vec![row(), row()]);
+            assert!(widest(&shown) <= width, "{} of {width}:\n{shown}", widest(&shown));
+            assert!(shown.contains("874321x1203x1"), "the short id stays whole:\n{shown}");
+            assert!(!shown.contains(['\u{202e}', '\u{1b}']), "{shown}");
+        }
+        let wide = table(Look::default(), columns, vec![row()]);
+        assert!(wide.contains(&"02".repeat(33)) && wide.contains(&"07".repeat(32)), "{wide}");
+        // Numbers are never cut: a row becomes a block.
+        let rows = vec![[text("21,000,000,000,000.000"), text("21,000,000,000,000.000")]];
+        let columns = [Column::Right("local"), Column::Right("remote")];
+        let shown = table(Look { width: Some(40), colour: false }, columns, rows);
+        assert_eq!(shown, "local   21,000,000,000,000.000\nremote  21,000,000,000,000.000\n");
     }
 
     #[test]

@@ -4,12 +4,14 @@ use fulmen_proto::v1::get_channel_response::Channel as OpenOrClosed;
 use fulmen_proto::v1::{Channel, CloseOffer, ClosedChannel, ForwardPolicy, GetChannelResponse};
 
 use crate::format::human;
+use crate::format::names::Names;
 use crate::format::table::{
-    Cell, Column, Facts, Look, Tone, id, table, text, time, toned, txid, words,
+    Cell, Column, Facts, Look, Tone, bar, channel as channel_name, id, node, table, text, time,
+    toned, txid, words,
 };
 
 /// The open and pending channels, and their sum.
-pub fn list(list: &[Channel], look: Look) -> String {
+pub fn list(list: &[Channel], names: &Names, look: Look) -> String {
     if list.is_empty() {
         return "No channels. Open one with `fulmen open NODE_ID@HOST:PORT AMOUNT`.\n".to_owned();
     }
@@ -24,13 +26,13 @@ pub fn list(list: &[Channel], look: Look) -> String {
     ];
     let rows = list.iter().map(|channel| {
         [
-            name(channel.short_channel_id, &channel.channel_id),
-            id(&channel.node_id),
+            channel_name(channel.short_channel_id, &channel.channel_id),
+            node(names, &channel.node_id),
             text(human::grouped(channel.capacity_sat)),
             text(human::grouped(channel.local_msat / 1_000)),
-            text(human::bar(channel.local_msat, total_msat(channel))),
+            bar(channel.local_msat, total_msat(channel)),
             text(human::grouped(channel.remote_msat / 1_000)),
-            state(channel),
+            state(channel).cut(),
         ]
     });
     let local: u64 = list.iter().map(|channel| channel.local_msat).sum();
@@ -38,12 +40,17 @@ pub fn list(list: &[Channel], look: Look) -> String {
     let channels = human::count(list.len() as u64, "channel", "channels");
     let rows = table(look, columns, rows.collect());
     let (local, remote) = (human::sat(local / 1_000), human::sat(remote / 1_000));
-    format!("{rows}\n{channels}: {local} local, {remote} remote\n")
-}
-
-/// The announced short id, else the long id.
-fn name(short_channel_id: u64, channel_id: &[u8]) -> Cell {
-    if short_channel_id == 0 { id(channel_id) } else { text(human::scid(short_channel_id)) }
+    let sum = |msat_of: fn(&Channel) -> u64| list.iter().map(msat_of).sum();
+    let flying = Channel {
+        in_flight_outbound_msat: sum(|channel| channel.in_flight_outbound_msat),
+        in_flight_inbound_msat: sum(|channel| channel.in_flight_inbound_msat),
+        ..Channel::default()
+    };
+    let flying = match in_flight(&flying) {
+        words if words.is_empty() => words,
+        words => format!("{words} in flight\n"),
+    };
+    format!("{rows}\n{channels}: {local} local, {remote} remote\n{flying}")
 }
 
 fn total_msat(channel: &Channel) -> u64 {
@@ -107,7 +114,7 @@ fn open(channel: &Channel, look: Look) -> String {
         .add("kind", kind(channel))
         .add("capacity", human::sat(channel.capacity_sat))
         .add("local", format!("{} {local}", human::msat(channel.local_msat)))
-        .add("balance", human::bar(channel.local_msat, total_msat(channel)))
+        .add("balance", human::bar(channel.local_msat, total_msat(channel), 10))
         .add("remote", format!("{} {remote}", human::msat(channel.remote_msat)))
         .add_if_any("in flight", in_flight(channel))
         .add("can send", human::msat(channel.outbound_capacity_msat))
@@ -212,7 +219,7 @@ fn closing_tx(channel: &ClosedChannel) -> String {
 }
 
 /// The closed channels.
-pub fn closed(channels: &[ClosedChannel], look: Look) -> String {
+pub fn closed(channels: &[ClosedChannel], names: &Names, look: Look) -> String {
     if channels.is_empty() {
         return "No closed channels.\n".to_owned();
     }
@@ -228,8 +235,8 @@ pub fn closed(channels: &[ClosedChannel], look: Look) -> String {
     let rows = channels.iter().map(|channel| {
         [
             time(channel.closed_at),
-            name(channel.short_channel_id, &channel.channel_id),
-            id(&channel.node_id),
+            channel_name(channel.short_channel_id, &channel.channel_id),
+            node(names, &channel.node_id),
             text(human::grouped(channel.local_msat / 1_000)),
             text(channel.closing_fee_sat.map_or_else(|| human::NONE.to_owned(), human::grouped)),
             txid(&channel.closing_txid),
@@ -240,7 +247,7 @@ pub fn closed(channels: &[ClosedChannel], look: Look) -> String {
 }
 
 /// What all channels charge.
-pub fn policies(list: &[Channel], look: Look) -> String {
+pub fn policies(list: &[Channel], names: &Names, look: Look) -> String {
     if list.is_empty() {
         return "No channels.\n".to_owned();
     }
@@ -252,8 +259,8 @@ pub fn policies(list: &[Channel], look: Look) -> String {
     ];
     let rows = list.iter().map(|channel| {
         [
-            name(channel.short_channel_id, &channel.channel_id),
-            id(&channel.node_id),
+            channel_name(channel.short_channel_id, &channel.channel_id),
+            node(names, &channel.node_id),
             text(policy(channel.policy.as_ref())),
             text(policy(channel.counterparty_policy.as_ref())),
         ]
@@ -302,13 +309,19 @@ mod tests {
     }
 
     #[test]
-    fn the_list_fits_a_terminal_of_a_hundred_columns() {
+    fn the_list_fits_eighty_columns_with_names_and_short_ids() {
         let private = Channel { announced: false, ..sample() };
         let channels = vec![sample(), private, Channel { short_channel_id: 0, ..sample() }];
-        let look = Look { width: Some(100), colour: false };
-        let shown = list(&channels, look);
-        assert!(shown.lines().all(|line| console::measure_text_width(line) <= 100), "{shown}");
-        for part in ["539x1x0", "750,000", "ready, private", "3 channels: 2,250,001 sat local"] {
+        let look = Look { width: Some(80), colour: false };
+        let shown = list(&channels, &Names::of(vec![2; 33], "alice"), look);
+        assert!(shown.lines().all(|line| human::width(line) <= 80), "{shown}");
+        for part in [
+            "539x1x0",
+            "alice 0202",
+            "750,000",
+            "ready, private",
+            "3 channels: 2,250,001 sat local",
+        ] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
     }
@@ -359,6 +372,8 @@ mod tests {
         };
         let response = GetChannelResponse { channel: Some(OpenOrClosed::Closed(channel.clone())) };
         assert!(show(&response, Look::default()).contains("closed: counterparty force closed"));
-        assert!(closed(&[channel], Look::default()).contains("the peer said: bye"));
+        assert!(
+            closed(&[channel], &Names::default(), Look::default()).contains("the peer said: bye")
+        );
     }
 }

@@ -7,6 +7,14 @@ use super::{invoices, payments};
 use crate::format::human;
 use crate::format::table::{Look, Tone, paint};
 
+/// Events of a list, which has the newest first, as they happened.
+pub fn list(events: &[Event], look: Look) -> String {
+    match events {
+        [] => "No events.\n".to_owned(),
+        events => events.iter().rev().map(|event| line(event, look) + "\n").collect(),
+    }
+}
+
 /// `#12  2026-11-22 13:02:11  paid 1,000 sat, fee 1 sat (payment ab…)`.
 pub fn line(event: &Event, look: Look) -> String {
     let (words, tone) = match &event.what {
@@ -56,6 +64,23 @@ fn sentence(what: &What) -> (String, Tone) {
         What::InvoiceCancelled(it) => {
             let why = invoices::cancel_reason(&it.reason);
             (format!("invoice cancelled: {why} (hash {})", id(&it.payment_hash)), Tone::Waiting)
+        }
+        What::InvoiceExpired(it) => {
+            let amount = match it.amount_msat {
+                0 => "any amount".to_owned(),
+                msat => human::msat(msat),
+            };
+            let hash = id(&it.payment_hash);
+            (format!("invoice for {amount} expired unpaid (hash {hash})"), Tone::Plain)
+        }
+        What::HtlcRefused(it) => {
+            let (amount, why) = (human::msat(it.amount_msat), human::word(&it.reason));
+            let hash = id(&it.payment_hash);
+            (format!("gave {amount} back: {why} (hash {hash})"), Tone::Waiting)
+        }
+        What::PeerConnected(it) => (format!("peer {} connected", id(&it.node_id)), Tone::Plain),
+        What::PeerDisconnected(it) => {
+            (format!("peer {} disconnected", id(&it.node_id)), Tone::Waiting)
         }
         What::ForwardSettled(it) => {
             let (amount, fee) = (human::msat(it.outbound_msat), human::msat(it.fee_msat));

@@ -2,10 +2,11 @@
 use fulmen_proto::v1::{FailedForwards, Forward, SummarizeForwardsResponse};
 
 use crate::format::human;
-use crate::format::table::{Column, Facts, Look, id, table, text, time};
+use crate::format::names::Names;
+use crate::format::table::{Column, Facts, Look, channel, channel_of, table, text, time};
 
 /// Settled forwards, the newest first.
-pub fn list(forwards: &[Forward], look: Look) -> String {
+pub fn list(forwards: &[Forward], names: &Names, look: Look) -> String {
     if forwards.is_empty() {
         return "No forwards.\n".to_owned();
     }
@@ -14,8 +15,8 @@ pub fn list(forwards: &[Forward], look: Look) -> String {
         Column::Right("in (sat)"),
         Column::Right("out"),
         Column::Right("fee"),
-        Column::Left("from channel"),
-        Column::Left("to channel"),
+        Column::Left("from"),
+        Column::Left("to"),
     ];
     let rows = forwards.iter().map(|forward| {
         [
@@ -23,15 +24,25 @@ pub fn list(forwards: &[Forward], look: Look) -> String {
             text(human::msat_bare(forward.inbound_msat)),
             text(human::msat_bare(forward.outbound_msat)),
             text(human::msat_bare(forward.fee_msat)),
-            id(&forward.inbound_channel_id),
-            id(&forward.outbound_channel_id),
+            channel_of(
+                names,
+                &forward.inbound_node_id,
+                forward.inbound_short_channel_id,
+                &forward.inbound_channel_id,
+            ),
+            channel_of(
+                names,
+                &forward.outbound_node_id,
+                forward.outbound_short_channel_id,
+                &forward.outbound_channel_id,
+            ),
         ]
     });
     table(look, columns, rows.collect())
 }
 
 /// Totals, and the same by channel.
-pub fn summary(summary: &SummarizeForwardsResponse, look: Look) -> String {
+pub fn summary(summary: &SummarizeForwardsResponse, names: &Names, look: Look) -> String {
     let totals = Facts::new(look)
         .add("settled", human::grouped(summary.count))
         .add("failed", human::grouped(summary.failed_count))
@@ -52,7 +63,7 @@ pub fn summary(summary: &SummarizeForwardsResponse, look: Look) -> String {
     ];
     let rows = summary.channels.iter().map(|channel| {
         [
-            id(&channel.channel_id),
+            channel_of(names, &channel.node_id, channel.short_channel_id, &channel.channel_id),
             text(human::grouped(channel.inbound_count)),
             text(human::msat_bare(channel.inbound_msat)),
             text(human::grouped(channel.outbound_count)),
@@ -80,7 +91,7 @@ fn failures(failures: &[FailedForwards], look: Look) -> String {
             time(failed.hour),
             text(human::grouped(failed.count)),
             text(human::one_line(&failed.reason.replace('_', " "))),
-            id(&failed.inbound_channel_id),
+            channel(failed.inbound_short_channel_id, &failed.inbound_channel_id),
             text(human::or_none(&human::scid(failed.outbound_short_channel_id))),
         ]
     });
@@ -110,11 +121,27 @@ mod tests {
             channels: vec![channel],
             ..Default::default()
         };
-        let shown = summary(&sample, Look::default());
+        let shown = summary(&sample, &Names::default(), Look::default());
         assert!(shown.contains("earned     3.030 sat"), "{shown}");
         assert!(shown.contains(&"07".repeat(32)), "{shown}");
         let forward = Forward { fee_msat: 1_010, ..Default::default() };
-        assert!(list(&[forward], Look::default()).contains("1.010"));
-        assert_eq!(list(&[], Look::default()), "No forwards.\n");
+        assert!(list(&[forward], &Names::default(), Look::default()).contains("1.010"));
+        let forward = Forward {
+            inbound_msat: 1_001_010,
+            outbound_msat: 1_000_000,
+            fee_msat: 1_010,
+            settled_at: 1_700_000_000,
+            inbound_node_id: vec![2; 33],
+            inbound_short_channel_id: 874_321 << 40 | 1_203 << 16 | 1,
+            inbound_channel_id: vec![7; 32],
+            outbound_short_channel_id: 539 << 40 | 1 << 16,
+            outbound_channel_id: vec![8; 32],
+            ..Default::default()
+        };
+        let names = Names::of(vec![2; 33], "alice");
+        let shown = list(&[forward], &names, Look { width: Some(80), colour: false });
+        assert!(shown.lines().all(|line| human::width(line) <= 80), "{shown}");
+        assert!(shown.contains("alice 874321x1203x1  539x1x0"), "{shown}");
+        assert_eq!(list(&[], &Names::default(), Look::default()), "No forwards.\n");
     }
 }

@@ -1,9 +1,11 @@
 //! Invoices for people.
 use fulmen_proto::v1::invoice::{Kind, State};
-use fulmen_proto::v1::{DecodeInvoiceResponse, Feature, Invoice, RouteHint};
+use fulmen_proto::v1::{DecodeInvoiceResponse, Feature, Invoice, Received, RouteHint};
 
 use crate::format::human;
-use crate::format::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
+use crate::format::table::{
+    Cell, Column, Facts, Look, Tone, id, paint, table, text, time, toned, words,
+};
 
 /// A fresh invoice: its text first and alone on its line, to be copied.
 pub fn fresh(invoice: &Invoice, now: u64, look: Look) -> String {
@@ -50,7 +52,11 @@ pub fn show(invoice: &Invoice, now: u64, look: Look) -> String {
     facts = facts
         .add_if_any("offer id", human::hex(&invoice.offer_id))
         .add_if_any("payer", human::hex(&invoice.payer_id))
-        .add_if_any("payer's note", human::one_line(&invoice.payer_note));
+        .add_if_any("payer's note", human::one_line(&invoice.payer_note))
+        .add_if_any("metadata", human::hex(&invoice.payment_metadata));
+    for channel_id in &invoice.received_channel_ids {
+        facts = facts.add("came by", human::hex(channel_id));
+    }
     for record in &invoice.custom_records {
         facts = facts.add("record", format!("{}={}", record.r#type, human::hex(&record.value)));
     }
@@ -139,7 +145,7 @@ pub fn list(invoices: &[Invoice], look: Look) -> String {
         [
             time(invoice.created_at),
             text(asked),
-            received(invoice),
+            received_cell(invoice),
             toned(state(invoice.state()), tone(invoice.state())),
             id(&invoice.payment_hash),
             words(&invoice.description),
@@ -148,11 +154,28 @@ pub fn list(invoices: &[Invoice], look: Look) -> String {
     table(look, columns, rows.collect())
 }
 
-fn received(invoice: &Invoice) -> Cell {
+fn received_cell(invoice: &Invoice) -> Cell {
     match invoice.received_msat {
         0 => toned(human::NONE, Tone::Faint),
         msat => text(human::msat_bare(msat)),
     }
+}
+
+/// `#12  2026-11-22 13:02:11  1,000 sat  keysend  coffee (hash ab…)`.
+pub fn received(received: &Received, look: Look) -> String {
+    let (kind, words) = match &received.invoice {
+        Some(invoice) if invoice.payer_note.is_empty() => {
+            (kind(invoice.kind()), human::one_line(&invoice.description))
+        }
+        Some(invoice) => (kind(invoice.kind()), human::one_line(&invoice.payer_note)),
+        None => ("forgotten", String::new()),
+    };
+    let words = if words.is_empty() { words } else { format!("  {words}") };
+    let number = paint(look, &format!("#{}", received.index), Tone::Faint);
+    let time = paint(look, &human::time(received.received_at), Tone::Faint);
+    let amount = paint(look, &human::msat(received.received_msat), Tone::Good);
+    let hash = human::hex(&received.payment_hash);
+    format!("{number}  {time}  {amount}  {kind}{words} (hash {hash})")
 }
 
 /// Anybody's invoice, read.
@@ -172,6 +195,7 @@ pub fn decoded(invoice: &DecodeInvoiceResponse, now: u64, look: Look) -> String 
         .add_toned("expires (UTC)", &expires, tone)
         .add("payment hash", human::hex(&invoice.payment_hash))
         .add_if_any("fallback", invoice.fallback_addresses.join(", "))
+        .add_if_any("metadata", human::hex(&invoice.payment_metadata))
         .add("final delta", format!("{} blocks", invoice.min_final_cltv_expiry_delta))
         .add_if_any("features", features(&invoice.features))
         .lines();

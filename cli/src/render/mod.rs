@@ -22,8 +22,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use prost::{Message, Name};
 
 use crate::failure::{Exit, Failure};
+pub use crate::format::names::Names;
 pub use crate::format::table::Look;
 use crate::format::{human, json, table};
+
+/// A table is as wide as this at most, in a file and at a large terminal too, unless it is asked to be wide.
+const MOST_COLUMNS: usize = 80;
+/// A terminal that says it is narrower breaks the lines itself.
+const LEAST_COLUMNS: usize = 40;
 
 /// Where results, notes, questions and failures go.
 #[derive(Debug, Clone, Copy)]
@@ -37,11 +43,12 @@ pub struct Screen {
 
 impl Screen {
     /// Looks at what the output is connected to.
-    pub fn new(json: bool) -> Self {
+    pub fn new(json: bool, wide: bool) -> Self {
         let on_terminal = std::io::stdout().is_terminal();
         let width = console::Term::stdout().size_checked().map(|(_, width)| usize::from(width));
+        let width = width.filter(|_| on_terminal).unwrap_or(MOST_COLUMNS);
         let look = Look {
-            width: width.filter(|_| on_terminal),
+            width: (!wide).then_some(width.clamp(LEAST_COLUMNS, MOST_COLUMNS)),
             colour: on_terminal && console::colors_enabled(),
         };
         Self { json, look, on_terminal }

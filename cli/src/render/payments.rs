@@ -4,7 +4,10 @@ use fulmen_proto::v1::payment_part::State as PartState;
 use fulmen_proto::v1::{Payment, PaymentPart};
 
 use crate::format::human;
-use crate::format::table::{Cell, Column, Facts, Look, Tone, id, table, text, time, toned, words};
+use crate::format::names::Names;
+use crate::format::table::{
+    Cell, Column, Facts, Look, Tone, id, node, table, text, time, toned, words,
+};
 
 /// A payment that goes on.
 pub fn under_way(payment: &Payment) -> String {
@@ -98,7 +101,7 @@ pub fn failure_in_words(reason: &str) -> String {
 }
 
 /// Payments, the newest first.
-pub fn list(payments: &[Payment], look: Look) -> String {
+pub fn list(payments: &[Payment], names: &Names, look: Look) -> String {
     if payments.is_empty() {
         return "No payments.\n".to_owned();
     }
@@ -107,6 +110,7 @@ pub fn list(payments: &[Payment], look: Look) -> String {
         Column::Right("amount (sat)"),
         Column::Right("fee"),
         Column::Left("state"),
+        Column::Left("to"),
         Column::Left("payment hash"),
         Column::Left("for"),
     ];
@@ -120,6 +124,7 @@ pub fn list(payments: &[Payment], look: Look) -> String {
             text(human::msat_bare(payment.amount_msat)),
             text(fee),
             state(payment),
+            node(names, &payment.payee),
             id(&payment.payment_hash),
             words(purpose(payment)),
         ]
@@ -138,8 +143,15 @@ fn purpose(payment: &Payment) -> &str {
     }
 }
 
+/// The nodes that a payment names: its payee and those on the way.
+pub fn nodes(payment: &Payment) -> Vec<Vec<u8>> {
+    let hops = payment.parts.iter().flat_map(|part| &part.hops);
+    let payee = std::iter::once(payment.payee.clone());
+    payee.chain(hops.map(|hop| hop.node_id.clone())).collect()
+}
+
 /// All about one payment.
-pub fn show(payment: &Payment, look: Look) -> String {
+pub fn show(payment: &Payment, names: &Names, look: Look) -> String {
     let (words, tone) = state_in_words(payment);
     let kind = match payment.kind() {
         Kind::Unspecified => "unknown",
@@ -175,7 +187,7 @@ pub fn show(payment: &Payment, look: Look) -> String {
         .lines();
     for (number, part) in (1..).zip(&payment.parts) {
         shown.push('\n');
-        shown.push_str(&part_with_hops(number, part, look));
+        shown.push_str(&part_with_hops(number, part, names, look));
     }
     shown
 }
@@ -200,7 +212,7 @@ pub fn proof(payment: &Payment, look: Look) -> String {
         .lines()
 }
 
-fn part_with_hops(number: usize, part: &PaymentPart, look: Look) -> String {
+fn part_with_hops(number: usize, part: &PaymentPart, names: &Names, look: Look) -> String {
     let amount = human::msat(part.amount_msat);
     let outcome = match part.state() {
         PartState::Succeeded => format!("{amount} arrived, fee {}", human::msat(part.fee_msat)),
@@ -233,7 +245,7 @@ fn part_with_hops(number: usize, part: &PaymentPart, look: Look) -> String {
         [
             text(number.to_string()),
             toned(human::scid(hop.short_channel_id), tone),
-            id(&hop.node_id),
+            node(names, &hop.node_id),
             text(human::msat_bare(hop.fee_msat)),
             text(hop.cltv_expiry_delta.to_string()),
         ]
@@ -298,7 +310,7 @@ mod tests {
         for part in [&"aa".repeat(32), &"05".repeat(32), "SHA-256"] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
-        let shown = show(&sample(), Look::default());
+        let shown = show(&sample(), &Names::default(), Look::default());
         for part in [
             "Part 1: 100 sat failed at 540x2x1: temporary channel failure",
             "Part 2: 100 sat arrived, fee 1.010 sat",
@@ -310,13 +322,14 @@ mod tests {
     }
 
     #[test]
-    fn the_list_fits_a_terminal_of_a_hundred_columns() {
-        let look = Look { width: Some(100), colour: false };
+    fn the_list_fits_eighty_columns() {
+        let look = Look { width: Some(80), colour: false };
         let labelled = Payment { label: "my own note".to_owned(), ..sample() };
         let pending = Payment { state: State::Pending.into(), cancelling: true, ..sample() };
-        let shown = list(&[sample(), labelled, pending], look);
-        assert!(shown.lines().all(|line| console::measure_text_width(line) <= 100), "{shown}");
-        for part in ["paid", "cancelling", "my own note", "coffee"] {
+        let names = Names::of(vec![3; 33], "carol");
+        let shown = list(&[sample(), labelled, pending], &names, look);
+        assert!(shown.lines().all(|line| human::width(line) <= 80), "{shown}");
+        for part in ["paid", "cancelling", "carol 0303", "my own", "coffee"] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
     }
@@ -336,13 +349,16 @@ mod tests {
             failure_reason: "RECIPIENT_REJECTED".to_owned(),
             ..sample()
         };
-        assert!(show(&failed, Look::default()).contains("failed: the recipient refused it"));
+        assert!(
+            show(&failed, &Names::default(), Look::default())
+                .contains("failed: the recipient refused it")
+        );
         let stuck = Payment {
             failure_reason: "ROUTE_NOT_FOUND".to_owned(),
             no_route_words: "the limit is 1 sat".to_owned(),
             ..failed.clone()
         };
-        let shown = show(&stuck, Look::default());
+        let shown = show(&stuck, &Names::default(), Look::default());
         assert!(shown.contains("failed: no route was found: the limit is 1 sat"), "{shown}");
         assert!(under_way(&failed).contains("1 attempt failed so far"));
     }

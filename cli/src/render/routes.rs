@@ -6,10 +6,11 @@ use fulmen_proto::v1::{
 };
 
 use crate::format::human;
-use crate::format::table::{Cell, Column, Facts, Look, id, table, text, time, words};
+use crate::format::names::Names;
+use crate::format::table::{Cell, Column, Facts, Look, id, node, table, text, time, words};
 
 /// A route with its parts and hops.
-pub fn route(route: &Route, look: Look) -> String {
+pub fn route(route: &Route, names: &Names, look: Look) -> String {
     let parts = u64::try_from(route.parts.len()).unwrap_or(u64::MAX);
     let facts = Facts::new(look)
         .add("amount", human::msat(route.amount_msat))
@@ -23,12 +24,18 @@ pub fn route(route: &Route, look: Look) -> String {
     let mut shown = facts.add("locked for", blocks(route.total_cltv_delta)).lines();
     for (number, one) in (1..).zip(&route.parts) {
         shown.push('\n');
-        shown.push_str(&part(number, one, look));
+        shown.push_str(&part(number, one, names, look));
     }
     shown
 }
 
-fn part(number: usize, part: &RoutePart, look: Look) -> String {
+/// The nodes on a route.
+pub fn nodes(route: &Route) -> Vec<Vec<u8>> {
+    let hops = route.parts.iter().flat_map(|part| &part.hops);
+    hops.map(|hop| hop.node_id.clone()).collect()
+}
+
+fn part(number: usize, part: &RoutePart, names: &Names, look: Look) -> String {
     let likely = match part.success_millionths {
         0 => String::new(),
         likely => format!(", arrives with {}", chance(likely)),
@@ -47,7 +54,7 @@ fn part(number: usize, part: &RoutePart, look: Look) -> String {
         [
             text(number.to_string()),
             text(human::scid(hop.short_channel_id)),
-            id(&hop.node_id),
+            node(names, &hop.node_id),
             text(human::msat_bare(hop.amount_msat)),
             text(human::msat_bare(hop.fee_msat)),
             text(hop.total_cltv_delta.to_string()),
@@ -219,7 +226,7 @@ mod tests {
             total_cltv_delta: 112,
             success_millionths: 987_654,
         };
-        let shown = route(&whole, Look::default());
+        let shown = route(&whole, &Names::default(), Look::default());
         for part in ["5 sat", "0.010", "98.7 %", "112 blocks", "539x0x0", "5.010", "Part 1"] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }

@@ -95,6 +95,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Invoices/Get", read("invoices")),
     ("/fulmen.v1.Invoices/List", read("invoices")),
     ("/fulmen.v1.Invoices/Watch", read("invoices")),
+    ("/fulmen.v1.Invoices/SubscribeReceived", read("invoices")),
     ("/fulmen.v1.Invoices/Decode", read("invoices")),
     ("/fulmen.v1.Offers/Create", write("offers")),
     ("/fulmen.v1.Offers/SetEnabled", write("offers")),
@@ -117,6 +118,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Forwards/Summarize", read("forwards")),
     ("/fulmen.v1.Graph/Summarize", read("graph")),
     ("/fulmen.v1.Graph/GetNode", read("graph")),
+    ("/fulmen.v1.Graph/GetAliases", read("graph")),
     ("/fulmen.v1.Graph/GetChannel", read("graph")),
     // They reveal roughly what our channels can send.
     ("/fulmen.v1.Graph/FindRoute", read("payments")),
@@ -127,6 +129,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Graph/ImportLiquidity", write("payments")),
     ("/fulmen.v1.Graph/ResetLiquidity", write("payments")),
     ("/fulmen.v1.Events/Subscribe", read("events")),
+    ("/fulmen.v1.Events/List", read("events")),
     ("/fulmen.v1.Store/Check", read("store")),
     ("/fulmen.v1.Store/Stats", read("store")),
     ("/fulmen.v1.Store/Export", write("store")),

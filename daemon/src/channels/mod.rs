@@ -20,7 +20,7 @@ mod reconcile;
 mod record;
 mod retain;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use bitcoin::secp256k1::PublicKey;
@@ -75,6 +75,15 @@ struct Inner {
     clock: Clock,
     /// Held while an idempotency key is looked up and taken, so that two calls never take it both.
     taking_key: Mutex<()>,
+}
+
+/// What people call a channel by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Its place in the chain, where it is known.
+    pub short_channel_id: Option<u64>,
+    /// The peer, where it is known.
+    pub node_id: Option<PublicKey>,
 }
 
 /// A channel, open or closed.
@@ -162,6 +171,37 @@ impl Channels {
             }
         };
         Ok(ChannelNames { channel_id: id.0, short_ids })
+    }
+
+    /// Returns the short id and the peer of each of these channels, open or closed, as far as they are known.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn identify(
+        &self,
+        channel_ids: impl IntoIterator<Item = [u8; 32]>,
+    ) -> Result<HashMap<[u8; 32], Identity>, Error> {
+        let open = self.0.node.channel_manager.list_channels();
+        let open: HashMap<_, _> =
+            open.iter().map(|details| (details.channel_id.0, details)).collect();
+        let mut known = HashMap::new();
+        for id in channel_ids.into_iter().collect::<HashSet<_>>() {
+            let identity = match open.get(&id) {
+                Some(details) => Identity {
+                    short_channel_id: details.short_channel_id,
+                    node_id: Some(details.counterparty.node_id),
+                },
+                None => match record::CLOSED.get(&self.0.store, &id)? {
+                    Some(closed) => Identity {
+                        short_channel_id: closed.short_channel_id,
+                        node_id: closed.node_id,
+                    },
+                    None => continue,
+                },
+            };
+            known.insert(id, identity);
+        }
+        Ok(known)
     }
 
     /// Whether a closed channel was closed in agreement with the peer.

@@ -108,6 +108,10 @@ impl Tally {
             | Entry::InvoiceCreated { .. }
             | Entry::InvoiceAccepted { .. }
             | Entry::InvoiceCancelled { .. }
+            | Entry::InvoiceExpired { .. }
+            | Entry::HtlcRefused { .. }
+            | Entry::PeerConnected { .. }
+            | Entry::PeerDisconnected { .. }
             | Entry::ForwardSettled { .. }
             | Entry::ForwardFailed { .. }
             | Entry::ChannelOpening { .. }

@@ -132,6 +132,7 @@ fn services(
         },
         invoices: v1::invoices::InvoicesService {
             invoices: invoices.clone(),
+            channels: channels.clone(),
             stopping: stopping.clone(),
         },
         offers: v1::offers::OffersService {
@@ -145,7 +146,10 @@ fn services(
             invoices,
             stopping: stopping.clone(),
         },
-        forwards: v1::forwards::ForwardsService { forwards: forwards.clone(), channels },
+        forwards: v1::forwards::ForwardsService {
+            forwards: forwards.clone(),
+            channels: channels.clone(),
+        },
         graph: v1::graph::GraphService { node, payments, stopping: stopping.clone() },
         store: v1::store::StoreService {
             store: ground.store.clone(),
@@ -153,6 +157,6 @@ fn services(
             stopping: stopping.clone(),
         },
         backup: v1::backup::BackupService { backup, stopping: stopping.clone() },
-        events: v1::events::EventsService { journal, forwards, stopping },
+        events: v1::events::EventsService { journal, forwards, channels, stopping },
     }
 }

@@ -71,6 +71,10 @@ pub(super) fn start(
     tasks.spawn(Stage::Work, "cancel hold invoices in time", |stopping| {
         holding.cancel_in_time(tip, stopping)
     });
+    let expiring = rooms.invoices.clone();
+    tasks.spawn(Stage::Work, "journal expired invoices", |stopping| {
+        expiring.keep_expiring(stopping)
+    });
     let (told, asked) = (node.clone(), chain.source.clone());
     tasks.spawn(Stage::Work, "follow pruning", |stopping| pruning::follow(told, asked, stopping));
     let counting = rooms.forwards.clone();
@@ -111,6 +115,7 @@ fn prune_history(ground: &Ground, config: &Config, rooms: &Rooms, replayed: Arc<
         rooms.payments.history(kept.keep_payments_days),
         rooms.invoices.unpaid_history(kept.keep_unpaid_invoices_days),
         rooms.invoices.settled_history(kept.keep_settled_invoices_days),
+        rooms.invoices.received_history(kept.keep_settled_invoices_days),
         rooms.channels.closed_history(kept.keep_closed_channels_days),
     ];
     let clock = ground.clock.clone();

@@ -6,7 +6,7 @@ mod record;
 mod replay;
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lightning::events::{HTLCHandlingFailureReason, HTLCHandlingFailureType};
 use lightning::ln::types::ChannelId;
@@ -16,7 +16,7 @@ pub use failures::FailureCount;
 pub use record::{ChannelTotals, ForwardRecord, Settled, Totals};
 
 use crate::clock::Clock;
-use crate::journal::{Entry, Journal};
+use crate::journal::{Budget, Entry, Journal};
 use crate::listing::Filter;
 use crate::node::Node;
 use crate::parts::Parts;
@@ -39,6 +39,8 @@ struct Inner {
     book: ForwardBook,
     node: Arc<Node>,
     clock: Clock,
+    /// Entries of failed forwards, by inbound channel.
+    told: Mutex<Budget<[u8; 32]>>,
 }
 
 impl Forwards {
@@ -48,7 +50,8 @@ impl Forwards {
     /// When the store cannot be read.
     pub fn new(parts: &Parts) -> Result<Self, storage::Error> {
         let Parts { node, store, journal, clock, .. } = parts.clone();
-        Ok(Self(Arc::new(Inner { book: ForwardBook::new(store, journal)?, node, clock })))
+        let told = Mutex::new(Budget::new(Instant::now()));
+        Ok(Self(Arc::new(Inner { book: ForwardBook::new(store, journal)?, node, clock, told })))
     }
 
     /// Takes in LDK's `PaymentForwarded`.
@@ -83,7 +86,8 @@ impl Forwards {
 
     /// Takes in LDK's `HTLCHandlingFailed`; a failed receipt is none of this room's business.
     ///
-    /// It is only counted, and written with others a moment later: see [`Forwards::keep_counting`].
+    /// It is counted, and written with others a moment later: see [`Forwards::keep_counting`]. The journal has an entry
+    /// for it as often as strangers may cause one.
     pub fn failed(
         &self,
         inbound_channel_id: ChannelId,
@@ -107,7 +111,12 @@ impl Forwards {
                 .and_then(|channel| channel.short_channel_id.or(channel.outbound_scid_alias)),
         };
         let (reason, now) = (reason::word(failure_reason), self.0.clock.unix_secs());
-        self.0.book.lock().unwritten.add(inbound_channel_id.0, outbound, reason, now);
+        let book = &self.0.book;
+        book.lock().unwritten.add(inbound_channel_id.0, outbound, reason.clone(), now);
+        let mut told = self.0.told.lock().expect("no panic while held");
+        if told.take(inbound_channel_id.0, Instant::now()) {
+            book.journal_failure(inbound_channel_id.0, outbound, reason);
+        }
     }
 
     /// Writes the counts of failed forwards every ten seconds until `stopping`, and once more then.
@@ -264,6 +273,18 @@ impl ForwardBook {
             }
         }
         Ok(())
+    }
+
+    fn journal_failure(
+        &self,
+        inbound_channel_id: [u8; 32],
+        outbound_short_channel_id: Option<u64>,
+        reason: String,
+    ) {
+        let mut batch = Batch::new();
+        let entry = Entry::ForwardFailed { inbound_channel_id, outbound_short_channel_id, reason };
+        self.journal.append(&mut batch, entry);
+        drop(self.store.commit(batch));
     }
 
     fn write_failures(&self, now: u64) -> Result<(), storage::Error> {

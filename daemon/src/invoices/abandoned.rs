@@ -29,9 +29,10 @@ pub fn is_forgotten(
 mod tests {
     use super::*;
     use crate::invoices::arrival::Arrival;
-    use crate::invoices::claim::{ClaimRefusal, Decision, decide, went_back};
+    use crate::invoices::claim::{Decision, decide, went_back};
     use crate::invoices::keysend::Keysends;
     use crate::invoices::record::tests::whole;
+    use crate::invoices::refusal::ClaimRefusal;
 
     const NOW: u64 = 1_000;
 
@@ -46,6 +47,8 @@ mod tests {
             parts: 1,
             claim_deadline_height: None,
             request: None,
+            payment_metadata: None,
+            channels: Vec::new(),
         }
     }
 

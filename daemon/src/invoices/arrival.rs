@@ -3,6 +3,7 @@
 use lightning::blinded_path::payment::Bolt12OfferContext;
 use lightning::events::PaymentPurpose;
 use lightning::ln::channelmanager::{PaymentId, RecipientOnionFields};
+use lightning::ln::types::ChannelId;
 use lightning::types::payment::PaymentHash;
 
 use super::record::{CustomRecord, InvoiceKind, OfferRequest};
@@ -28,6 +29,10 @@ pub struct Arrival {
     pub claim_deadline_height: Option<u32>,
     /// What the payer of an offer told with the request for the invoice.
     pub request: Option<OfferRequest>,
+    /// What the payer sent back of the invoice's metadata.
+    pub payment_metadata: Option<Vec<u8>>,
+    /// The channels by which the HTLCs came.
+    pub channels: Vec<[u8; 32]>,
 }
 
 /// Reads what LDK's events about a receipt have in common.
@@ -57,6 +62,8 @@ pub fn arrival(
             .map(|(kind, value)| CustomRecord { kind: *kind, value: value.clone() })
             .collect(),
         parts: 0,
+        payment_metadata: onion_fields.and_then(|fields| fields.payment_metadata.clone()),
+        channels: Vec::new(),
         claim_deadline_height: None,
         request: match purpose {
             PaymentPurpose::Bolt12OfferPayment { payment_context, .. } => {
@@ -77,4 +84,15 @@ fn request(context: &Bolt12OfferContext) -> OfferRequest {
         payer_note: fields.payer_note_truncated.as_ref().map(|note| note.0.clone()),
         quantity: fields.quantity,
     }
+}
+
+/// Each channel once, in the order in which they come.
+pub fn each_once(channels: impl IntoIterator<Item = ChannelId>) -> Vec<[u8; 32]> {
+    let mut ids = Vec::new();
+    for ChannelId(id) in channels {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    ids
 }

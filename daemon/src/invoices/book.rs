@@ -7,10 +7,12 @@ use super::abandoned::is_abandoned;
 use super::arrival::Arrival;
 use super::claim::{self, Decision};
 use super::keysend::Keysends;
+use super::received;
 use super::record::{
     BY_KEY, CancelReason, HELD, HeldName, INVOICES, InvoiceKind, InvoiceRecord, InvoiceState,
     Stored,
 };
+use super::refusal::ClaimRefusal;
 use crate::idempotency::{self, Key};
 use crate::journal::{Entry, Journal, ReceiptKind};
 use crate::storage::{
@@ -66,6 +68,7 @@ impl InvoiceBook {
         record.idempotency_key = key.as_ref().map(|key| key.text.clone());
         let mut batch = Batch::new();
         INVOICES.insert(&self.store, &mut batch, &record.payment_hash, &record)?;
+        self.expect_expiry(&mut batch, &record);
         if let Some(key) = &key {
             BY_KEY.put(&mut batch, key, record.payment_hash);
         }
@@ -140,6 +143,7 @@ impl InvoiceBook {
         let Some(record) = claim::settled(before, arrival, now) else { return Ok(()) };
         let mut batch = Batch::new();
         HELD.delete(&mut batch, &record.payment_hash);
+        received::note(&mut batch, &record, received_msat, now);
         self.journal.append(
             &mut batch,
             Entry::InvoiceSettled {
@@ -149,6 +153,14 @@ impl InvoiceBook {
             },
         );
         self.change(&record, batch).map(drop)
+    }
+
+    /// Journals that HTLCs were given back; nobody waits for it.
+    pub(super) fn refused(&self, payment_hash: [u8; 32], amount_msat: u64, refusal: ClaimRefusal) {
+        let mut batch = Batch::new();
+        let reason = refusal.word().to_owned();
+        self.journal.append(&mut batch, Entry::HtlcRefused { payment_hash, amount_msat, reason });
+        drop(self.store.commit(batch));
     }
 
     /// Writes down that what was to be claimed went back.
@@ -253,6 +265,7 @@ impl InvoiceBook {
         mut batch: Batch,
     ) -> Result<Commit, storage::Error> {
         INVOICES.insert(&self.store, &mut batch, &record.payment_hash, record)?;
+        self.expect_expiry(&mut batch, record);
         let commit = self.store.commit(batch);
         self.watches.publish(&record.payment_hash, record);
         Ok(commit)
@@ -303,6 +316,8 @@ mod tests {
             accepted_at: None,
             cancel_reason: None,
             request: None,
+            payment_metadata: None,
+            channels: Vec::new(),
         }
     }
 
@@ -317,6 +332,8 @@ mod tests {
             parts: 1,
             claim_deadline_height: Some(99),
             request: None,
+            payment_metadata: None,
+            channels: Vec::new(),
         }
     }
 
@@ -415,6 +432,6 @@ mod tests {
         }
         let decision =
             book.arrived(arrival([1; 32]), Keysends::AtLeast(1), 15).expect("the store works");
-        assert_eq!(decision, Decision::Refuse(claim::ClaimRefusal::Cancelled));
+        assert_eq!(decision, Decision::Refuse(ClaimRefusal::Cancelled));
     }
 }

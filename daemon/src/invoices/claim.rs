@@ -3,6 +3,7 @@
 use super::arrival::Arrival;
 use super::keysend::Keysends;
 use super::record::{CancelReason, CustomRecord, InvoiceKind, InvoiceRecord, InvoiceState, Stored};
+use super::refusal::ClaimRefusal;
 
 /// How long LDK's invoices for offers can be paid.
 const BOLT12_EXPIRY_SECS: u64 = 7_200;
@@ -18,40 +19,6 @@ pub enum Decision {
     Hold(Box<InvoiceRecord>),
     /// Give it back.
     Refuse(ClaimRefusal),
-}
-
-/// Why money is given back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimRefusal {
-    /// No invoice of ours asks for it.
-    Unknown,
-    /// The invoice was paid before, or another payment for it is being claimed.
-    AlreadyPaid,
-    /// The invoice was cancelled.
-    Cancelled,
-    /// The invoice has expired.
-    Expired,
-    /// Less than the invoice asks for.
-    TooLittle,
-    /// More than twice what the invoice asks for (BOLT 4).
-    TooMuch,
-    /// Payments without invoice are switched off.
-    KeysendOff,
-    /// A payment without invoice that is smaller than the operator takes.
-    KeysendTooSmall,
-    /// Too many payments without invoice came within a minute.
-    TooManyKeysends,
-    /// A custom record of an even type, which must be understood, comes with an invoice's payment.
-    CustomRecord,
-    /// Neither LDK nor the record knows the preimage.
-    NoPreimage,
-}
-
-impl ClaimRefusal {
-    /// Whether the custom records, rather than the payment itself, are at fault.
-    pub fn is_about_payload(self) -> bool {
-        self == ClaimRefusal::CustomRecord
-    }
 }
 
 /// Decides about money that has arrived.
@@ -121,6 +88,12 @@ pub fn decide(
         {
             Decision::Refuse(ClaimRefusal::TooMuch)
         }
+        InvoiceState::Open
+            if record.payment_metadata.is_some()
+                && record.payment_metadata != arrival.payment_metadata =>
+        {
+            Decision::Refuse(ClaimRefusal::WrongMetadata)
+        }
         InvoiceState::Open if has_even(&arrival.custom_records) => {
             Decision::Refuse(ClaimRefusal::CustomRecord)
         }
@@ -133,6 +106,7 @@ pub fn decide(
                     preimage: Some(preimage),
                     custom_records: arrival.custom_records,
                     claim_id: arrival.claim_id,
+                    channels: arrival.channels,
                     ..record
                 };
                 Decision::Claim(Box::new(claiming), preimage)
@@ -149,6 +123,7 @@ fn held(record: InvoiceRecord, arrival: Arrival) -> InvoiceRecord {
         parts: arrival.parts,
         claim_id: arrival.claim_id,
         claim_deadline_height: arrival.claim_deadline_height,
+        channels: arrival.channels,
         ..record
     }
 }
@@ -185,6 +160,8 @@ fn without_record(arrival: Arrival, preimage: [u8; 32], now: u64) -> InvoiceReco
         accepted_at: None,
         cancel_reason: None,
         request: arrival.request,
+        payment_metadata: None,
+        channels: arrival.channels,
     }
 }
 
@@ -212,6 +189,7 @@ pub fn settled(record: Option<InvoiceRecord>, arrival: Arrival, now: u64) -> Opt
             received_msat: record.received_msat.saturating_add(arrival.amount_msat),
             parts: record.parts.saturating_add(parts),
             claim_id: arrival.claim_id,
+            channels: arrival.channels,
             ..record
         }),
         Some(record) => Some(InvoiceRecord {
@@ -221,6 +199,7 @@ pub fn settled(record: Option<InvoiceRecord>, arrival: Arrival, now: u64) -> Opt
             preimage,
             parts,
             claim_id: arrival.claim_id,
+            channels: arrival.channels,
             ..record
         }),
     }
@@ -239,7 +218,8 @@ pub fn went_back(record: InvoiceRecord) -> Option<InvoiceRecord> {
         }
         (Stored::Open | Stored::Settled | Stored::Cancelled, _) => return None,
     };
-    Some(InvoiceRecord { stored, cancel_reason, received_msat: 0, claim_id: None, ..record })
+    let (claim_id, channels) = (None, Vec::new());
+    Some(InvoiceRecord { stored, cancel_reason, received_msat: 0, claim_id, channels, ..record })
 }
 
 #[cfg(test)]
@@ -259,6 +239,8 @@ mod tests {
             parts: 2,
             claim_deadline_height: Some(99),
             request: None,
+            payment_metadata: None,
+            channels: vec![[8; 32]],
         }
     }
 
@@ -364,6 +346,34 @@ mod tests {
                 keysend.clone(),
                 true,
                 Err(ClaimRefusal::Unknown),
+            ),
+            (
+                "its metadata",
+                Some(InvoiceRecord { payment_metadata: Some(vec![1]), ..open() }),
+                Arrival { payment_metadata: Some(vec![1]), ..arrival() },
+                true,
+                Ok(true),
+            ),
+            (
+                "other metadata",
+                Some(InvoiceRecord { payment_metadata: Some(vec![1]), ..open() }),
+                Arrival { payment_metadata: Some(vec![2]), ..arrival() },
+                true,
+                Err(ClaimRefusal::WrongMetadata),
+            ),
+            (
+                "no metadata",
+                Some(InvoiceRecord { payment_metadata: Some(vec![1]), ..open() }),
+                arrival(),
+                true,
+                Err(ClaimRefusal::WrongMetadata),
+            ),
+            (
+                "metadata that nobody asked for",
+                Some(open()),
+                Arrival { payment_metadata: Some(vec![2]), ..arrival() },
+                true,
+                Ok(true),
             ),
             (
                 "odd record",

@@ -7,10 +7,13 @@ mod claim;
 mod config;
 mod create;
 mod error;
+mod expiry;
 mod hold;
 mod hold_records;
 mod keysend;
+mod received;
 mod record;
+mod refusal;
 mod retain;
 
 use std::collections::HashSet;
@@ -22,12 +25,15 @@ use bitcoin::hashes::Hash as _;
 use lightning::chain::channelmonitor::Balance;
 use lightning::events::{ClaimedHTLC, PaymentPurpose};
 use lightning::ln::channelmanager::{FailureCode, PaymentId, RecipientOnionFields};
+use lightning::ln::types::ChannelId;
+use lightning::sign::{NodeSigner as _, Recipient};
 use lightning::types::payment::{PaymentHash, PaymentPreimage};
 use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
 
 pub use config::Config;
-pub use create::{CreateInvoice, Describe};
+pub use create::{CreateInvoice, Describe, Extras, Hints};
 pub use error::Error;
+pub use received::{Received, Receiving};
 pub use record::{
     CancelReason, CustomRecord, InvoiceKind, InvoiceRecord, InvoiceState, OfferRequest,
 };
@@ -35,16 +41,18 @@ pub use record::{
 use crate::admission::{AdmissionCheck, NotReady};
 use crate::clock::Clock;
 use crate::idempotency::Key;
+use crate::journal::Budget;
 use crate::listing::Filter;
 use crate::node::Node;
 use crate::parts::Parts;
 use crate::storage::{self, Page, Subscription};
 use crate::tasks::Tasks;
-use arrival::{Arrival, arrival};
+use arrival::{Arrival, arrival, each_once};
 use book::InvoiceBook;
 use claim::Decision;
 use keysend::Bucket;
 use record::{INVOICES, Stored};
+use refusal::ClaimRefusal;
 
 /// The room of incoming payments; a handle.
 #[derive(Clone)]
@@ -58,6 +66,8 @@ struct Inner {
     admission: AdmissionCheck,
     book: InvoiceBook,
     keysends: Mutex<Bucket>,
+    /// Entries of HTLCs that are given back, by payment hash.
+    refusals: Mutex<Budget<[u8; 32]>>,
 }
 
 /// What LDK's `PaymentClaimable` says.
@@ -73,8 +83,8 @@ pub struct Claimable<'a> {
     pub purpose: &'a PaymentPurpose,
     /// Which set of HTLCs this is.
     pub payment_id: Option<PaymentId>,
-    /// How many HTLCs they are.
-    pub parts: usize,
+    /// The channel of each HTLC, and the user's id of it.
+    pub channels: &'a [(ChannelId, Option<u128>)],
     /// Block height from which LDK fails them back.
     pub claim_deadline_height: Option<u32>,
 }
@@ -85,7 +95,8 @@ impl Invoices {
         let Parts { node, store, journal, admission, clock, tasks, .. } = parts.clone();
         let book = InvoiceBook::new(store, journal);
         let keysends = Mutex::new(Bucket::new(&config, Instant::now()));
-        Self(Arc::new(Inner { config, node, clock, tasks, admission, book, keysends }))
+        let refusals = Mutex::new(Budget::new(Instant::now()));
+        Self(Arc::new(Inner { config, node, clock, tasks, admission, book, keysends, refusals }))
     }
 
     /// Returns the time in seconds since 1970 by which [`InvoiceRecord::state`] tells whether an invoice has expired.
@@ -121,6 +132,7 @@ impl Invoices {
             hold_hash: None,
             min_final_cltv_expiry_delta: 0,
             idempotency_key: None,
+            extras: Extras::default(),
         };
         self.make(request, InvoiceKind::Rebalance).await
     }
@@ -141,12 +153,14 @@ impl Invoices {
         if let Err(blind @ NotReady::NotSynced(_)) = (self.0.admission)() {
             return Err(blind.into());
         }
-        let invoice = self
-            .0
-            .node
+        let node = &self.0.node;
+        let hints = request.extras.route_hints(&node.channel_manager.list_channels())?;
+        let invoice = node
             .channel_manager
             .create_bolt11_invoice(parameters)
             .map_err(|error| Error::NotMade(format!("{error:?}")))?;
+        let sign = |raw: &_| node.keys.sign_invoice(raw, Recipient::Node);
+        let invoice = create::complete(invoice, &request.extras, hints, sign)?;
         let record = InvoiceRecord { kind, ..opened(&invoice, request.preimage) };
         let (record, commit) = self.0.book.open(record, key)?;
         commit.await?;
@@ -214,6 +228,8 @@ impl Invoices {
             accepted_at: None,
             cancel_reason: None,
             request: None,
+            payment_metadata: None,
+            channels: Vec::new(),
         };
         match self.0.book.open(record, None) {
             Ok((record, commit)) => {
@@ -257,7 +273,8 @@ impl Invoices {
         let Claimable { payment_hash, onion_fields, amount_msat, purpose, payment_id, .. } =
             *claimable;
         let arrival = Arrival {
-            parts: u32::try_from(claimable.parts).unwrap_or(u32::MAX),
+            parts: u32::try_from(claimable.channels.len()).unwrap_or(u32::MAX),
+            channels: each_once(claimable.channels.iter().map(|(channel_id, _)| *channel_id)),
             claim_deadline_height: claimable.claim_deadline_height,
             ..arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id)
         };
@@ -278,6 +295,7 @@ impl Invoices {
             Decision::Hold(record) => self.accept_when_durable(&record),
             Decision::Refuse(refusal) => {
                 tracing::info!(%payment_hash, amount_msat, ?refusal, "gave a payment back");
+                self.note_refusal(payment_hash, amount_msat, refusal);
                 let code = if refusal.is_about_payload() {
                     FailureCode::InvalidOnionPayload(None)
                 } else {
@@ -319,6 +337,14 @@ impl Invoices {
         known
     }
 
+    /// Journals that HTLCs were given back, as often as strangers may cause an entry.
+    fn note_refusal(&self, payment_hash: PaymentHash, amount_msat: u64, refusal: ClaimRefusal) {
+        let mut refusals = self.0.refusals.lock().expect("no panic while held");
+        if refusals.take(payment_hash.0, Instant::now()) {
+            self.0.book.refused(payment_hash.0, amount_msat, refusal);
+        }
+    }
+
     fn keysends(&self) -> MutexGuard<'_, Bucket> {
         self.0.keysends.lock().expect("no panic while held")
     }
@@ -343,6 +369,7 @@ impl Invoices {
         }
         let arrival = Arrival {
             parts: u32::try_from(htlcs.len()).unwrap_or(u32::MAX),
+            channels: each_once(htlcs.iter().map(|htlc| htlc.channel_id)),
             ..arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id)
         };
         self.0.book.settle(arrival, self.now())
@@ -459,5 +486,7 @@ fn opened(invoice: &Bolt11Invoice, preimage: Option<[u8; 32]>) -> InvoiceRecord 
         accepted_at: None,
         cancel_reason: None,
         request: None,
+        payment_metadata: invoice.payment_metadata().cloned(),
+        channels: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use bitcoin::secp256k1::PublicKey;
 use lightning::{impl_writeable_tlv_based, impl_writeable_tlv_based_enum};
 
 use crate::idempotency::KeyTable;
-use crate::listing::{Ask, Listed};
+use crate::listing::{Ask, ChannelNames, Listed};
 use crate::storage::{History, Table, record};
 
 /// Invoices and keysends received, by payment hash, newest first.
@@ -13,6 +13,8 @@ pub(super) const INVOICES: History<InvoiceRecord> = History::new("invoices");
 pub(super) const BY_KEY: KeyTable<31> = KeyTable::new("invoices_by_key");
 /// Hold invoices for which HTLCs have arrived that are neither claimed nor failed yet; a start completes them.
 pub(super) const HELD: Table<HeldName> = Table::new("invoices_held");
+/// Invoices that can be paid, by the time of their expiry and their hash: the journal is told when it comes.
+pub(super) const EXPIRIES: Table<HeldName> = Table::new("invoices_expiring");
 
 /// How far an invoice has come, on disk; that it has expired is seen from the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -198,6 +200,10 @@ pub struct InvoiceRecord {
     pub cancel_reason: Option<CancelReason>,
     /// What the payer of one of our offers told with the request for the invoice.
     pub request: Option<OfferRequest>,
+    /// What the payer has to send back with the payment.
+    pub payment_metadata: Option<Vec<u8>>,
+    /// The channels by which its HTLCs came; none in records of older releases.
+    pub channels: Vec<[u8; 32]>,
 }
 impl_writeable_tlv_based!(InvoiceRecord, {
     (0, payment_hash, required),
@@ -220,6 +226,8 @@ impl_writeable_tlv_based!(InvoiceRecord, {
     (21, accepted_at, option),
     (23, cancel_reason, option),
     (25, request, option),
+    (27, payment_metadata, option),
+    (29, channels, optional_vec),
 });
 record!(InvoiceRecord, kind = 30, version = 1);
 
@@ -259,7 +267,7 @@ impl InvoiceRecord {
 }
 
 impl Listed for InvoiceRecord {
-    const ASKS: &'static [Ask] = &[Ask::Time, Ask::Amount, Ask::Words];
+    const ASKS: &'static [Ask] = &[Ask::Time, Ask::Amount, Ask::Channel, Ask::Words];
 
     fn at(&self) -> u64 {
         self.created_at
@@ -273,13 +281,17 @@ impl Listed for InvoiceRecord {
         }
     }
 
+    fn is_of_channel(&self, channel: &ChannelNames) -> bool {
+        self.channels.contains(&channel.channel_id)
+    }
+
     fn texts(&self) -> Vec<&str> {
         let note = self.request.as_ref().and_then(|request| request.payer_note.as_deref());
         self.description.as_deref().into_iter().chain(note).collect()
     }
 }
 
-/// Names a hold invoice whose HTLCs are to be claimed or failed.
+/// Names an invoice, in an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldName {
     /// Its payment hash.
@@ -325,6 +337,8 @@ pub(super) mod tests {
             accepted_at: None,
             cancel_reason: None,
             request: None,
+            payment_metadata: None,
+            channels: Vec::new(),
         }
     }
 
@@ -344,6 +358,8 @@ pub(super) mod tests {
             claim_deadline_height: Some(144),
             accepted_at: Some(7),
             cancel_reason: Some(CancelReason::Deadline),
+            payment_metadata: Some(vec![1, 2, 3]),
+            channels: vec![[4; 32], [5; 32]],
             ..whole()
         };
         assert_eq!(InvoiceRecord::decode(1, &Record::encode(&record)), Ok(record));

@@ -85,6 +85,24 @@ pub enum Entry {
         txid: Txid,
         amount_sat: u64,
     },
+    /// Nobody paid an invoice in time.
+    InvoiceExpired {
+        payment_hash: [u8; 32],
+        amount_msat: Option<u64>,
+    },
+    /// HTLCs that came for us were given back.
+    HtlcRefused {
+        payment_hash: [u8; 32],
+        amount_msat: u64,
+        /// A stable word: `unknown`, `expired`, `too_little`, ...
+        reason: String,
+    },
+    PeerConnected {
+        node_id: PublicKey,
+    },
+    PeerDisconnected {
+        node_id: PublicKey,
+    },
     MirrorFailed {
         /// What happened, with its directory.
         why: String,
@@ -153,4 +171,10 @@ impl_writeable_tlv_based_enum!(Entry,
         (4, claim_deadline_height, required),
     },
     (15, InvoiceCancelled) => { (0, payment_hash, required), (2, reason, required), },
+    (16, InvoiceExpired) => { (0, payment_hash, required), (1, amount_msat, option), },
+    (17, HtlcRefused) => {
+        (0, payment_hash, required), (2, amount_msat, required), (4, reason, required),
+    },
+    (18, PeerConnected) => { (0, node_id, required), },
+    (19, PeerDisconnected) => { (0, node_id, required), },
 );

@@ -1,14 +1,20 @@
 //! The durable, ordered, resumable log of what happened.
 
+mod budget;
 mod entry;
+
+use std::ops::ControlFlow;
 
 use lightning::impl_writeable_tlv_based;
 use tokio::sync::watch;
 
+pub use budget::Budget;
 pub use entry::{Entry, ReceiptKind};
 
 use crate::clock::Clock;
-use crate::storage::{self, Batch, JOURNAL_KIND, Log, PruneStep, RetentionClass, Store};
+use crate::storage::{
+    self, Batch, JOURNAL_KIND, Log, LogFollower, PruneStep, RetentionClass, Store,
+};
 
 const ENTRIES: Log<Stamped> = Log::new("journal");
 /// How many entries retention removes in one step.
@@ -65,9 +71,30 @@ impl Journal {
     /// Entries that retention has removed are passed over; no other is.
     pub fn read(&self, after: u64, limit: usize) -> Result<Vec<Numbered>, storage::Error> {
         let entries = ENTRIES.read(&self.store, after, self.head(), limit)?;
-        let number =
-            |(sequence, Stamped { happened_at, entry })| Numbered { sequence, happened_at, entry };
-        Ok(entries.into_iter().map(number).collect())
+        Ok(entries.into_iter().map(|(sequence, stamped)| numbered(sequence, stamped)).collect())
+    }
+
+    /// Follows the journal: entries after a sequence number, then new ones as they become durable, up to `last` if one is
+    /// given.
+    pub fn follow(&self, after: u64, last: Option<u64>) -> Result<Follower, storage::Error> {
+        Ok(Follower(ENTRIES.follow(&self.store, after, last)?))
+    }
+
+    /// Visits durable entries from the sequence number `newest` downwards, until the visitor breaks off.
+    pub fn visit_back(
+        &self,
+        newest: u64,
+        mut visit: impl FnMut(Numbered) -> ControlFlow<()>,
+    ) -> Result<(), storage::Error> {
+        ENTRIES.visit_back(&self.store, newest.min(self.head()), |sequence, stamped| {
+            visit(numbered(sequence, stamped))
+        })
+    }
+
+    /// Returns a sequence number below which all entries happened before `moment` (seconds since 1970); none where all
+    /// did. Where the clock was set back, entries above it may have happened before, too.
+    pub fn first_not_before(&self, moment: u64) -> Result<Option<u64>, storage::Error> {
+        ENTRIES.first_not_before(&self.store, moment, |stamped| stamped.happened_at)
     }
 
     /// The sequence number of the last durable entry; 0 while there is none.
@@ -94,6 +121,23 @@ impl Journal {
         let gone = ENTRIES.prune(&self.store, &mut batch, self.head(), STEP_ENTRIES, old)?;
         self.store.commit_lazily(batch);
         Ok(PruneStep { records: gone as u64, next: (gone == STEP_ENTRIES).then_some(0) })
+    }
+}
+
+fn numbered(sequence: u64, Stamped { happened_at, entry }: Stamped) -> Numbered {
+    Numbered { sequence, happened_at, entry }
+}
+
+/// A position in the journal that moves on with it.
+pub struct Follower(LogFollower<Stamped>);
+
+impl Follower {
+    /// Returns the next entry, durable; none after the last.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn next(&mut self) -> Result<Option<Numbered>, storage::Error> {
+        Ok(self.0.next().await?.map(|(sequence, stamped)| numbered(sequence, stamped)))
     }
 }
 
@@ -160,6 +204,16 @@ mod tests {
             Entry::WalletReceived { txid, amount_sat: 14 },
             Entry::MirrorFailed { why: text("/mirror: gone") },
             Entry::MirrorCaughtUp { rows: 15 },
+            Entry::InvoiceAccepted {
+                payment_hash: two,
+                received_msat: 16,
+                claim_deadline_height: 17,
+            },
+            Entry::InvoiceCancelled { payment_hash: two, reason: text("by_user") },
+            Entry::InvoiceExpired { payment_hash: two, amount_msat: Some(18) },
+            Entry::HtlcRefused { payment_hash: two, amount_msat: 19, reason: text("expired") },
+            Entry::PeerConnected { node_id },
+            Entry::PeerDisconnected { node_id },
         ];
         for (entry, stored) in entries.into_iter().zip(include_str!("stored.hex").lines()) {
             let stamped = Stamped { happened_at: 1_790_000_000, entry };
@@ -167,7 +221,7 @@ mod tests {
             assert_eq!(Stamped::decode(1, &bytes), Ok(stamped.clone()));
             assert_eq!(Record::encode(&stamped).to_lower_hex_string(), stored);
         }
-        assert_eq!(include_str!("stored.hex").lines().count(), 14);
+        assert_eq!(include_str!("stored.hex").lines().count(), 20);
     }
 
     fn append(journal: &Journal, number: u8) -> storage::Commit {

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod config;
+mod presence;
 mod reconnect;
 mod record;
 
@@ -15,12 +16,14 @@ use lightning::types::features::InitFeatures;
 
 pub use config::Config;
 
+use crate::journal::Journal;
 use crate::listing::{Ask, Listed};
 use crate::node::run::net::{self, ConnectError};
 use crate::node::{Node, address};
 use crate::parts::Parts;
 use crate::storage::{self, Batch, Store};
 use crate::tasks::Tasks;
+use presence::Presence;
 use record::{PEERS, PeerRecord};
 
 /// Why a peer could not be connected or let go.
@@ -96,14 +99,17 @@ struct Inner {
     node: Arc<Node>,
     tasks: Tasks,
     store: Store,
+    journal: Journal,
     attempts: Mutex<HashMap<PublicKey, reconnect::Attempts>>,
+    presence: Mutex<Presence>,
 }
 
 impl Peers {
     /// Makes the room; [`Peers::run`] keeps peers connected.
     pub fn new(config: Config, parts: &Parts) -> Self {
-        let Parts { node, tasks, store, .. } = parts.clone();
-        Self(Arc::new(Inner { config, node, tasks, store, attempts: Mutex::default() }))
+        let Parts { node, tasks, store, journal, .. } = parts.clone();
+        let (attempts, presence) = Default::default();
+        Self(Arc::new(Inner { config, node, tasks, store, journal, attempts, presence }))
     }
 
     /// Connects at the given address, or at those that are known; remembers where it worked.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::delay;
 use super::{Error, Peers};
 use crate::node::run::net;
+use crate::storage::Batch;
 use crate::tasks::{Outcome, Stage};
 
 /// How often lost connections are looked for.
@@ -99,6 +100,7 @@ impl Peers {
         let mut wanted = with_channels.clone();
         wanted.extend(self.remembered()?.into_iter().map(|(node_id, _)| node_id));
         let now = Instant::now();
+        self.journal_changes(&wanted, &connected, now);
         let mut due = Vec::new();
         {
             let mut attempts = self.attempts();
@@ -119,6 +121,23 @@ impl Peers {
             });
         }
         Ok(())
+    }
+
+    /// Journals which peers have come and gone since the look before; nobody waits for it.
+    fn journal_changes(
+        &self,
+        wanted: &HashSet<PublicKey>,
+        connected: &HashSet<PublicKey>,
+        now: Instant,
+    ) {
+        let mut presence = self.0.presence.lock().expect("no panic while held");
+        let entries = presence.see(wanted, connected, now);
+        if entries.is_empty() {
+            return;
+        }
+        let mut batch = Batch::new();
+        entries.into_iter().for_each(|entry| self.0.journal.append(&mut batch, entry));
+        drop(self.0.store.commit(batch));
     }
 
     async fn dial(&self, node_id: PublicKey, permits: Arc<Semaphore>) {

@@ -40,7 +40,7 @@ pub use ldk::kv_write::KvWrite;
 pub use rows::codec::{DecodeError, JOURNAL_KIND, Record};
 pub use store::Store;
 pub use table::history::{History, Page, PruneDecision, Pruned};
-pub use table::log::Log;
+pub use table::log::{Log, LogFollower};
 pub use table::records::Table;
 pub use table::retention::{PruneStep, RetentionClass, prune_daily};
 pub use table::subscribe::{Subscription, Subscriptions};

@@ -2,5 +2,6 @@
 pub mod constraints;
 pub mod filter;
 pub mod limits;
+pub mod names;
 pub mod paging;
 pub mod qr;

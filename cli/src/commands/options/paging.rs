@@ -1,18 +1,20 @@
 //! Long lists, newest first, page by page.
 use clap::Args;
 use fulmen_proto::v1::{
-    Channel, ClosedChannel, Forward, Invoice, ListChannelsResponse, ListClosedChannelsResponse,
-    ListForwardsResponse, ListInvoicesResponse, ListOffersResponse, ListPaymentsResponse,
-    ListPeersResponse, ListTransactionsResponse, ListUnspentResponse, Offer, PageRequest, Payment,
-    Peer, Utxo, WalletTransaction,
+    Channel, ClosedChannel, Event, Forward, Invoice, ListChannelsResponse,
+    ListClosedChannelsResponse, ListEventsResponse, ListForwardsResponse, ListInvoicesResponse,
+    ListOffersResponse, ListPaymentsResponse, ListPeersResponse, ListTransactionsResponse,
+    ListUnspentResponse, Offer, PageRequest, Payment, Peer, Utxo, WalletTransaction,
 };
 use prost::{Message, Name};
 use tonic::{Response, Status};
 
+use super::names::names;
 use crate::failure::Failure;
 use crate::format::human;
 use crate::ids::unhex;
-use crate::render::{Look, Screen};
+use crate::render::{Look, Names, Screen};
+use crate::session::Session;
 
 /// The daemon refuses larger pages.
 const MAX_PAGE: u32 = 1_000;
@@ -29,6 +31,13 @@ pub struct Paging {
     /// Go on where a list ended (`next_page_token` in JSON)
     #[arg(long, value_name = "TOKEN", value_parser = token)]
     page: Option<Token>,
+}
+
+impl Paging {
+    /// The newest `limit` entries.
+    pub fn newest(limit: u32) -> Self {
+        Self { limit, all: false, page: None }
+    }
 }
 
 /// How much to show of a list that is short as a rule: all of it.
@@ -83,6 +92,7 @@ paged! {
     ListClosedChannelsResponse.channels: ClosedChannel,
     ListTransactionsResponse.transactions: WalletTransaction,
     ListChannelsResponse.channels: Channel,
+    ListEventsResponse.events: Event,
     ListPeersResponse.peers: Peer,
     ListUnspentResponse.utxos: Utxo,
 }
@@ -91,9 +101,44 @@ paged! {
 pub async fn show<R: Paged>(
     screen: &Screen,
     paging: &Paging,
-    mut fetch: impl AsyncFnMut(PageRequest) -> Result<Response<R>, Status>,
+    fetch: impl AsyncFnMut(PageRequest) -> Result<Response<R>, Status>,
     human: impl FnOnce(&[R::Item], Look) -> String,
 ) -> Result<(), Failure> {
+    let (items, page_token) = fetched(screen, paging, fetch).await?;
+    shown(screen, &human(&items, screen.look), &page_token)
+}
+
+/// [`show`] with the names of the nodes that `nodes` finds in each item.
+pub async fn show_named<R: Paged>(
+    session: &Session,
+    paging: &Paging,
+    fetch: impl AsyncFnMut(PageRequest) -> Result<Response<R>, Status>,
+    nodes: impl Fn(&R::Item) -> Vec<Vec<u8>>,
+    human: impl FnOnce(&[R::Item], &Names, Look) -> String,
+) -> Result<(), Failure> {
+    let screen = &session.screen;
+    let (items, page_token) = fetched(screen, paging, fetch).await?;
+    let names = names(session, items.iter().flat_map(nodes)).await;
+    shown(screen, &human(&items, &names, screen.look), &page_token)
+}
+
+fn shown(screen: &Screen, text: &str, page_token: &[u8]) -> Result<(), Failure> {
+    if screen.json {
+        return Ok(());
+    }
+    screen.text(text)?;
+    if !page_token.is_empty() {
+        screen.note(&format!("There are more: --all, or --page {}", human::hex(page_token)));
+    }
+    Ok(())
+}
+
+/// Fetches as many pages as were asked for, and prints them as JSON where that is wanted: no items are returned then.
+async fn fetched<R: Paged>(
+    screen: &Screen,
+    paging: &Paging,
+    mut fetch: impl AsyncFnMut(PageRequest) -> Result<Response<R>, Status>,
+) -> Result<(Vec<R::Item>, Vec<u8>), Failure> {
     let mut page_token = paging.page.clone().map(|Token(token)| token).unwrap_or_default();
     let mut wanted = if paging.all { u64::MAX } else { u64::from(paging.limit) };
     let mut items = Vec::new();
@@ -110,15 +155,7 @@ pub async fn show<R: Paged>(
             items.extend(page);
         }
         if page_token.is_empty() || wanted == 0 {
-            break;
+            return Ok((items, page_token));
         }
     }
-    if screen.json {
-        return Ok(());
-    }
-    screen.text(&human(&items, screen.look))?;
-    if !page_token.is_empty() {
-        screen.note(&format!("There are more: --all, or --page {}", human::hex(&page_token)));
-    }
-    Ok(())
 }

@@ -11,6 +11,7 @@ use fulmen_proto::v1::{CustomRecord, DecodeResponse, FindRouteRequest, PayReques
 
 use super::options::constraints::Constraints;
 use super::options::limits::Limits;
+use super::options::names;
 use super::payment::{Handling, follow, refuse_if_paid};
 use crate::amount::SomeMsat;
 use crate::failure::{Exit, Failure};
@@ -113,8 +114,9 @@ impl Pay {
             constraints: self.constraints.wire()?,
         };
         let found = session.graph().find_route(request).await?.into_inner();
+        let names = names::names(session, found.route.iter().flat_map(routes::nodes)).await;
         session.screen.show(&found, |found, look| {
-            let way = found.route.as_ref().map(|route| routes::route(route, look));
+            let way = found.route.as_ref().map(|route| routes::route(route, &names, look));
             format!("{}\n{}", render::read(&read, now(), look), way.unwrap_or_default())
         })
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bitcoin::secp256k1::PublicKey;
 use fulmen_proto::v1;
 use lightning::routing::gossip::{ChannelInfo, ChannelUpdateInfo, NodeId, NodeInfo};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,9 @@ use crate::api::status::{malformed, unknown};
 use crate::api::stream::{ResponseStream, stream};
 use crate::node::Node;
 use crate::payments::{AskedLimits, Inquiry, Payments};
+
+/// Names that are asked for at once.
+const MAX_ALIASES: usize = 1_000;
 
 /// Serves `fulmen.v1.Graph`.
 #[derive(Clone)]
@@ -64,6 +68,27 @@ impl v1::graph_server::Graph for GraphService {
             .filter_map(|short| graph.channel(*short).map(|info| channel(*short, info)))
             .collect();
         Ok(Response::new(node(&node_id, info, channels)))
+    }
+
+    async fn get_aliases(
+        &self,
+        request: Request<v1::GetAliasesRequest>,
+    ) -> Result<Response<v1::GetAliasesResponse>, Status> {
+        let node_ids = request.into_inner().node_ids;
+        if node_ids.len() > MAX_ALIASES {
+            let count = node_ids.len();
+            return Err(malformed("node_ids", format!("{count} are more than {MAX_ALIASES}")));
+        }
+        let read = |id: &Vec<u8>| fields::node_id("node_ids", id);
+        let keys = node_ids.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let graph = self.node.graph.read_only();
+        let alias = |key: &PublicKey| {
+            let announced = graph.node(&NodeId::from_pubkey(key))?.announcement_info.as_ref()?;
+            let alias = announced.alias().to_string();
+            (!alias.is_empty()).then(|| v1::NodeAlias { node_id: key.serialize().to_vec(), alias })
+        };
+        let aliases = keys.iter().filter_map(alias).collect();
+        Ok(Response::new(v1::GetAliasesResponse { aliases }))
     }
 
     async fn get_channel(

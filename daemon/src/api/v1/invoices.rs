@@ -6,13 +6,15 @@ use lightning_invoice::Bolt11Invoice;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::convert::filter::{filter, no_channels};
+use super::convert::filter::{among, filter};
 use super::convert::{self, fields};
 use super::{refusal, view};
 use crate::api::status::{internal, malformed};
 use crate::api::stream::{ResponseStream, Steps, stream};
+use crate::channels::Channels;
 use crate::invoices::{
-    self, CreateInvoice, Describe, InvoiceFollower, InvoiceRecord, InvoiceState, Invoices,
+    self, CreateInvoice, Describe, Extras, Hints, InvoiceFollower, InvoiceRecord, InvoiceState,
+    Invoices, Receiving,
 };
 
 /// Serves `fulmen.v1.Invoices`.
@@ -20,6 +22,8 @@ use crate::invoices::{
 pub struct InvoicesService {
     /// The room that it serves.
     pub invoices: Invoices,
+    /// Knows the names of channels.
+    pub channels: Channels,
     /// Cancelled when the API stops.
     pub stopping: CancellationToken,
 }
@@ -27,6 +31,7 @@ pub struct InvoicesService {
 #[tonic::async_trait]
 impl v1::invoices_server::Invoices for InvoicesService {
     type WatchStream = ResponseStream<v1::Invoice>;
+    type SubscribeReceivedStream = ResponseStream<v1::Received>;
 
     async fn create(
         &self,
@@ -49,7 +54,16 @@ impl v1::invoices_server::Invoices for InvoicesService {
             [] => None,
             bytes => Some(fields::bytes32("payment_hash", bytes)?),
         };
+        let extras = Extras {
+            hints: self.hints(request.hint_channels, request.no_hints)?,
+            fallback: match request.fallback_address.as_str() {
+                "" => None,
+                text => Some(fields::address("fallback_address", text, self.channels.network())?),
+            },
+            payment_metadata: request.payment_metadata,
+        };
         let create = CreateInvoice {
+            extras,
             amount_msat: fields::optional_amount_msat("amount_msat", request.amount_msat)?,
             describe,
             expiry_secs: request.expiry_secs,
@@ -105,7 +119,7 @@ impl v1::invoices_server::Invoices for InvoicesService {
             bytes => Some(fields::bytes32("offer_id", bytes)?),
         };
         let page = fields::page(request.page)?;
-        let wanted = filter::<InvoiceRecord>(request.filter, no_channels)?;
+        let wanted = filter::<InvoiceRecord>(request.filter, among(&self.channels))?;
         let page = self.invoices.page(&page.token, page.limit, state, offer_id, &wanted);
         let page = page.map_err(|error| refusal::invoices("page_token", error))?;
         let now = self.invoices.now();
@@ -160,6 +174,23 @@ impl v1::invoices_server::Invoices for InvoicesService {
         Ok(Response::new(stream(following, self.stopping.clone())))
     }
 
+    async fn subscribe_received(
+        &self,
+        request: Request<v1::SubscribeReceivedRequest>,
+    ) -> Result<Response<Self::SubscribeReceivedStream>, Status> {
+        let request = request.into_inner();
+        let start = fields::Start {
+            argument: "after_index",
+            after: request.after_index,
+            from_now: request.from_now,
+            until_now: request.until_now,
+        };
+        let refused = |error| refusal::invoices("after_index", error);
+        let (after, last) = start.of(self.invoices.received_head().map_err(refused)?)?;
+        let receiving = self.invoices.receiving(after, last).map_err(refused)?;
+        Ok(Response::new(stream(receiving, self.stopping.clone())))
+    }
+
     async fn decode(
         &self,
         request: Request<v1::DecodeInvoiceRequest>,
@@ -168,6 +199,35 @@ impl v1::invoices_server::Invoices for InvoicesService {
             &decoded(request.into_inner().bolt11)?,
             self.invoices.now(),
         )))
+    }
+}
+
+impl InvoicesService {
+    fn hints(&self, named: Vec<v1::ChannelRef>, none: bool) -> Result<Hints, Status> {
+        if none && !named.is_empty() {
+            return Err(malformed("no_hints", "is set together with hint_channels"));
+        }
+        if none {
+            return Ok(Hints::Nowhere);
+        }
+        let id_of = |reference| {
+            let reference = fields::channel_ref("hint_channels", Some(reference))?;
+            let names = self.channels.names(&reference).map_err(refusal::channels)?;
+            Ok(names.channel_id)
+        };
+        match named.len() {
+            0 => Ok(Hints::Automatic),
+            _ => named.into_iter().map(id_of).collect::<Result<_, Status>>().map(Hints::Through),
+        }
+    }
+}
+
+impl Steps for Receiving {
+    type Item = v1::Received;
+
+    async fn next(&mut self) -> Result<Option<v1::Received>, Status> {
+        let received = Receiving::next(self).await.map_err(|error| internal(&error))?;
+        Ok(received.map(|received| view::invoice::received(received, self.now())))
     }
 }
 

@@ -58,6 +58,38 @@ pub fn page_or_all(request: Option<v1::PageRequest>) -> Result<Page, Status> {
     page(Some(request.unwrap_or(all)))
 }
 
+/// Where a stream of numbered entries starts and ends.
+pub struct Start {
+    /// What the request calls `after`.
+    pub argument: &'static str,
+    /// The number of the last entry that was seen.
+    pub after: u64,
+    /// Start with what comes from now on.
+    pub from_now: bool,
+    /// End at what is there now.
+    pub until_now: bool,
+}
+
+impl Start {
+    /// Returns the number after which the stream starts, and the last one, where the newest entry has the number `now`.
+    pub fn of(&self, now: u64) -> Result<(u64, Option<u64>), Status> {
+        if self.from_now && self.until_now {
+            return Err(malformed(
+                "until_now",
+                "is set together with from_now: no entry would be sent",
+            ));
+        }
+        if !self.from_now && self.after > now {
+            let after = self.after;
+            return Err(malformed(
+                self.argument,
+                format!("{after} has not happened yet; the last is {now}"),
+            ));
+        }
+        Ok((if self.from_now { now } else { self.after }, self.until_now.then_some(now)))
+    }
+}
+
 /// Reads 32 bytes.
 pub fn bytes32(argument: &'static str, bytes: &[u8]) -> Result<[u8; 32], Status> {
     bytes.try_into().map_err(|_| malformed(argument, expected("32 bytes", bytes)))
@@ -212,6 +244,18 @@ mod tests {
         assert_eq!(of(3).expect("fine"), Page { limit: 3, token: vec![7] });
         assert_eq!(of(1_000).expect("fine").limit, 1_000);
         assert_eq!(says(of(1_001)), "page_size: 1001 is more than 1000");
+    }
+
+    #[test]
+    fn a_stream_starts_after_what_was_seen_or_now() {
+        let start = |after, from_now, until_now| {
+            Start { argument: "after_index", after, from_now, until_now }.of(5)
+        };
+        assert_eq!(start(3, false, false).expect("fine"), (3, None));
+        assert_eq!(start(3, true, false).expect("fine"), (5, None));
+        assert_eq!(start(0, false, true).expect("fine"), (0, Some(5)));
+        assert!(says(start(6, false, false)).starts_with("after_index: 6 has not happened yet"));
+        assert!(says(start(0, true, true)).contains("no entry would be sent"));
     }
 
     #[test]

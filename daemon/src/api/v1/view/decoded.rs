@@ -32,6 +32,7 @@ pub fn decoded(invoice: &Bolt11Invoice, now: u64) -> v1::DecodeInvoiceResponse {
         expired: now > expires_at,
         features: invoice.features().map_or_else(Vec::new, |it| features(it.le_flags())),
         bolt11: invoice.to_string(),
+        payment_metadata: invoice.payment_metadata().cloned().unwrap_or_default(),
     }
 }
 

@@ -24,6 +24,8 @@ pub fn forward(record: ForwardRecord) -> v1::Forward {
         outbound_msat: settled.outbound_msat.unwrap_or(0),
         fee_msat: settled.fee_msat.unwrap_or(0),
         claimed_onchain: settled.claimed_onchain,
+        inbound_short_channel_id: 0,
+        outbound_short_channel_id: 0,
     }
 }
 
@@ -32,6 +34,7 @@ pub fn failed(failed: FailureCount) -> v1::FailedForwards {
     v1::FailedForwards {
         hour: failed.hour,
         inbound_channel_id: failed.inbound_channel_id.to_vec(),
+        inbound_short_channel_id: 0,
         outbound_short_channel_id: failed.outbound_short_channel_id.unwrap_or(0),
         reason: failed.reason,
         count: failed.count,

@@ -2,7 +2,7 @@
 
 use fulmen_proto::v1;
 
-use crate::invoices::{InvoiceKind, InvoiceRecord, InvoiceState};
+use crate::invoices::{InvoiceKind, InvoiceRecord, InvoiceState, Received};
 
 /// Writes an invoice or a received keysend.
 pub fn invoice(record: InvoiceRecord, now: u64) -> v1::Invoice {
@@ -55,6 +55,20 @@ pub fn invoice(record: InvoiceRecord, now: u64) -> v1::Invoice {
         payer_id,
         payer_note,
         quantity,
+        payment_metadata: record.payment_metadata.unwrap_or_default(),
+        received_channel_ids: record.channels.into_iter().map(Vec::from).collect(),
+    }
+}
+
+/// Writes what came in.
+pub fn received(received: Received, now: u64) -> v1::Received {
+    let Received { index, receipt, invoice: record } = received;
+    v1::Received {
+        index,
+        payment_hash: receipt.payment_hash.to_vec(),
+        received_msat: receipt.received_msat,
+        received_at: receipt.received_at,
+        invoice: record.map(|record| invoice(record, now)),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod balances;
 pub mod channel;
 pub mod decoded;
+pub mod event;
 pub mod features;
 pub mod forward;
 pub mod ids;

@@ -1,9 +1,14 @@
 //! What may be asked for in an invoice: the pure checks of a request.
 
+mod bolt11;
+
 use bitcoin::hashes::{Hash as _, sha256};
 use lightning::ln::channelmanager::{Bolt11InvoiceParameters, MIN_FINAL_CLTV_EXPIRY_DELTA};
 use lightning::types::payment::PaymentHash;
 use lightning_invoice::{Bolt11InvoiceDescription, Description, Sha256};
+
+pub(super) use bolt11::complete;
+pub use bolt11::{Extras, Hints};
 
 use super::{Config, Error};
 use crate::idempotency;
@@ -40,6 +45,8 @@ pub struct CreateInvoice {
     pub min_final_cltv_expiry_delta: u32,
     /// The same key again returns the first invoice.
     pub idempotency_key: Option<String>,
+    /// What it says besides.
+    pub extras: Extras,
 }
 
 impl CreateInvoice {
@@ -51,6 +58,7 @@ impl CreateInvoice {
         };
         // Requests without a hash to hold for keep the fingerprint that older releases stored.
         let hold_hash = self.hold_hash.as_ref().map_or(&[][..], |hash| &hash[..]);
+        let extras = self.extras.fingerprint();
         idempotency::fingerprint([
             &self.amount_msat.unwrap_or(0).to_be_bytes()[..],
             &self.expiry_secs.to_be_bytes(),
@@ -58,11 +66,13 @@ impl CreateInvoice {
             &self.preimage.unwrap_or_default(),
             hold_hash,
             described,
+            &extras,
         ])
     }
 
     /// Checks the request and says it in LDK's words.
     pub(super) fn parameters(&self, config: &Config) -> Result<Bolt11InvoiceParameters, Error> {
+        self.extras.check()?;
         let bad = |argument, why| Err(Error::Bad { argument, why });
         if self.amount_msat.is_some_and(|msat| msat == 0 || msat > MAX_MONEY_MSAT) {
             return bad("amount_msat", "is not an amount that can be paid".to_owned());
@@ -124,6 +134,7 @@ mod tests {
             hold_hash: None,
             min_final_cltv_expiry_delta: 0,
             idempotency_key: None,
+            extras: Extras::default(),
         }
     }
 
@@ -171,6 +182,10 @@ mod tests {
             CreateInvoice { expiry_secs: 1, ..a_request() },
             CreateInvoice { preimage: Some([1; 32]), ..a_request() },
             CreateInvoice { hold_hash: Some([1; 32]), ..a_request() },
+            CreateInvoice {
+                extras: Extras { hints: Hints::Nowhere, ..Extras::default() },
+                ..a_request()
+            },
         ] {
             assert_ne!(other.fingerprint(), first, "{other:?}");
         }
