@@ -30,7 +30,7 @@ const INNER: [(&str, &[&str]); 9] = [
             "gate",
         ],
     ),
-    ("node/gossip", &["spent", "order", "survey", "ask", "first_update", "answer"]),
+    ("node/gossip", &["resolve", "spent", "order", "survey", "ask", "first_update", "answer"]),
     (
         "node/planner",
         &[

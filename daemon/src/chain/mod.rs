@@ -29,5 +29,5 @@ pub use error::Error;
 pub use patience::Backoff;
 pub use source::{ChainSource, EstimateMode, Health, KnownBlock, SourceTip, UtxoState};
 pub use sync::{Sync, Tip, patient_tip};
-pub use utxos::UtxoCheck;
+pub use utxos::{UtxoCheck, UtxoOutcome, UtxoOutcomes};
 pub use verdict::Verdict;

@@ -1,15 +1,13 @@
 //! Proves announced channels against the chain, for LDK's gossip.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bitcoin::constants::ChainHash;
 use bitcoin::{BlockHash, OutPoint, TxOut, Txid};
-use lightning::routing::gossip::{NetworkGraph, P2PGossipSync};
 use lightning::routing::utxo::{UtxoFuture, UtxoLookup, UtxoLookupError, UtxoResult};
-use lightning::util::logger::Logger;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::{ChainSource, Error, Source};
@@ -28,7 +26,16 @@ const LEAST_CONFIRMATIONS: u32 = 5;
 /// Peers send channels in the order of blocks, so few blocks are kept.
 const BLOCKS_KEPT: usize = 64;
 
-type Resolve = Box<dyn Fn(&UtxoFuture, Result<TxOut, UtxoLookupError>) + Send + std::marker::Sync>;
+/// What a look-up found, for the owner of the graph to resolve LDK's future with.
+pub struct UtxoOutcome {
+    /// What LDK's gossip waits for.
+    pub future: UtxoFuture,
+    /// The funding output, or why there is none to believe in.
+    pub output: Result<TxOut, UtxoLookupError>,
+}
+
+/// The outcomes of an [`UtxoCheck`], in the order in which its look-ups end; as many as LDK has checks pending.
+pub type UtxoOutcomes = mpsc::UnboundedReceiver<UtxoOutcome>;
 
 /// Looks up the funding outputs of announced channels; at most a few at a time.
 pub struct UtxoCheck<S = Source> {
@@ -38,7 +45,7 @@ pub struct UtxoCheck<S = Source> {
     slots: Arc<Semaphore>,
     patient: Arc<Semaphore>,
     blocks: Arc<Blocks>,
-    resolve: Arc<OnceLock<Resolve>>,
+    outcomes: mpsc::UnboundedSender<UtxoOutcome>,
 }
 
 /// The transaction ids of one block, fetched once for all checks.
@@ -47,43 +54,19 @@ type BlockTxids = Arc<OnceCell<Vec<Txid>>>;
 type Blocks = Mutex<VecDeque<(BlockHash, BlockTxids)>>;
 
 impl<S: ChainSource> UtxoCheck<S> {
-    /// Makes a check of channels of `chain`, with at most `parallel` look-ups at a time.
-    pub fn new(source: S, chain: ChainHash, parallel: usize, tasks: Tasks) -> Self {
-        Self {
+    /// Makes a check of channels of `chain`, with at most `parallel` look-ups at a time, and the other end of its outcomes.
+    pub fn new(source: S, chain: ChainHash, parallel: usize, tasks: Tasks) -> (Self, UtxoOutcomes) {
+        let (outcomes, receiver) = mpsc::unbounded_channel();
+        let check = Self {
             source,
             chain,
             tasks,
             slots: Arc::new(Semaphore::new(parallel.max(1))),
             patient: Arc::new(Semaphore::new(PATIENT_CHECKS)),
             blocks: Arc::default(),
-            resolve: Arc::default(),
-        }
-    }
-
-    /// Says where the outcomes go: into the graph, on to peers through `gossip`, under `resolving`, so
-    /// that no message meets one that is half done; `wake` then makes the peer manager process its
-    /// events. To be called once, before gossip arrives.
-    pub fn attach<G, U, L>(
-        &self,
-        gossip: &Arc<P2PGossipSync<G, U, L>>,
-        resolving: Arc<RwLock<()>>,
-        wake: impl Fn() + Send + std::marker::Sync + 'static,
-    ) where
-        G: std::ops::Deref<Target = NetworkGraph<L>> + Send + std::marker::Sync + 'static,
-        U: std::ops::Deref<Target: UtxoLookup> + Send + std::marker::Sync + 'static,
-        L: std::ops::Deref<Target: Logger> + Send + std::marker::Sync + 'static,
-    {
-        // Weak, because the gossip owns this check.
-        let gossip = Arc::downgrade(gossip);
-        let resolve: Resolve = Box::new(move |future, outcome| {
-            if let Some(gossip) = gossip.upgrade() {
-                let alone = resolving.write().unwrap_or_else(PoisonError::into_inner);
-                future.resolve(gossip.network_graph(), &*gossip, outcome);
-                drop(alone);
-                wake();
-            }
-        });
-        assert!(self.resolve.set(resolve).is_ok(), "a check is attached once");
+            outcomes,
+        };
+        (check, receiver)
     }
 }
 
@@ -93,8 +76,7 @@ impl<S: ChainSource> UtxoLookup for UtxoCheck<S> {
             return UtxoResult::Sync(Err(UtxoLookupError::UnknownChain));
         }
         let future = UtxoFuture::new();
-        let answer = future.clone();
-        let resolve = self.resolve.clone();
+        let (answer, outcomes) = (future.clone(), self.outcomes.clone());
         let check = Check {
             source: self.source.clone(),
             slots: self.slots.clone(),
@@ -107,9 +89,9 @@ impl<S: ChainSource> UtxoLookup for UtxoCheck<S> {
                 proved = check.run(short_channel_id) => proved,
                 () = stopping.cancelled() => None,
             };
-            if let Some(resolve) = resolve.get() {
-                resolve(&answer, output.ok_or(UtxoLookupError::UnknownTx));
-            }
+            let output = output.ok_or(UtxoLookupError::UnknownTx);
+            // Without a receiver the daemon stops, and nobody reads gossip.
+            drop(outcomes.send(UtxoOutcome { future: answer, output }));
         });
         UtxoResult::Async(future)
     }
@@ -299,6 +281,20 @@ mod tests {
         assert_eq!(busy.run(SCID).await, None);
         assert_eq!(check(&chain).run(SCID | 7).await, None);
         assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn each_look_up_has_one_outcome() {
+        let (chain, output) = funded(6);
+        let hash = ChainHash::REGTEST;
+        let (check, mut outcomes) = UtxoCheck::new(chain, hash, 1, Tasks::new());
+        for (scid, expected) in [(SCID, Some(output)), (SCID | 7, None)] {
+            assert!(matches!(check.get_utxo(&hash, scid), UtxoResult::Async(_)));
+            let outcome = outcomes.recv().await.expect("an outcome");
+            assert_eq!(outcome.output.ok(), expected);
+        }
+        let foreign = check.get_utxo(&ChainHash::BITCOIN, SCID);
+        assert!(matches!(foreign, UtxoResult::Sync(Err(UtxoLookupError::UnknownChain))));
     }
 
     #[tokio::test]

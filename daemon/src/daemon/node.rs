@@ -12,9 +12,11 @@ use crate::chain::{self, Listener, Sync, UtxoCheck};
 use crate::channels::FundingSpends;
 use crate::config::Config;
 use crate::node::Node;
+use crate::node::gossip::resolve;
 use crate::node::run::assemble::{self, Materials};
 use crate::node::run::catch_up::Assembled;
 use crate::node::run::reserve;
+use crate::tasks::Stage;
 
 /// Checks of announced channels that run at once; each is a call or two to bitcoind.
 const PARALLEL_UTXO_CHECKS: usize = 4;
@@ -27,12 +29,12 @@ pub(super) async fn start(
     on_chain: &mut OnChain,
     admission: &Admission,
 ) -> Result<Arc<Node>, Error> {
-    let utxo_check = Arc::new(UtxoCheck::new(
+    let (utxo_check, outcomes) = UtxoCheck::new(
         chain.source.clone(),
         ChainHash::using_genesis_block(config.network),
         PARALLEL_UTXO_CHECKS,
         ground.tasks.clone(),
-    ));
+    );
     let tip = on_chain.tip.borrow().best_block();
     let assembled = assemble::assemble(Materials {
         config: config.node.clone(),
@@ -44,7 +46,7 @@ pub(super) async fn start(
         broadcaster: on_chain.broadcaster.clone(),
         feerates: Arc::new(chain.feerates.clone()),
         wallet: on_chain.wallet.clone(),
-        utxo_check: utxo_check.clone(),
+        utxo_check: Arc::new(utxo_check),
         tip,
         async_persistence: config.storage.async_persistence,
         clock: ground.clock.clone(),
@@ -52,8 +54,10 @@ pub(super) async fn start(
     })?;
     reserve::publish(&assembled.node, &chain.feerates, &on_chain.reserve);
     let node = catch_up(assembled, &on_chain.spends, &mut on_chain.sync).await?;
-    let waker = node.clone();
-    utxo_check.attach(&node.gossip, node.resolving.clone(), move || waker.wake());
+    let resolving = node.clone();
+    ground.tasks.spawn(Stage::Peers, "resolve checks of gossip", |stopping| {
+        resolve::run(resolving, outcomes, stopping)
+    });
     Ok(node)
 }
 

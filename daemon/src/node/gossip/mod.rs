@@ -6,6 +6,7 @@ pub mod ask;
 pub(crate) mod fake;
 pub mod first_update;
 pub mod order;
+pub mod resolve;
 pub mod spent;
 pub mod survey;
 #[cfg(test)]
