@@ -93,6 +93,13 @@ pub enum Entry {
         /// Rows that it lacked or had otherwise.
         rows: u64,
     },
+    MacaroonUsed {
+        macaroon_id: [u8; 16],
+        /// The method's path.
+        method: String,
+        /// The id of what the call made, a payment or a transaction; empty for other calls.
+        subject: Vec<u8>,
+    },
 }
 
 /// What was paid.
@@ -153,4 +160,7 @@ impl_writeable_tlv_based_enum!(Entry,
         (4, claim_deadline_height, required),
     },
     (15, InvoiceCancelled) => { (0, payment_hash, required), (2, reason, required), },
+    (16, MacaroonUsed) => {
+        (0, macaroon_id, required), (2, method, required), (4, subject, required_vec),
+    },
 );

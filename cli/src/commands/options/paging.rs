@@ -2,9 +2,9 @@
 use clap::Args;
 use fulmen_proto::v1::{
     Channel, ClosedChannel, Forward, Invoice, ListChannelsResponse, ListClosedChannelsResponse,
-    ListForwardsResponse, ListInvoicesResponse, ListOffersResponse, ListPaymentsResponse,
-    ListPeersResponse, ListTransactionsResponse, ListUnspentResponse, Offer, PageRequest, Payment,
-    Peer, Utxo, WalletTransaction,
+    ListForwardsResponse, ListInvoicesResponse, ListMacaroonsResponse, ListOffersResponse,
+    ListPaymentsResponse, ListPeersResponse, ListTransactionsResponse, ListUnspentResponse,
+    Macaroon, Offer, PageRequest, Payment, Peer, Utxo, WalletTransaction,
 };
 use prost::{Message, Name};
 use tonic::{Response, Status};
@@ -85,6 +85,7 @@ paged! {
     ListChannelsResponse.channels: Channel,
     ListPeersResponse.peers: Peer,
     ListUnspentResponse.utxos: Utxo,
+    ListMacaroonsResponse.macaroons: Macaroon,
 }
 
 /// Fetches as many pages as were asked for and shows them: JSON at once, a table at the end.

@@ -225,6 +225,13 @@ fn what(
         }
         Entry::MirrorFailed { why } => What::MirrorFailed(v1::MirrorFailed { why }),
         Entry::MirrorCaughtUp { rows } => What::MirrorCaughtUp(v1::MirrorCaughtUp { rows }),
+        Entry::MacaroonUsed { macaroon_id, method, subject } => {
+            What::MacaroonUsed(v1::MacaroonUsed {
+                macaroon_id: macaroon_id.to_vec(),
+                method,
+                subject,
+            })
+        }
     };
     Ok(Some(what))
 }
