@@ -3,8 +3,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::setup::{completions, create, seed};
 use crate::commands::{
-    backup, channel, events, forward, graph, invoice, node, offer, pay, payment, peer, probe,
-    store, wallet,
+    backup, channel, events, forward, graph, invoice, macaroon, node, offer, pay, payment, peer,
+    probe, store, wallet,
 };
 use crate::discover::Place;
 
@@ -121,6 +121,9 @@ pub enum Command {
     /// Importing needs the daemon stopped: `fulmend store import`.
     #[command(subcommand)]
     Store(store::Group),
+    /// Who may do what: bake, list, inspect, attenuate, revoke, rotate
+    #[command(subcommand)]
+    Macaroon(macaroon::Group),
     /// Static channel backups: export, follow, verify, restore, status
     ///
     /// With the 24 words alone a node finds its announced channels again, and with a backup all of them: their peers
@@ -265,6 +268,10 @@ mod tests {
             &["keysend", &node, "5sat", "--avoid", "2x1x0", "--avoid", &node],
             &["events", "--after", "0", "--until-now"],
             &["completions", "bash"],
+            &["macaroon", "bake", "shop", "--permission", "invoices:write,info:read"],
+            &["macaroon", "bake", "till", "--method", "Payments/Pay", "--expires", "7d"],
+            &["macaroon", "attenuate", "admin.macaroon", "--ip", "10.0.0.0/8", "--save", "x"],
+            &["macaroon", "revoke", &hash[..32]],
             &["store", "check"],
             &["store", "export", "/backup/today"],
             &["store", "compact"],
@@ -302,6 +309,8 @@ mod tests {
             &["graph", "route", &node, "0sat"],
             &["info", "--network", "mainnet"],
             &["store", "import", "/backup/today"],
+            &["macaroon", "attenuate", "admin.macaroon"],
+            &["macaroon", "revoke", "shop"],
         ];
         for line in bad {
             let parsed = Args::try_parse_from(["fulmen"].iter().chain(*line));

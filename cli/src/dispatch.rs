@@ -46,6 +46,7 @@ pub async fn run(args: Args, screen: Screen) -> Result<(), Failure> {
         Command::Forward(group) => group.run(&session).await,
         Command::Graph(group) => group.run(&session).await,
         Command::Store(group) => group.run(&session).await,
+        Command::Macaroon(group) => group.run(&session).await,
         Command::Backup(group) => group.run(&session).await,
     }
 }

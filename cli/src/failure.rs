@@ -196,6 +196,14 @@ pub fn advice(reason: &str) -> Option<&'static str> {
             "Give a macaroon of this very daemon by --macaroon (admin.macaroon may do everything)"
         }
         "MACAROON_EXPIRED" => "Ask for a new macaroon, or use admin.macaroon",
+        "MACAROON_REVOKED" => "Ask the operator for another macaroon: `fulmen macaroon bake`",
+        "METHOD_NOT_ALLOWED" | "PEER_NOT_ALLOWED" | "CHANNEL_NOT_ALLOWED" => {
+            "`fulmen macaroon inspect` shows what the macaroon allows; give another by --macaroon"
+        }
+        "MACAROON_UNKNOWN" => "`fulmen macaroon list` lists the macaroons",
+        "REVOKES_ITSELF" => {
+            "Use another macaroon for the call, or make all worthless: `fulmen macaroon rotate`"
+        }
         "PERMISSION_MISSING" => "Give a stronger macaroon by --macaroon",
         "ADDRESS_NOT_ALLOWED" => "This macaroon may be used from another address only",
         "IDEMPOTENCY_KEY_REUSED" => "Use a fresh --idempotency-key: nothing was done this time",

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use fulmen_proto::dial::{Connection, dial};
 use fulmen_proto::v1::GetInfoRequest;
+use fulmen_proto::v1::access_client::AccessClient;
 use fulmen_proto::v1::backup_client::BackupClient;
 use fulmen_proto::v1::channels_client::ChannelsClient;
 use fulmen_proto::v1::events_client::EventsClient;
@@ -87,6 +88,7 @@ impl Session {
         graph: GraphClient,
         events: EventsClient,
         store: StoreClient,
+        access: AccessClient,
         backup: BackupClient,
     }
 }

@@ -6,6 +6,7 @@ pub mod forward;
 pub mod graph;
 pub mod invoice;
 pub mod liquidity;
+pub mod macaroon;
 pub mod node;
 pub mod offer;
 pub mod options;
@@ -54,6 +55,7 @@ mod tests {
             ),
             ("Events", include_str!("events.rs")),
             ("Store", include_str!("store.rs")),
+            ("Access", include_str!("macaroon.rs")),
             ("Backup", include_str!("backup.rs")),
         ];
         let pool = DescriptorPool::decode(fulmen_proto::v1::FILE_DESCRIPTOR_SET).expect("compiled");

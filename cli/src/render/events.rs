@@ -128,6 +128,14 @@ fn sentence(what: &What) -> (String, Tone) {
             let rows = human::count(it.rows, "row", "rows");
             (format!("the mirror is in step again: it lacked {rows}"), Tone::Good)
         }
+        What::MacaroonUsed(it) => {
+            let subject = match &it.subject[..] {
+                [] => String::new(),
+                id => format!(", which made {}", human::hex(id)),
+            };
+            let who = human::hex(&it.macaroon_id);
+            (format!("macaroon {who} called {}{subject}", it.method), Tone::Plain)
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod events;
 pub mod forwards;
 pub mod graph;
 pub mod invoices;
+pub mod macaroons;
 pub mod node;
 pub mod offers;
 pub mod payable;

@@ -1,24 +1,58 @@
 //! The conditions that a macaroon can carry, and whether a call meets them.
 //!
 //! - `permission = payments:write,info:read`: one of these, `*` for any entity or any action;
+//! - `method = Payments/Pay,Node/GetInfo`: one of these methods, with or without the package in front;
 //! - `before = 1790000000`: until this Unix time;
-//! - `ip = 10.0.0.0/8,::1`: from one of these addresses or networks.
+//! - `ip = 10.0.0.0/8,::1`: from one of these addresses or networks;
+//! - `peer = NODE_ID,NODE_ID`: only calls about one of these peers: connect, disconnect, open;
+//! - `channel = 539x1x0,CHANNEL_ID`: only calls about one of these channels: get, close, set its policy.
 //!
 //! All caveats of a macaroon must hold. An unknown caveat never holds.
 
 use std::net::IpAddr;
 
-use super::permission::Permission;
+use bitcoin::hex::FromHex as _;
+use bitcoin::secp256k1::PublicKey;
+
+use super::permission::{self, Permission};
 
 /// The facts of a call that caveats can restrict.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
+    /// The method's path, as in [`permission::METHODS`].
+    pub method: &'static str,
     /// The permission that the method needs.
     pub permission: Permission,
     /// Unix time in seconds.
     pub now: u64,
     /// The caller's address, if it is known.
     pub from: Option<IpAddr>,
+}
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caveat {
+    /// One of these permissions, as `entity:action`.
+    Permission(Vec<String>),
+    /// One of these methods.
+    Method(Vec<String>),
+    /// Until this Unix time in seconds.
+    Before(u64),
+    /// From one of these addresses or networks.
+    Ip(Vec<String>),
+    /// About one of these peers.
+    Peer(Vec<PublicKey>),
+    /// About one of these channels.
+    Channel(Vec<ChannelName>),
+}
+
+/// A channel as a caveat names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChannelName {
+    /// By its 32-byte id.
+    Id([u8; 32]),
+    /// By its short id (BOLT 7), which a splice changes.
+    Short(u64),
 }
 
 /// Why a macaroon does not allow a call.
@@ -30,38 +64,130 @@ pub enum CaveatRefusal {
     /// It is restricted to other permissions.
     #[error("the macaroon does not allow {0}")]
     Permission(String),
+    /// It is restricted to other methods.
+    #[error("the macaroon does not allow the method {0}")]
+    Method(&'static str),
     /// It is restricted to other addresses.
     #[error("the macaroon is not for calls from this address")]
     Address,
+    /// It is restricted to other peers.
+    #[error("the macaroon is not for calls about this peer")]
+    Peer,
+    /// It is restricted to other channels.
+    #[error("the macaroon is not for calls about this channel")]
+    Channel,
     /// It has a caveat that this release does not know.
     #[error("the macaroon has a caveat that this daemon does not know: {0}")]
     Unknown(String),
 }
 
-/// Checks whether a call meets one caveat.
-pub fn check(caveat: &[u8], call: &Call) -> Result<(), CaveatRefusal> {
-    let text = std::str::from_utf8(caveat).map_err(|_| unknown("bytes that are no text"))?;
-    let (name, value) = text.split_once('=').ok_or_else(|| unknown(text))?;
-    let value = value.trim();
-    match name.trim() {
-        "permission" => match value.split(',').any(|one| grants(one.trim(), call.permission)) {
-            true => Ok(()),
-            false => Err(CaveatRefusal::Permission(call.permission.to_string())),
-        },
-        "before" => match value.parse::<u64>() {
-            Ok(end) if call.now < end => Ok(()),
-            Ok(end) => Err(CaveatRefusal::Expired(end)),
-            Err(_) => Err(unknown(text)),
-        },
-        "ip" => {
-            let from = call.from.ok_or(CaveatRefusal::Address)?;
-            match value.split(',').any(|network| contains(network.trim(), from)) {
-                true => Ok(()),
-                false => Err(CaveatRefusal::Address),
-            }
-        }
-        _ => Err(unknown(text)),
+impl Caveat {
+    /// Reads a condition.
+    ///
+    /// # Errors
+    /// [`CaveatRefusal::Unknown`].
+    pub fn parse(caveat: &[u8]) -> Result<Self, CaveatRefusal> {
+        let text = std::str::from_utf8(caveat).map_err(|_| unknown("bytes that are no text"))?;
+        let (name, value) = text.split_once('=').ok_or_else(|| unknown(text))?;
+        let words = || value.split(',').map(str::trim);
+        let owned = || words().map(str::to_owned).collect();
+        let parsed = match name.trim() {
+            "permission" => Some(Self::Permission(owned())),
+            "method" => Some(Self::Method(owned())),
+            "before" => value.trim().parse().ok().map(Self::Before),
+            "ip" => Some(Self::Ip(owned())),
+            "peer" => words().map(|id| id.parse().ok()).collect::<Option<_>>().map(Self::Peer),
+            "channel" => words().map(channel_name).collect::<Option<_>>().map(Self::Channel),
+            _ => None,
+        };
+        parsed.ok_or_else(|| unknown(text))
     }
+
+    /// Says what in the condition could never be met: a macaroon with it would be worth nothing.
+    ///
+    /// # Errors
+    /// A sentence without subject for the one who writes the condition.
+    pub fn check_sense(&self) -> Result<(), String> {
+        match self {
+            Self::Permission(given) => each(given, |one| {
+                let (entity, action) = one.split_once(':').ok_or("is not ENTITY:ACTION")?;
+                if entity != "*" && !permission::ENTITIES.contains(&entity) {
+                    return Err("names no entity of this daemon");
+                }
+                if ["*", "read", "write"].contains(&action) {
+                    Ok(())
+                } else {
+                    Err("ends neither in read nor in write")
+                }
+            }),
+            Self::Method(given) => each(given, |one| {
+                let known = permission::METHODS.iter().any(|(path, _)| is_method(one, path));
+                if known { Ok(()) } else { Err("is not a method of this daemon") }
+            }),
+            Self::Ip(given) => each(given, |one| {
+                if network(one).is_some() {
+                    Ok(())
+                } else {
+                    Err("is neither an address nor a network")
+                }
+            }),
+            Self::Before(_) | Self::Peer(_) | Self::Channel(_) => Ok(()),
+        }
+    }
+
+    /// Checks whether a call meets the condition, as far as that can be known before its request is read.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn check(&self, call: &Call) -> Result<(), CaveatRefusal> {
+        let (met, refusal) = match self {
+            Self::Permission(given) => (
+                given.iter().any(|one| grants(one, call.permission)),
+                CaveatRefusal::Permission(call.permission.to_string()),
+            ),
+            Self::Method(given) => (
+                given.iter().any(|one| is_method(one, call.method)),
+                CaveatRefusal::Method(call.method),
+            ),
+            Self::Before(end) => (call.now < *end, CaveatRefusal::Expired(*end)),
+            Self::Ip(given) => (
+                call.from.is_some_and(|from| given.iter().any(|network| contains(network, from))),
+                CaveatRefusal::Address,
+            ),
+            // The room checks which peer or channel it is; a method that does not look is not for this macaroon.
+            Self::Peer(_) => {
+                (permission::CHECK_PEER.contains(&call.method), CaveatRefusal::Method(call.method))
+            }
+            Self::Channel(_) => (
+                permission::CHECK_CHANNEL.contains(&call.method),
+                CaveatRefusal::Method(call.method),
+            ),
+        };
+        if met { Ok(()) } else { Err(refusal) }
+    }
+}
+
+/// Checks each word of a condition; the sentence names the first one at fault.
+fn each(words: &[String], check: impl Fn(&str) -> Result<(), &'static str>) -> Result<(), String> {
+    words.iter().try_for_each(|one| check(one).map_err(|why| format!("`{one}` {why}")))
+}
+
+/// `Payments/Pay`, `fulmen.v1.Payments/Pay` and `/fulmen.v1.Payments/Pay` are one method.
+fn is_method(given: &str, path: &str) -> bool {
+    let given = given.strip_prefix('/').unwrap_or(given);
+    let path = path.strip_prefix('/').unwrap_or(path);
+    given == path || path.strip_prefix("fulmen.v1.") == Some(given)
+}
+
+fn channel_name(text: &str) -> Option<ChannelName> {
+    if let Ok(id) = <[u8; 32]>::from_hex(text) {
+        return Some(ChannelName::Id(id));
+    }
+    let mut parts = text.split('x').map(|part| part.parse::<u64>().ok());
+    let (block, transaction, output) = (parts.next()??, parts.next()??, parts.next()??);
+    let fits = block < 1 << 24 && transaction < 1 << 24 && output < 1 << 16;
+    let scid = (block << 40) | (transaction << 16) | output;
+    (fits && parts.next().is_none()).then_some(ChannelName::Short(scid))
 }
 
 fn unknown(text: &str) -> CaveatRefusal {
@@ -75,12 +201,16 @@ fn grants(given: &str, wanted: Permission) -> bool {
     })
 }
 
-fn contains(network: &str, address: IpAddr) -> bool {
-    let (base, length) = match network.split_once('/') {
-        Some((base, length)) => (base, length.parse::<u32>().ok()),
-        None => (network, Some(128)),
-    };
-    let (Ok(base), Some(length)) = (base.parse::<IpAddr>(), length) else { return false };
+/// Reads an address, or a network with its length in bits.
+fn network(text: &str) -> Option<(IpAddr, u32)> {
+    match text.split_once('/') {
+        Some((base, length)) => Some((base.parse().ok()?, length.parse().ok()?)),
+        None => Some((text.parse().ok()?, 128)),
+    }
+}
+
+fn contains(text: &str, address: IpAddr) -> bool {
+    let Some((base, length)) = network(text) else { return false };
     match (base, address.to_canonical()) {
         (IpAddr::V4(base), IpAddr::V4(address)) => {
             let ignored = 32 - length.min(32);
@@ -105,9 +235,17 @@ mod tests {
 
     const PAY: Permission = Permission { entity: "payments", action: Action::Write };
 
+    fn check(caveat: &[u8], call: &Call) -> Result<(), CaveatRefusal> {
+        Caveat::parse(caveat)?.check(call)
+    }
+
+    fn call(from: Option<&str>) -> Call {
+        let from = from.map(|text| text.parse().expect("an address"));
+        Call { method: "/fulmen.v1.Payments/Pay", permission: PAY, now: 1_000, from }
+    }
+
     fn outcome(caveat: &str) -> Result<(), CaveatRefusal> {
-        let from = Some("10.1.2.3".parse().expect("an address"));
-        check(caveat.as_bytes(), &Call { permission: PAY, now: 1_000, from })
+        check(caveat.as_bytes(), &call(Some("10.1.2.3")))
     }
 
     #[test]
@@ -154,15 +292,13 @@ mod tests {
         for missed in ["10.1.2.4", "10.1.3.0/24", "::/0", "10.1.2.3/x", "nowhere", ""] {
             assert_eq!(outcome(&format!("ip = {missed}")), Err(CaveatRefusal::Address), "{missed}");
         }
-        let mapped = Some("::ffff:10.1.2.3".parse().expect("an address"));
-        let call = Call { permission: PAY, now: 0, from: mapped };
-        assert_eq!(check(b"ip = 10.1.2.3", &call), Ok(()));
-        let call = Call { permission: PAY, now: 0, from: None };
-        assert_eq!(check(b"ip = 0.0.0.0/0", &call), Err(CaveatRefusal::Address));
-        let six = Some("2001:db8::7".parse().expect("an address"));
-        let call = Call { permission: PAY, now: 0, from: six };
-        assert_eq!(check(b"ip = 2001:db8::/32", &call), Ok(()));
-        assert_eq!(check(b"ip = ::/0", &call), Ok(()));
+        let mapped = call(Some("::ffff:10.1.2.3"));
+        assert_eq!(check(b"ip = 10.1.2.3", &mapped), Ok(()));
+        let nowhere = call(None);
+        assert_eq!(check(b"ip = 0.0.0.0/0", &nowhere), Err(CaveatRefusal::Address));
+        let six = call(Some("2001:db8::7"));
+        assert_eq!(check(b"ip = 2001:db8::/32", &six), Ok(()));
+        assert_eq!(check(b"ip = ::/0", &six), Ok(()));
     }
 
     #[test]
@@ -170,9 +306,6 @@ mod tests {
         for caveat in ["", "admin", "user = alice", "permissions = *:*"] {
             assert!(matches!(outcome(caveat), Err(CaveatRefusal::Unknown(_))), "{caveat}");
         }
-        assert!(matches!(
-            check(&[0xff], &Call { permission: PAY, now: 0, from: None }),
-            Err(CaveatRefusal::Unknown(_))
-        ));
+        assert!(matches!(check(&[0xff], &call(None)), Err(CaveatRefusal::Unknown(_))));
     }
 }

@@ -43,10 +43,25 @@ pub enum Access {
     Needs(Permission),
 }
 
-/// Returns who may call a method; none if the method is not served.
-pub fn of_method(path: &str) -> Option<Access> {
-    METHODS.iter().find(|(method, _)| *method == path).map(|(_, access)| *access)
+/// Returns a method's path and who may call it; none if the method is not served.
+pub fn of_method(path: &str) -> Option<(&'static str, Access)> {
+    METHODS.iter().find(|(method, _)| *method == path).copied()
 }
+
+/// Whether the journal names the macaroon of each call of a method: what changes money, channels or access.
+pub fn is_audited(method: &str, permission: Permission) -> bool {
+    permission.action == Action::Write
+        && ["wallet", "channels", "access", "node", "store", "backup"].contains(&permission.entity)
+        && method != "/fulmen.v1.Wallet/NewAddress"
+}
+
+/// The methods that check the peer that they are about; a macaroon with a `peer` caveat calls no other.
+pub const CHECK_PEER: &[&str] =
+    &["/fulmen.v1.Peers/Connect", "/fulmen.v1.Peers/Disconnect", "/fulmen.v1.Channels/Open"];
+
+/// The methods that check the channel that they are about; a macaroon with a `channel` caveat calls no other.
+pub const CHECK_CHANNEL: &[&str] =
+    &["/fulmen.v1.Channels/Close", "/fulmen.v1.Channels/SetPolicy", "/fulmen.v1.Channels/Get"];
 
 const fn read(entity: &'static str) -> Access {
     Access::Needs(Permission { entity, action: Action::Read })
@@ -59,7 +74,7 @@ const fn write(entity: &'static str) -> Access {
 /// Every entity of a permission.
 pub const ENTITIES: &[&str] = &[
     "info", "node", "message", "wallet", "peers", "channels", "invoices", "offers", "payments",
-    "forwards", "graph", "events", "store", "backup",
+    "forwards", "graph", "events", "store", "backup", "access",
 ];
 
 /// Each method with who may call it.
@@ -134,6 +149,13 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Store/Stats", read("store")),
     ("/fulmen.v1.Store/Export", write("store")),
     ("/fulmen.v1.Store/Compact", write("store")),
+    ("/fulmen.v1.Access/Bake", write("access")),
+    ("/fulmen.v1.Access/List", read("access")),
+    ("/fulmen.v1.Access/Inspect", read("access")),
+    // It makes something weaker of what the caller has.
+    ("/fulmen.v1.Access/Attenuate", read("access")),
+    ("/fulmen.v1.Access/Revoke", write("access")),
+    ("/fulmen.v1.Access/RotateRootKey", write("access")),
     ("/grpc.health.v1.Health/Check", Access::Public),
     ("/grpc.health.v1.Health/Watch", Access::Public),
     ("/grpc.health.v1.Health/List", Access::Public),
@@ -156,8 +178,16 @@ mod tests {
     }
 
     #[test]
+    fn methods_that_are_named_exist() {
+        for path in CHECK_PEER.iter().chain(CHECK_CHANNEL) {
+            assert!(of_method(path).is_some(), "{path}");
+        }
+    }
+
+    #[test]
     fn what_is_not_listed_is_not_served() {
-        assert_eq!(of_method("/fulmen.v1.Node/GetInfo"), Some(read("info")));
+        let info = of_method("/fulmen.v1.Node/GetInfo");
+        assert_eq!(info, Some(("/fulmen.v1.Node/GetInfo", read("info"))));
         for path in ["/fulmen.v1.Node/Other", "/fulmen.v1.Node/GetInfo/", "", "GetInfo"] {
             assert_eq!(of_method(path), None);
         }

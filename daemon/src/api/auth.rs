@@ -1,7 +1,6 @@
 //! The tower layer in front of all services: checks the macaroon of a call before its body is read.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bitcoin::hex::FromHex as _;
@@ -10,11 +9,14 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::{Code, Status};
 
 use super::limits::connections::connection_of;
-use super::status::refuse;
-use crate::access::bake::IDENTIFIER_PREFIX;
-use crate::access::caveat::{self, Call, CaveatRefusal};
-use crate::access::macaroon::{MAX_BYTES, Macaroon, RootKey};
-use crate::access::permission::{self, Access};
+use super::revocation::until_revoked;
+use super::status::{internal_because, refuse};
+use crate::access::caller::Caller;
+use crate::access::caveat::{Call, CaveatRefusal};
+use crate::access::identifier::Identifier;
+use crate::access::macaroon::{MAX_BYTES, Macaroon};
+use crate::access::permission::{self, Access as Rule};
+use crate::access::{Access, NotAdmitted};
 use crate::clock::Clock;
 
 /// The metadata key of a macaroon in hex, the same as lnd's.
@@ -23,29 +25,61 @@ pub const METADATA_KEY: &str = "macaroon";
 /// Puts the check in front of a service.
 #[derive(Clone)]
 pub struct AuthLayer {
-    key: Arc<RootKey>,
+    access: Access,
     clock: Clock,
 }
 
 impl AuthLayer {
-    /// Accepts macaroons that `key` signed; `clock` decides whether they have expired.
-    pub fn new(key: RootKey, clock: Clock) -> Self {
-        Self { key: Arc::new(key), clock }
+    /// Accepts the macaroons that `access` accepts; `clock` decides whether they have expired.
+    pub fn new(access: Access, clock: Clock) -> Self {
+        Self { access, clock }
     }
+}
+
+/// Who makes a call, as the layer found out.
+///
+/// # Errors
+/// `INTERNAL` for a request that has not passed the layer.
+pub fn caller_of<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| internal_because("a call has not passed the check of its macaroon"))
+}
+
+/// The status of a call that its macaroon does not allow.
+pub fn not_admitted(error: &NotAdmitted) -> Status {
+    let (code, reason) = match error {
+        NotAdmitted::NotOurs => (Code::Unauthenticated, "MACAROON_INVALID"),
+        NotAdmitted::Revoked => (Code::Unauthenticated, "MACAROON_REVOKED"),
+        NotAdmitted::Refused(refusal) => match refusal {
+            CaveatRefusal::Expired(_) => (Code::Unauthenticated, "MACAROON_EXPIRED"),
+            CaveatRefusal::Unknown(_) => (Code::Unauthenticated, "MACAROON_INVALID"),
+            CaveatRefusal::Permission(_) => (Code::PermissionDenied, "PERMISSION_MISSING"),
+            CaveatRefusal::Method(_) => (Code::PermissionDenied, "METHOD_NOT_ALLOWED"),
+            CaveatRefusal::Address => (Code::PermissionDenied, "ADDRESS_NOT_ALLOWED"),
+            CaveatRefusal::Peer => (Code::PermissionDenied, "PEER_NOT_ALLOWED"),
+            CaveatRefusal::Channel => (Code::PermissionDenied, "CHANNEL_NOT_ALLOWED"),
+        },
+    };
+    refuse(code, reason, error.to_string())
+}
+
+/// [`not_admitted`] for a condition that a room has checked.
+pub fn refused(refusal: CaveatRefusal) -> Status {
+    not_admitted(&NotAdmitted::Refused(refusal))
 }
 
 impl<S> tower_layer::Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth { key: self.key.clone(), clock: self.clock.clone(), inner }
+        Auth { access: self.access.clone(), clock: self.clock.clone(), inner }
     }
 }
 
 /// A service behind the check.
 #[derive(Clone)]
 pub struct Auth<S> {
-    key: Arc<RootKey>,
+    access: Access,
     clock: Clock,
     inner: S,
 }
@@ -64,18 +98,24 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let now = self.clock.unix_secs();
         let connection = connection_of(&request);
         let from = connection.map(|connection| connection.address().ip());
         let path = request.uri().path();
-        match admit(&self.key, path, request.headers(), from, now) {
+        match admit(&self.access, path, request.headers(), from, now) {
             Ok(Admitted::Public) => Box::pin(self.inner.call(request)),
-            Ok(Admitted::Bearer) => {
+            Ok(Admitted::Bearer(caller, macaroon)) => {
                 if let Some(connection) = connection {
                     connection.admit();
                 }
-                Box::pin(self.inner.call(request))
+                request.extensions_mut().insert(caller);
+                let answer = self.inner.call(request);
+                let access = self.access.clone();
+                Box::pin(async move {
+                    let response = answer.await?;
+                    Ok(response.map(|body| until_revoked(body, access, macaroon)))
+                })
             }
             Err(status) => {
                 tracing::debug!(
@@ -91,50 +131,44 @@ where
 }
 
 /// How a call is allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Admitted {
     /// It needs no macaroon.
     Public,
     /// It has a macaroon that allows it.
-    Bearer,
+    Bearer(Caller, Identifier),
 }
 
-/// Checks whether a call is allowed.
+/// Checks whether a call is allowed, and puts one that changes money or access into the journal.
 fn admit(
-    key: &RootKey,
+    access: &Access,
     path: &str,
     headers: &http::HeaderMap,
     from: Option<IpAddr>,
     now: u64,
 ) -> Result<Admitted, Status> {
-    let permission = match permission::of_method(path) {
-        Some(Access::Public) => return Ok(Admitted::Public),
-        Some(Access::Needs(permission)) => Some(permission),
-        None => None,
-    };
-    let macaroon = read_macaroon(headers)?;
-    if !macaroon.is_signed_by(key) || !macaroon.identifier.starts_with(IDENTIFIER_PREFIX.as_bytes())
-    {
-        return Err(bad("the macaroon was not made by this daemon"));
+    // Browsers add it whatever a page does: no page reaches the API with the network position of its reader.
+    if headers.contains_key(http::header::ORIGIN) {
+        let message = "this API is not for web pages: the request has an Origin header";
+        return Err(refuse(Code::PermissionDenied, "ORIGIN_NOT_ALLOWED", message));
     }
+    let rule = permission::of_method(path);
+    if let Some((_, Rule::Public)) = rule {
+        return Ok(Admitted::Public);
+    }
+    let macaroon = read_macaroon(headers)?;
+    let identifier = access.verify(&macaroon).map_err(|error| not_admitted(&error))?;
     // Only the bearer of a valid macaroon learns which methods exist.
-    let Some(permission) = permission else {
+    let Some((method, Rule::Needs(permission))) = rule else {
         let message = format!("{path} is not a method of this daemon");
         return Err(refuse(Code::Unimplemented, "METHOD_NOT_SERVED", message));
     };
-    let call = Call { permission, now, from };
-    macaroon.caveats.iter().try_for_each(|caveat| caveat::check(caveat, &call)).map_err(
-        |refusal| {
-            let (code, reason) = match &refusal {
-                CaveatRefusal::Expired(_) => (Code::Unauthenticated, "MACAROON_EXPIRED"),
-                CaveatRefusal::Unknown(_) => (Code::Unauthenticated, "MACAROON_INVALID"),
-                CaveatRefusal::Permission(_) => (Code::PermissionDenied, "PERMISSION_MISSING"),
-                CaveatRefusal::Address => (Code::PermissionDenied, "ADDRESS_NOT_ALLOWED"),
-            };
-            refuse(code, reason, refusal.to_string())
-        },
-    )?;
-    Ok(Admitted::Bearer)
+    let call = Call { method, permission, now, from };
+    let caller = access.admit(&macaroon, &call).map_err(|error| not_admitted(&error))?;
+    if permission::is_audited(method, permission) {
+        access.audit(&caller);
+    }
+    Ok(Admitted::Bearer(caller, identifier))
 }
 
 fn read_macaroon(headers: &http::HeaderMap) -> Result<Macaroon, Status> {
@@ -166,11 +200,38 @@ mod tests {
     use prost_types::FileDescriptorSet;
 
     use super::*;
-    use crate::access::bake::bake;
+    use crate::access::macaroon::RootKey;
     use crate::access::permission::METHODS;
+    use crate::journal::Journal;
+    use crate::storage::Store;
 
     const PAY: &str = "/fulmen.v1.Payments/Pay";
     const INFO: &str = "/fulmen.v1.Node/GetInfo";
+
+    struct Room {
+        access: Access,
+        dir: tempfile::TempDir,
+    }
+
+    fn room() -> Room {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (store, clock) = (Store::temporary(), Clock::system());
+        let journal = Journal::open(&store, clock.clone()).expect("an empty journal opens");
+        let access = Access::open(dir.path(), &store, journal, clock).expect("writable");
+        Room { access, dir }
+    }
+
+    impl Room {
+        fn stored(&self, file: &str) -> Macaroon {
+            let bytes = std::fs::read(self.dir.path().join(file)).expect("it was made");
+            Macaroon::decode(&bytes).expect("well-formed")
+        }
+
+        fn code(&self, path: &str, headers: &http::HeaderMap) -> Code {
+            admit(&self.access, path, headers, None, 100)
+                .map_or_else(|status| status.code(), |_| Code::Ok)
+        }
+    }
 
     fn with(macaroon: &Macaroon) -> http::HeaderMap {
         let hex = macaroon.encode().to_lower_hex_string();
@@ -180,20 +241,17 @@ mod tests {
         )])
     }
 
-    fn code(path: &str, headers: &http::HeaderMap) -> Code {
-        let key = RootKey::derive(b"secret");
-        admit(&key, path, headers, None, 100).map_or_else(|status| status.code(), |_| Code::Ok)
-    }
-
-    #[test]
-    fn only_a_macaroon_that_allows_the_method_is_accepted() {
-        let key = RootKey::derive(b"secret");
-        let admin = bake(&key, None).expect("random");
-        let reader = bake(&key, Some("permission = *:read")).expect("random");
+    #[tokio::test]
+    async fn only_a_macaroon_that_allows_the_method_is_accepted() {
+        let room = room();
+        let (admin, reader) = (room.stored("admin.macaroon"), room.stored("readonly.macaroon"));
         let expired = admin.clone().with_caveat("before = 100");
         let strange = admin.clone().with_caveat("moon = full");
-        let forged = bake(&RootKey::derive(b"guessed"), None).expect("random");
-        let other_id = Macaroon::new(&key, "fulmen", b"other:0:1");
+        let only_info = admin.clone().with_caveat("method = Node/GetInfo");
+        let peer = "02eec7245d6b7d2ccb30380bfbe2a3648cd7a942653f5aa340edcea1f283686619";
+        let one_peer = admin.clone().with_caveat(&format!("peer = {peer}"));
+        let guessed = RootKey::derive(b"guessed");
+        let forged = Macaroon::new(&guessed, "fulmen", &admin.identifier);
         let table = [
             (PAY, with(&admin), Code::Ok),
             (INFO, with(&admin), Code::Ok),
@@ -201,24 +259,39 @@ mod tests {
             (INFO, with(&reader), Code::Ok),
             (INFO, with(&expired), Code::Unauthenticated),
             (INFO, with(&strange), Code::Unauthenticated),
+            (INFO, with(&only_info), Code::Ok),
+            (PAY, with(&only_info), Code::PermissionDenied),
+            (INFO, with(&one_peer), Code::PermissionDenied),
+            ("/fulmen.v1.Channels/Open", with(&one_peer), Code::Ok),
             (INFO, with(&forged), Code::Unauthenticated),
-            (INFO, with(&other_id), Code::Unauthenticated),
             (INFO, http::HeaderMap::new(), Code::Unauthenticated),
             ("/fulmen.v1.Node/Nothing", http::HeaderMap::new(), Code::Unauthenticated),
             ("/fulmen.v1.Node/Nothing", with(&admin), Code::Unimplemented),
             ("/grpc.health.v1.Health/Check", http::HeaderMap::new(), Code::Ok),
         ];
         for (path, headers, expected) in table {
-            assert_eq!(code(path, &headers), expected, "{path} {headers:?}");
+            assert_eq!(room.code(path, &headers), expected, "{path} {headers:?}");
         }
     }
 
-    #[test]
-    fn garbage_instead_of_a_macaroon_is_refused() {
+    #[tokio::test]
+    async fn a_web_page_is_refused_whatever_it_sends() {
+        let room = room();
+        for path in [INFO, "/grpc.health.v1.Health/Check"] {
+            let mut headers = with(&room.stored("admin.macaroon"));
+            assert_eq!(room.code(path, &headers), Code::Ok);
+            headers.insert(http::header::ORIGIN, "null".parse().expect("a header value"));
+            assert_eq!(room.code(path, &headers), Code::PermissionDenied, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn garbage_instead_of_a_macaroon_is_refused() {
+        let room = room();
         for garbage in ["", "zz", "0", "02", "0202", "ff00ff"] {
             let mut headers = http::HeaderMap::new();
             headers.insert(METADATA_KEY, garbage.parse().expect("a header value"));
-            assert_eq!(code(INFO, &headers), Code::Unauthenticated, "{garbage}");
+            assert_eq!(room.code(INFO, &headers), Code::Unauthenticated, "{garbage}");
         }
     }
 

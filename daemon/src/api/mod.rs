@@ -1,8 +1,9 @@
 //! The way in: what every interface shares (port, TLS, the door, limits, statuses, streams), and the interfaces.
 
-mod auth;
+pub mod auth;
 mod config;
 mod limits;
+mod revocation;
 pub mod serve;
 pub mod starting;
 mod status;

@@ -18,8 +18,7 @@ use super::limits::calls::CallsLayer;
 use super::limits::connections::Connections;
 use super::starting::{Starting, Switch};
 use super::tls;
-use crate::access::bake;
-use crate::access::macaroon::RootKey;
+use crate::access::Access;
 use crate::clock::Clock;
 use crate::private_file;
 use crate::tasks::{Stage, Tasks};
@@ -52,9 +51,6 @@ pub enum Error {
     /// TLS refuses the certificate or the key.
     #[error("the certificate for gRPC cannot be used")]
     Identity(#[source] tonic::transport::Error),
-    /// There is no root key or no macaroon.
-    #[error("no macaroons for gRPC")]
-    Macaroons(#[source] io::Error),
     /// The file with the address cannot be written.
     #[error("cannot write {}", path.display())]
     AddressFile {
@@ -68,24 +64,29 @@ pub enum Error {
     Reflection(#[source] tonic_reflection::server::Error),
 }
 
-/// The bound port, with certificate and macaroons in the data directory.
+/// The bound port, with its certificate in the data directory.
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     identity: Identity,
-    key: RootKey,
+    access: Access,
     config: Config,
     clock: Clock,
 }
 
-/// Binds the port and makes certificate and macaroons where they are missing, so that every mistake is known before
-/// anything starts. Connections wait until [`Bound::serve`].
+/// Binds the port and makes the certificate where it is missing, so that every mistake is known before anything starts.
+/// Calls need a macaroon that `access` accepts. Connections wait until [`Bound::serve`].
 ///
 /// Must run inside the runtime.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn bind(config: &Config, data_dir: &Path, clock: Clock) -> Result<Bound, Error> {
+pub fn bind(
+    config: &Config,
+    data_dir: &Path,
+    access: Access,
+    clock: Clock,
+) -> Result<Bound, Error> {
     let bind_error = |source| Error::Bind { address: config.listen, source };
     let listener = std::net::TcpListener::bind(config.listen).map_err(bind_error)?;
     listener.set_nonblocking(true).map_err(bind_error)?;
@@ -93,11 +94,10 @@ pub fn bind(config: &Config, data_dir: &Path, clock: Clock) -> Result<Bound, Err
     let address = listener.local_addr().map_err(bind_error)?;
     let files = tls::load_or_create(data_dir, &config.tls_hosts, clock.unix_secs())?;
     let identity = Identity::from_pem(files.cert_pem, files.key_pem);
-    let key = bake::load_or_create(data_dir).map_err(Error::Macaroons)?;
     let path = data_dir.join(ADDRESS_FILE);
     private_file::write(&path, format!("{}\n", dialable(address)).as_bytes())
         .map_err(|source| Error::AddressFile { path, source })?;
-    Ok(Bound { listener, address, identity, key, config: config.clone(), clock })
+    Ok(Bound { listener, address, identity, access, config: config.clone(), clock })
 }
 
 /// The port while it is served.
@@ -146,7 +146,7 @@ impl Bound {
             .initial_connection_window_size(WINDOW)
             .initial_stream_window_size(WINDOW)
             .max_concurrent_streams(self.config.max_concurrent_calls)
-            .layer(AuthLayer::new(self.key, self.clock))
+            .layer(AuthLayer::new(self.access, self.clock))
             .layer(CallsLayer::new(&self.config));
         let incoming = Connections::new(&self.config).accept(self.listener);
         let address = self.address;
@@ -193,22 +193,29 @@ fn dialable(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Journal;
+    use crate::storage::Store;
 
     fn on_any_port() -> Config {
         Config { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() }
     }
 
+    fn bound_to(config: &Config, dir: &Path) -> Result<Bound, Error> {
+        let (store, clock) = (Store::temporary(), Clock::system());
+        let journal = Journal::open(&store, clock.clone()).expect("an empty journal opens");
+        let access = Access::open(dir, &store, journal, clock.clone()).expect("writable");
+        bind(config, dir, access, clock)
+    }
+
     #[tokio::test]
     async fn the_address_is_written_and_a_port_in_use_is_named() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let bound = bind(&on_any_port(), dir.path(), Clock::system()).expect("a free port");
+        let bound = bound_to(&on_any_port(), dir.path()).expect("a free port");
         let written = std::fs::read_to_string(dir.path().join(ADDRESS_FILE)).expect("written");
         assert_eq!(written.trim(), bound.address.to_string());
         let taken = Config { listen: bound.address, ..on_any_port() };
-        let error = bind(&taken, dir.path(), Clock::system())
-            .err()
-            .expect("the port is in use")
-            .to_string();
+        let error = bound_to(&taken, dir.path()).err().expect("the port is in use");
+        let error = error.to_string();
         assert!(error.contains(&bound.address.to_string()), "{error}");
         assert!(error.contains("grpc.listen"), "{error}");
     }
@@ -219,7 +226,7 @@ mod tests {
         use tonic_health::pb::health_client::HealthClient;
 
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let bound = bind(&on_any_port(), dir.path(), Clock::system()).expect("a free port");
+        let bound = bound_to(&on_any_port(), dir.path()).expect("a free port");
         let tasks = Tasks::new();
         let starting = Starting::new(Clock::system());
         starting.waits_for("bitcoind");

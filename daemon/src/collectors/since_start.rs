@@ -119,7 +119,8 @@ impl Tally {
             | Entry::WalletSent { .. }
             | Entry::WalletReceived { .. }
             | Entry::MirrorFailed { .. }
-            | Entry::MirrorCaughtUp { .. } => (),
+            | Entry::MirrorCaughtUp { .. }
+            | Entry::MacaroonUsed { .. } => (),
         }
     }
 

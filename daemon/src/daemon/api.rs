@@ -10,9 +10,11 @@ use tokio::sync::watch;
 use super::chain::Chain;
 use super::rooms::Rooms;
 use super::{Error, Ground};
+use crate::access::Access;
 use crate::api::{serve, v1};
 use crate::chain::Tip;
 use crate::config::Config;
+use crate::journal::Journal;
 use crate::metrics::{self, Registry};
 use crate::node::Node;
 use crate::node::commit::finished::IS_LDK_PATCHED;
@@ -25,6 +27,7 @@ use crate::{collectors, ports};
 pub(super) struct Doors {
     peers: Vec<TcpListener>,
     grpc: serve::Port,
+    access: Access,
     registry: Registry,
 }
 
@@ -35,9 +38,15 @@ pub(super) struct Served {
 }
 
 /// Binds all ports, so that one in use is known before anything else has been done, and serves what can be served.
-pub(super) async fn bind(ground: &Ground, config: &Config) -> Result<Doors, Error> {
+pub(super) async fn bind(
+    ground: &Ground,
+    config: &Config,
+    journal: &Journal,
+) -> Result<Doors, Error> {
     let peers = ports::bind("peers", "node.listen", &config.node.listen).await?;
-    let grpc = serve::bind(&config.grpc, &ground.places.data, ground.clock.clone())?;
+    let (data, clock) = (&ground.places.data, &ground.clock);
+    let access = Access::open(data, &ground.store, journal.clone(), clock.clone())?;
+    let grpc = serve::bind(&config.grpc, data, access.clone(), clock.clone())?;
     let registry = Registry::default();
     registry.report_warnings(ground.warnings.clone());
     let scraped = ports::bind("metrics", "metrics.listen", &config.metrics.listen).await?;
@@ -45,7 +54,7 @@ pub(super) async fn bind(ground: &Ground, config: &Config) -> Result<Doors, Erro
     let starting = ground.starting.clone();
     registry.report_start(move || starting.phase().map(|phase| phase.to_string()));
     let grpc = grpc.serve(ground.starting.clone(), &ground.tasks).await?;
-    Ok(Doors { peers, grpc, registry })
+    Ok(Doors { peers, grpc, access, registry })
 }
 
 /// Lets peers in, then scrapers see the rooms, then users.
@@ -58,7 +67,7 @@ pub(super) async fn open(
     node: Arc<Node>,
     rooms: Rooms,
 ) {
-    let Doors { peers, grpc, registry } = doors;
+    let Doors { peers, grpc, access, registry } = doors;
     let listening: Vec<_> =
         peers.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     open_to_peers(&ground.tasks, &node, &rooms, peers);
@@ -77,7 +86,7 @@ pub(super) async fn open(
         collectors::register(collected, &registry, &ground.tasks);
     }
     let (node_id, address) = (node.id(), grpc.address());
-    let services = services(ground, chain, served, node, rooms, listening.clone());
+    let services = services(ground, access, chain, served, node, rooms, listening.clone());
     let routes = services.into_routes(config.grpc.max_request_bytes);
     grpc.open(routes).await;
     let version = env!("CARGO_PKG_VERSION");
@@ -100,6 +109,7 @@ fn open_to_peers(tasks: &Tasks, node: &Arc<Node>, rooms: &Rooms, listeners: Vec<
 /// The services of gRPC, one a `.proto` file.
 fn services(
     ground: &Ground,
+    access: Access,
     chain: Chain,
     served: Served,
     node: Arc<Node>,
@@ -111,6 +121,7 @@ fn services(
     let feerates = chain.feerates;
     let stopping = ground.tasks.stopping(Stage::Api);
     v1::Services {
+        access: v1::access::AccessService { access },
         node: v1::node::NodeService {
             node: node.clone(),
             channels: channels.clone(),

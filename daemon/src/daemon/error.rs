@@ -3,7 +3,7 @@
 use crate::api::serve;
 use crate::node::ldk::slots;
 use crate::wallet::{self, BirthdayError, SeedError};
-use crate::{chain, channels, payments, ports, storage};
+use crate::{access, chain, channels, payments, ports, storage};
 
 /// Why the daemon did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,10 @@ pub enum Error {
     /// A port for peers or for metrics cannot be bound.
     #[error(transparent)]
     Listen(#[from] ports::Error),
-    /// The port for gRPC cannot be bound, or its certificate or macaroon cannot be read.
+    /// There is no root key or no macaroon.
+    #[error("no macaroons for gRPC")]
+    Access(#[from] access::Error),
+    /// The port for gRPC cannot be bound, or its certificate cannot be read.
     #[error(transparent)]
     Grpc(#[from] serve::Error),
     /// Payment records do not fit LDK's payments.

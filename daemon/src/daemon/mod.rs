@@ -87,8 +87,8 @@ pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
 
 /// Storage, restore, chain, events, and only then peers and users.
 async fn start(ground: &Ground, seed: &Seed, config: Config) -> Result<(), Error> {
-    let doors = api::bind(ground, &config).await?;
     let journal = Journal::open(&ground.store, ground.clock.clone())?;
+    let doors = api::bind(ground, &config, &journal).await?;
     ground.starting.waits_for("bitcoind");
     let mut chain = chain::start(ground, &config).await?;
     ground.starting.waits_for("the wallet to catch up with the chain");

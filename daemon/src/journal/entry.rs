@@ -111,6 +111,13 @@ pub enum Entry {
         /// Rows that it lacked or had otherwise.
         rows: u64,
     },
+    MacaroonUsed {
+        macaroon_id: [u8; 16],
+        /// The method's path.
+        method: String,
+        /// The id of what the call made, a payment or a transaction; empty for other calls.
+        subject: Vec<u8>,
+    },
 }
 
 /// What was paid.
@@ -177,4 +184,7 @@ impl_writeable_tlv_based_enum!(Entry,
     },
     (18, PeerConnected) => { (0, node_id, required), },
     (19, PeerDisconnected) => { (0, node_id, required), },
+    (20, MacaroonUsed) => {
+        (0, macaroon_id, required), (2, method, required), (4, subject, required_vec),
+    },
 );

@@ -4,6 +4,7 @@ use std::process::ExitStatus;
 
 use anyhow::{Context as _, Result, bail};
 use fulmen_proto::dial::{Connection, dial};
+use fulmen_proto::v1::access_client::AccessClient;
 use fulmen_proto::v1::backup_client::BackupClient;
 use fulmen_proto::v1::channels_client::ChannelsClient;
 use fulmen_proto::v1::events_client::EventsClient;
@@ -161,12 +162,16 @@ impl Node {
 
     /// A new connection with one of the macaroons: `admin`, `readonly`, `invoice`.
     pub async fn dial_as(&self, macaroon: &str) -> Result<Connection> {
+        self.dial_with(&read(&self.state_dir().join(format!("{macaroon}.macaroon")))?).await
+    }
+
+    /// A new connection with a macaroon.
+    pub async fn dial_with(&self, macaroon: &[u8]) -> Result<Connection> {
         let state = self.state_dir();
         let address = read(&state.join("grpc.address"))?;
         let address = String::from_utf8(address).context("grpc.address is text")?;
         let certificate = read(&state.join("tls.cert"))?;
-        let macaroon = read(&state.join(format!("{macaroon}.macaroon")))?;
-        Ok(dial(address.trim(), &certificate, &macaroon).await?)
+        Ok(dial(address.trim(), &certificate, macaroon).await?)
     }
 
     /// SIGTERM; the daemon must end well.
@@ -338,6 +343,11 @@ impl Node {
     /// `fulmen.v1.Store`.
     pub fn store(&self) -> StoreClient<Connection> {
         StoreClient::new(self.connection())
+    }
+
+    /// `fulmen.v1.Access`.
+    pub fn access(&self) -> AccessClient<Connection> {
+        AccessClient::new(self.connection())
     }
 
     /// `Node.GetInfo`.

@@ -2,9 +2,9 @@
 use clap::Args;
 use fulmen_proto::v1::{
     Channel, ClosedChannel, Event, Forward, Invoice, ListChannelsResponse,
-    ListClosedChannelsResponse, ListEventsResponse, ListForwardsResponse, ListInvoicesResponse,
+    ListClosedChannelsResponse, ListEventsResponse, ListForwardsResponse, ListInvoicesResponse, ListMacaroonsResponse,
     ListOffersResponse, ListPaymentsResponse, ListPeersResponse, ListTransactionsResponse,
-    ListUnspentResponse, Offer, PageRequest, Payment, Peer, Utxo, WalletTransaction,
+    ListUnspentResponse, Macaroon, Offer, PageRequest, Payment, Peer, Utxo, WalletTransaction,
 };
 use prost::{Message, Name};
 use tonic::{Response, Status};
@@ -95,6 +95,7 @@ paged! {
     ListEventsResponse.events: Event,
     ListPeersResponse.peers: Peer,
     ListUnspentResponse.utxos: Utxo,
+    ListMacaroonsResponse.macaroons: Macaroon,
 }
 
 /// Fetches as many pages as were asked for and shows them: JSON at once, a table at the end.

@@ -9,6 +9,7 @@ use fulmen_proto::v1::{BuildRouteRequest, Route, RouteTarget, SendToRouteRequest
 use super::route_text;
 use crate::amount::SomeMsat;
 use crate::commands::options::limits::Bounds;
+use crate::commands::options::names;
 use crate::commands::payment::{Handling, follow};
 use crate::failure::{Exit, Failure};
 use crate::format::human;
@@ -45,8 +46,10 @@ impl BuildRoute {
             bolt11: self.invoice.unwrap_or_default(),
         };
         let built = session.graph().build_route(request).await?.into_inner();
+        let names = names::names(session, built.route.iter().flat_map(routes::nodes)).await;
         session.screen.show(&built, |built, look| {
-            built.route.as_ref().map_or_else(String::new, |route| routes::route(route, look))
+            let route = built.route.as_ref();
+            route.map_or_else(String::new, |route| routes::route(route, &names, look))
         })
     }
 }

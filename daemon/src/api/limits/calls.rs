@@ -99,8 +99,8 @@ where
 impl Limits {
     fn place(&self, path: &str) -> Option<OwnedSemaphorePermit> {
         let places = match permission::of_method(path) {
-            Some(Access::Public) => &self.public_calls,
-            Some(Access::Needs(_)) | None => &self.calls,
+            Some((_, Access::Public)) => &self.public_calls,
+            Some((_, Access::Needs(_))) | None => &self.calls,
         };
         places.clone().try_acquire_owned().ok()
     }

@@ -12,11 +12,14 @@ use tonic::{Request, Response, Status};
 use super::convert::filter::{among, filter};
 use super::convert::{self, fields};
 use super::{refusal, view};
+use crate::access::caller::Caller;
+use crate::access::caveat::CaveatRefusal;
+use crate::api::auth::{caller_of, refused};
 use crate::api::status::{internal, malformed};
 use crate::api::stream::{ResponseStream, Steps, stream};
 use crate::channels::{
-    ChannelStage, Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found, OpenFollower,
-    PolicyChange, Which,
+    ChannelRef, ChannelStage, Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found,
+    OpenFollower, PolicyChange, Which,
 };
 use crate::listing::page_by_key;
 use crate::peers::Peers;
@@ -47,9 +50,11 @@ impl v1::channels_server::Channels for ChannelsService {
         &self,
         request: Request<v1::OpenChannelRequest>,
     ) -> Result<Response<Self::OpenStream>, Status> {
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let address = fields::peer_address(&request.address)?.map(str::to_owned);
         let open = convert::channel::open(request)?;
+        caller.may_reach(&open.node_id).map_err(refused)?;
         let opening = open::open(&self.channels, &self.peers, open, address.as_deref()).await;
         let follower = opening.map_err(refusal::open)?;
         let steps = OpenSteps { follower, sent: None };
@@ -60,6 +65,7 @@ impl v1::channels_server::Channels for ChannelsService {
         &self,
         request: Request<v1::CloseChannelRequest>,
     ) -> Result<Response<Self::CloseStream>, Status> {
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let script = match request.address.as_str() {
             "" => None,
@@ -74,6 +80,7 @@ impl v1::channels_server::Channels for ChannelsService {
             feerate: fields::feerate("feerate_msat_per_vb", request.feerate_msat_per_vb)?,
             script,
         };
+        self.check_channel(&caller, &close.channel)?;
         if request.dry_run {
             let quote = self.channels.quote_close(&close).map_err(refusal::channels)?;
             let only = Only(Some(view::channel::close_quote(quote)));
@@ -118,7 +125,9 @@ impl v1::channels_server::Channels for ChannelsService {
         request: Request<v1::GetChannelRequest>,
     ) -> Result<Response<v1::GetChannelResponse>, Status> {
         use v1::get_channel_response::Channel;
+        let caller = caller_of(&request)?;
         let reference = fields::channel_ref("channel", request.into_inner().channel)?;
+        self.check_channel(&caller, &reference)?;
         let channel = match self.channels.get(&reference).map_err(refusal::channels)? {
             Found::Open(details) => {
                 let closing =
@@ -164,10 +173,16 @@ impl v1::channels_server::Channels for ChannelsService {
         request: Request<v1::SetPolicyRequest>,
     ) -> Result<Response<v1::SetPolicyResponse>, Status> {
         use v1::set_policy_request::Which as Wire;
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let which = match request.which {
             Some(Wire::Channel(channel)) => {
-                Which::One(fields::channel_ref("channel", Some(channel))?)
+                let reference = fields::channel_ref("channel", Some(channel))?;
+                self.check_channel(&caller, &reference)?;
+                Which::One(reference)
+            }
+            Some(Wire::All(true)) if caller.is_bound_to_channels() => {
+                return Err(refused(CaveatRefusal::Channel));
             }
             Some(Wire::All(true)) => Which::All,
             Some(Wire::All(false)) | None => {
@@ -189,6 +204,28 @@ impl v1::channels_server::Channels for ChannelsService {
 fn place(details: &ChannelDetails) -> Vec<u8> {
     let short = details.short_channel_id.unwrap_or(u64::MAX);
     [&short.to_be_bytes()[..], &details.channel_id.0].concat()
+}
+
+impl ChannelsService {
+    /// Checks that a macaroon that is bound to channels is bound to this one.
+    fn check_channel(&self, caller: &Caller, reference: &ChannelRef) -> Result<(), Status> {
+        if !caller.is_bound_to_channels() {
+            return Ok(());
+        }
+        let allowed = match self.channels.get(reference).map_err(refusal::channels)? {
+            Found::Open(details) => {
+                // Not the alias that the peer chose: it could choose the short id of another channel.
+                let scids = [details.short_channel_id, details.outbound_scid_alias];
+                let scids: Vec<u64> = scids.into_iter().flatten().collect();
+                caller.may_touch(&details.channel_id.0, &scids)
+            }
+            Found::Closed(closed, _) => {
+                let scids: Vec<u64> = closed.short_channel_id.into_iter().collect();
+                caller.may_touch(&closed.channel_id.0, &scids)
+            }
+        };
+        allowed.map_err(refused)
+    }
 }
 
 struct OpenSteps {

@@ -1,5 +1,6 @@
 //! Package `fulmen.v1`: one file a service; a method converts, calls a room, and converts back.
 
+pub mod access;
 pub mod backup;
 pub mod channels;
 pub mod convert;
@@ -20,6 +21,7 @@ pub mod wallet;
 
 use tonic::service::Routes;
 
+use self::access::AccessService;
 use self::backup::BackupService;
 use self::channels::ChannelsService;
 use self::events::EventsService;
@@ -35,6 +37,8 @@ use self::wallet::WalletService;
 
 /// All services.
 pub struct Services {
+    /// `fulmen.v1.Access`.
+    pub access: AccessService,
     /// `fulmen.v1.Node`.
     pub node: NodeService,
     /// `fulmen.v1.Wallet`.
@@ -65,15 +69,17 @@ impl Services {
     /// Returns the routes of all services; a request of more than `max_request_bytes` is refused.
     pub fn into_routes(self, max_request_bytes: usize) -> Routes {
         use fulmen_proto::v1::{
-            backup_server::BackupServer, channels_server::ChannelsServer,
-            events_server::EventsServer, forwards_server::ForwardsServer,
-            graph_server::GraphServer, invoices_server::InvoicesServer, node_server::NodeServer,
-            offers_server::OffersServer, payments_server::PaymentsServer,
-            peers_server::PeersServer, store_server::StoreServer, wallet_server::WalletServer,
+            access_server::AccessServer, backup_server::BackupServer,
+            channels_server::ChannelsServer, events_server::EventsServer,
+            forwards_server::ForwardsServer, graph_server::GraphServer,
+            invoices_server::InvoicesServer, node_server::NodeServer, offers_server::OffersServer,
+            payments_server::PaymentsServer, peers_server::PeersServer, store_server::StoreServer,
+            wallet_server::WalletServer,
         };
         let limit = max_request_bytes;
         let mut routes = Routes::builder();
         routes
+            .add_service(AccessServer::new(self.access).max_decoding_message_size(limit))
             .add_service(NodeServer::new(self.node).max_decoding_message_size(limit))
             .add_service(WalletServer::new(self.wallet).max_decoding_message_size(limit))
             .add_service(PeersServer::new(self.peers).max_decoding_message_size(limit))

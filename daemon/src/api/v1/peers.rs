@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 use super::convert::fields;
 use super::convert::filter::{filter, no_channels};
 use super::{refusal, view};
+use crate::api::auth::{caller_of, refused};
 use crate::listing::page_by_key;
 use crate::peers::{Peer, Peers};
 
@@ -22,8 +23,10 @@ impl v1::peers_server::Peers for PeersService {
         &self,
         request: Request<v1::ConnectPeerRequest>,
     ) -> Result<Response<v1::ConnectPeerResponse>, Status> {
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let node_id = fields::node_id("node_id", &request.node_id)?;
+        caller.may_reach(&node_id).map_err(refused)?;
         let connected = self.peers.connect(node_id, fields::peer_address(&request.address)?).await;
         let newly_connected = connected.map_err(refusal::peers)?;
         Ok(Response::new(v1::ConnectPeerResponse { newly_connected }))
@@ -33,8 +36,10 @@ impl v1::peers_server::Peers for PeersService {
         &self,
         request: Request<v1::DisconnectPeerRequest>,
     ) -> Result<Response<v1::DisconnectPeerResponse>, Status> {
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let node_id = fields::node_id("node_id", &request.node_id)?;
+        caller.may_reach(&node_id).map_err(refused)?;
         self.peers.disconnect(node_id, request.force).await.map_err(refusal::peers)?;
         Ok(Response::new(v1::DisconnectPeerResponse {}))
     }

@@ -150,6 +150,13 @@ fn what(
         }
         Entry::MirrorFailed { why } => What::MirrorFailed(v1::MirrorFailed { why }),
         Entry::MirrorCaughtUp { rows } => What::MirrorCaughtUp(v1::MirrorCaughtUp { rows }),
+        Entry::MacaroonUsed { macaroon_id, method, subject } => {
+            What::MacaroonUsed(v1::MacaroonUsed {
+                macaroon_id: macaroon_id.to_vec(),
+                method,
+                subject,
+            })
+        }
     };
     Ok(Some(what))
 }
@@ -235,6 +242,7 @@ fn subject(event: &v1::Event) -> Subject<'_> {
         What::PeerDisconnected(it) => Subject { nodes: [&it.node_id, &[]], ..none() },
         What::MirrorFailed(it) => Subject { text: &it.why, ..none() },
         What::MirrorCaughtUp(_) => none(),
+        What::MacaroonUsed(it) => Subject { text: &it.method, ..none() },
     }
 }
 
@@ -262,5 +270,6 @@ pub fn kind(event: &v1::Event) -> Kind {
         What::PeerDisconnected(_) => Kind::PeerDisconnected,
         What::MirrorFailed(_) => Kind::MirrorFailed,
         What::MirrorCaughtUp(_) => Kind::MirrorCaughtUp,
+        What::MacaroonUsed(_) => Kind::MacaroonUsed,
     }
 }
