@@ -86,17 +86,14 @@ impl Rooms {
                 channel_type,
                 is_announced,
                 params: _,
-            } => {
-                self.channels.open_requested(&OpenRequest {
-                    temporary_channel_id,
-                    node_id: counterparty_node_id,
-                    capacity_sat: funding_satoshis,
-                    funds: &channel_negotiation_type,
-                    channel_type: &channel_type,
-                    announced: is_announced,
-                });
-                Ok(())
-            }
+            } => self.channels.open_requested(OpenRequest {
+                temporary_channel_id,
+                node_id: counterparty_node_id,
+                capacity_sat: funding_satoshis,
+                funds: channel_negotiation_type,
+                channel_type,
+                announced: is_announced,
+            }),
             Event::FundingGenerationReady {
                 temporary_channel_id,
                 counterparty_node_id,

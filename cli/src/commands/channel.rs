@@ -1,4 +1,7 @@
 //! `fulmen channel …`: open, close, look at, and price channels.
+mod decide;
+mod policy;
+
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -8,8 +11,7 @@ use fulmen_proto::v1::open_channel_request::Amount;
 use fulmen_proto::v1::open_channel_update::State as OpenState;
 use fulmen_proto::v1::{
     ChannelRef, CloseChannelRequest, ForwardPolicy, GetChannelRequest, GetWalletBalanceRequest,
-    ListChannelsRequest, ListClosedChannelsRequest, OpenChannelRequest, SetPolicyRequest,
-    set_policy_request::Which,
+    ListChannelsRequest, ListClosedChannelsRequest, OpenChannelRequest,
 };
 
 use super::options::filter::Filtering;
@@ -38,8 +40,14 @@ pub enum Group {
     Closed(Closed),
     /// Show or change what is charged for forwarding
     ///
-    /// Without --base-fee, --ppm and --cltv-delta it shows the policies as they are.
-    Policy(Policy),
+    /// Without --base-fee, --ppm, --cltv-delta and --reset it shows the policies as they are. LDK fixes the smallest
+    /// HTLC when a channel is opened, announces the largest itself, and disables a channel only while the peer is away:
+    /// none of these can be set.
+    Policy(policy::Policy),
+    /// Decide about each channel that a peer wants to open, while this command runs
+    ///
+    /// It asks on the terminal; elsewhere it reads a line for each: `yes`, or `no` and a reason for the peer.
+    Decide(decide::Decide),
     /// Move money from one of your channels to another, by a payment to yourself
     ///
     /// It says first which way the money goes; with --dry-run it only says that.
@@ -55,6 +63,7 @@ impl Group {
             Self::Show(command) => command.run(session).await,
             Self::Closed(command) => command.run(session).await,
             Self::Policy(command) => command.run(session).await,
+            Self::Decide(command) => command.run(session).await,
             Self::Rebalance(command) => command.run(session).await,
         }
     }
@@ -344,70 +353,6 @@ impl Closed {
                 .await
         };
         paging::show(&session.screen, &self.paging, fetch, channels::closed).await
-    }
-}
-
-/// One channel, or all.
-#[derive(Debug, Clone)]
-enum OneOrAll {
-    One(ChannelName),
-    All,
-}
-
-impl FromStr for OneOrAll {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "all" { Ok(Self::All) } else { text.parse().map(Self::One) }
-    }
-}
-
-#[derive(Debug, Args)]
-pub struct Policy {
-    /// Short id, channel id, TXID:VOUT, or `all`
-    #[arg(value_name = "CHANNEL", default_value = "all")]
-    which: OneOrAll,
-    /// Charge this per forwarded payment: 1sat, 0sat
-    #[arg(long, value_name = "AMOUNT", value_parser = base_fee)]
-    base_fee: Option<u32>,
-    /// And this per million of its amount
-    #[arg(long)]
-    ppm: Option<u32>,
-    /// How many blocks our incoming HTLC outlives the outgoing one
-    #[arg(long, value_name = "BLOCKS")]
-    cltv_delta: Option<u32>,
-}
-
-impl Policy {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let changes = self.base_fee.is_some() || self.ppm.is_some() || self.cltv_delta.is_some();
-        match self.which {
-            OneOrAll::One(ChannelName(channel)) if !changes => {
-                let channel = get(session, channel).await?;
-                session.screen.show(&channel, channels::one_policy)
-            }
-            OneOrAll::All if !changes => {
-                let request = ListChannelsRequest::default();
-                let list = session.channels().list(request).await?.into_inner();
-                session.screen.show(&list, |list, look| channels::policies(&list.channels, look))
-            }
-            which => {
-                let request = SetPolicyRequest {
-                    which: Some(match which {
-                        OneOrAll::One(ChannelName(channel)) => Which::Channel(channel),
-                        OneOrAll::All => Which::All(true),
-                    }),
-                    base_fee_msat: self.base_fee,
-                    proportional_millionths: self.ppm,
-                    cltv_expiry_delta: self.cltv_delta,
-                };
-                let set = session.channels().set_policy(request).await?.into_inner();
-                session.screen.show(&set, |set, _| {
-                    let changed = u64::from(set.channels_changed);
-                    format!("Changed {}", human::count(changed, "channel", "channels"))
-                })
-            }
-        }
     }
 }
 

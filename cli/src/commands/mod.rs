@@ -28,7 +28,14 @@ mod tests {
             ("Node", include_str!("node.rs")),
             ("Wallet", include_str!("wallet.rs")),
             ("Peers", include_str!("peer.rs")),
-            ("Channels", include_str!("channel.rs")),
+            (
+                "Channels",
+                concat!(
+                    include_str!("channel.rs"),
+                    include_str!("channel/policy.rs"),
+                    include_str!("channel/decide.rs")
+                ),
+            ),
             ("Invoices", include_str!("invoice.rs")),
             ("Offers", concat!(include_str!("offer/mod.rs"), include_str!("offer/refund.rs"))),
             (

@@ -1,7 +1,7 @@
 //! The API's names of arguments, in the words of the command line.
 
 /// Arguments of requests, and what they are called here.
-const ARGUMENTS: [(&str, &str); 34] = [
+const ARGUMENTS: [(&str, &str); 35] = [
     ("address", "the address"),
     ("amount", "the amount"),
     ("amount_msat", "the amount"),
@@ -12,6 +12,7 @@ const ARGUMENTS: [(&str, &str); 34] = [
     ("channel", "the channel"),
     ("channels", "the channel"),
     ("cltv_expiry_delta", "--cltv-delta"),
+    ("confirmations", "--confirmations"),
     ("custom_records", "--record"),
     ("description", "--description"),
     ("expiry_secs", "--expiry"),

@@ -81,6 +81,8 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Channels/Open", write("channels")),
     ("/fulmen.v1.Channels/Close", write("channels")),
     ("/fulmen.v1.Channels/SetPolicy", write("channels")),
+    ("/fulmen.v1.Channels/ListNewPolicies", read("channels")),
+    ("/fulmen.v1.Channels/DecideOpens", write("channels")),
     ("/fulmen.v1.Channels/List", read("channels")),
     ("/fulmen.v1.Channels/Get", read("channels")),
     ("/fulmen.v1.Channels/ListClosed", read("channels")),

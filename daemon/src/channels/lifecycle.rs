@@ -2,33 +2,15 @@
 
 use bitcoin::secp256k1::PublicKey;
 use bitcoin::{OutPoint, ScriptBuf};
-use lightning::events::{ClosureReason, FundingInfo, InboundChannelFunds};
+use lightning::events::{ClosureReason, FundingInfo};
 use lightning::ln::types::ChannelId;
-use lightning::types::features::ChannelTypeFeatures;
 
 use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ClosedChannel, Stage};
-use super::{Channels, accept, reason};
+use super::{Channels, reason};
 use crate::journal::Entry;
 use crate::node::run::reserve;
 use crate::storage::{self, Batch};
 use crate::wallet;
-
-/// A peer's wish to open a channel to us (`Event::OpenChannelRequest`).
-#[derive(Clone, Debug)]
-pub struct OpenRequest<'a> {
-    /// LDK's name for it.
-    pub temporary_channel_id: ChannelId,
-    /// Who asks.
-    pub node_id: PublicKey,
-    /// How large.
-    pub capacity_sat: u64,
-    /// What the peer gives us, or that both are to fund it.
-    pub funds: &'a InboundChannelFunds,
-    /// Its features.
-    pub channel_type: &'a ChannelTypeFeatures,
-    /// Whether it is to be public.
-    pub announced: bool,
-}
 
 /// A channel's end (`Event::ChannelClosed`).
 #[derive(Clone, Debug)]
@@ -50,58 +32,6 @@ pub struct Closing<'a> {
 }
 
 impl Channels {
-    /// Accepts or rejects a peer's wish.
-    pub fn open_requested(&self, request: &OpenRequest<'_>) {
-        let node = &self.0.node;
-        let (id, peer) = (&request.temporary_channel_id, &request.node_id);
-        let needed_reserve_sat = self.reserve_with_another().total_sat;
-        let balance = node.wallet.balance();
-        let with_peer = node.channel_manager.list_channels_with_counterparty(peer);
-        let decision = accept::decide(
-            &self.0.config,
-            &accept::Request {
-                capacity_sat: request.capacity_sat,
-                push_msat: match request.funds {
-                    InboundChannelFunds::PushMsat(msat) => Some(*msat),
-                    InboundChannelFunds::DualFunded => None,
-                },
-                anchors: request.channel_type.supports_anchors_zero_fee_htlc_tx(),
-                zero_conf: request.channel_type.requires_zero_conf(),
-                pending_with_peer: with_peer
-                    .iter()
-                    .filter(|channel| !channel.is_outbound && !channel.is_channel_ready)
-                    .count(),
-                wallet_sat: balance.confirmed_sat,
-                needed_reserve_sat,
-                not_ready: (self.0.admission)().err(),
-            },
-        );
-        let done = match decision {
-            Ok(()) => {
-                let overrides = self.0.config.for_inbound(
-                    request.capacity_sat,
-                    request.announced,
-                    node.network,
-                );
-                let own_id = self.new_id();
-                node.keys.shutdown.for_peer(peer, || {
-                    let manager = &node.channel_manager;
-                    manager.accept_inbound_channel(id, peer, own_id, Some(overrides))
-                })
-            }
-            Err(rejection) => {
-                tracing::info!(%peer, capacity_sat = request.capacity_sat, %rejection, "rejected a channel");
-                let words = rejection.to_string();
-                node.channel_manager.force_close_broadcasting_latest_txn(id, peer, words)
-            }
-        };
-        if let Err(error) = done {
-            // The peer has gone, or asked for something that LDK refuses by itself.
-            tracing::info!(%peer, ?error, "could not answer a request for a channel");
-        }
-        node.wake();
-    }
-
     /// Pays for a channel that the peer has accepted (`Event::FundingGenerationReady`).
     ///
     /// # Errors

@@ -28,15 +28,19 @@ use bitcoin::{Network, Txid};
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::types::ChannelId;
 
+pub use accept::OpenRequest;
+pub use accept::decider::{Decision, Proposal, Seated};
+pub use accept::rules::Config as AcceptanceConfig;
 pub use close::{Close, CloseFollower, CloseQuote, CloseUpdate};
 pub use config::Config;
 pub use error::Error;
 pub use funding_spends::{ClosingTx, FundingSpends, Sighting};
-pub use lifecycle::{Closing, OpenRequest};
+pub use lifecycle::Closing;
 pub use open::{Amount, Open, OpenFollower};
-pub use policy::{Policy, PolicyChange, Which};
+pub use policy::{Changed, Policy, PolicyChange, Scope, SetPolicy, StoredPolicy, Which, Wish};
 pub use record::{ChannelRecord, ClosedChannel, Stage};
 
+use self::accept::decider::Decider;
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
 use crate::feerates::Feerates;
@@ -47,6 +51,7 @@ use crate::node::negotiation::closes::Negotiation;
 use crate::node::run::reserve;
 use crate::parts::Parts;
 use crate::storage::{self, Page, Store};
+use crate::tasks::Tasks;
 use crate::wallet::reserve::AnchorReserve;
 
 /// How a caller names a channel.
@@ -66,6 +71,8 @@ pub struct Channels(Arc<Inner>);
 
 struct Inner {
     config: Config,
+    rules: AcceptanceConfig,
+    decider: Decider,
     node: Arc<Node>,
     feerates: Arc<Feerates>,
     store: Store,
@@ -73,6 +80,7 @@ struct Inner {
     spends: Arc<FundingSpends>,
     admission: AdmissionCheck,
     clock: Clock,
+    tasks: Tasks,
     /// Held while an idempotency key is looked up and taken, so that two calls never take it both.
     taking_key: Mutex<()>,
 }
@@ -90,11 +98,18 @@ impl Channels {
     /// Makes the room; call [`Channels::reconcile`] before LDK's events are handled.
     ///
     /// `spends` knows which transactions closed channels; it must see each block before the channel manager does.
-    pub fn new(config: Config, parts: &Parts, spends: Arc<FundingSpends>) -> Self {
-        let Parts { node, feerates, store, journal, admission, clock, .. } = parts.clone();
+    pub fn new(
+        config: Config,
+        rules: AcceptanceConfig,
+        parts: &Parts,
+        spends: Arc<FundingSpends>,
+    ) -> Self {
+        let Parts { node, feerates, store, journal, admission, clock, tasks } = parts.clone();
         let taking_key = Mutex::new(());
         Self(Arc::new(Inner {
             config,
+            rules,
+            decider: Decider::default(),
             node,
             feerates,
             store,
@@ -102,6 +117,7 @@ impl Channels {
             spends,
             admission,
             clock,
+            tasks,
             taking_key,
         }))
     }

@@ -69,6 +69,9 @@ impl Channels {
         self.0.node.wallet.check_funding(capacity_sat, feerate, reserve)?;
         let mut config =
             self.0.config.for_outbound(capacity_sat, request.announce, self.0.node.network);
+        if let Some(stored) = self.policy_with(&request.node_id)? {
+            config.channel_config.apply(&stored);
+        }
         if let Some(policy) = request.policy {
             config.channel_config.apply(&policy::check(policy.into())?);
         }

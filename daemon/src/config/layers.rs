@@ -18,9 +18,20 @@ pub(super) struct Layered {
 }
 
 /// The names of all sections.
-const SECTIONS: [&str; 12] = [
-    "log", "node", "seed", "grpc", "metrics", "bitcoind", "feerates", "channels", "peers",
-    "payments", "invoices", "storage",
+const SECTIONS: [&str; 13] = [
+    "log",
+    "node",
+    "seed",
+    "grpc",
+    "metrics",
+    "bitcoind",
+    "feerates",
+    "channels",
+    "acceptance",
+    "peers",
+    "payments",
+    "invoices",
+    "storage",
 ];
 
 /// Variables that `fulmend`'s flags read themselves.

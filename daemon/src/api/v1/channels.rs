@@ -1,5 +1,7 @@
 //! The `Channels` service.
 
+mod decide;
+
 use std::time::Duration;
 
 use bitcoin::Txid;
@@ -7,16 +9,16 @@ use fulmen_proto::v1;
 use lightning::ln::channel_state::ChannelDetails;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use self::decide::Deciding;
 use super::convert::filter::{among, filter};
 use super::convert::{self, fields};
 use super::{refusal, view};
-use crate::api::status::{internal, malformed};
+use crate::api::status::internal;
 use crate::api::stream::{Answers, Steps, stream};
 use crate::channels::{
-    Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found, OpenFollower, PolicyChange,
-    Stage, Which,
+    Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found, OpenFollower, Stage,
 };
 use crate::listing::page_by_key;
 use crate::peers::Peers;
@@ -42,6 +44,7 @@ pub struct ChannelsService {
 impl v1::channels_server::Channels for ChannelsService {
     type OpenStream = Answers<v1::OpenChannelUpdate>;
     type CloseStream = Answers<v1::CloseChannelUpdate>;
+    type DecideOpensStream = Answers<v1::OpenProposal>;
 
     async fn open(
         &self,
@@ -163,25 +166,27 @@ impl v1::channels_server::Channels for ChannelsService {
         &self,
         request: Request<v1::SetPolicyRequest>,
     ) -> Result<Response<v1::SetPolicyResponse>, Status> {
-        use v1::set_policy_request::Which as Wire;
-        let request = request.into_inner();
-        let which = match request.which {
-            Some(Wire::Channel(channel)) => {
-                Which::One(fields::channel_ref("channel", Some(channel))?)
-            }
-            Some(Wire::All(true)) => Which::All,
-            Some(Wire::All(false)) | None => {
-                return Err(malformed("which", "a channel or all of them must be named"));
-            }
-        };
-        let change = PolicyChange {
-            base_fee_msat: request.base_fee_msat,
-            proportional_millionths: request.proportional_millionths,
-            cltv_expiry_delta: request.cltv_expiry_delta,
-        };
-        let channels_changed =
-            self.channels.set_policy(which, change).await.map_err(refusal::channels)?;
-        Ok(Response::new(v1::SetPolicyResponse { channels_changed }))
+        let wish = convert::policy::set(request.into_inner())?;
+        let dry_run = wish.dry_run;
+        let changed = self.channels.set_policy(wish).await.map_err(refusal::channels)?;
+        Ok(Response::new(view::policy::set(&changed, dry_run)))
+    }
+
+    async fn decide_opens(
+        &self,
+        request: Request<Streaming<v1::OpenDecision>>,
+    ) -> Result<Response<Self::DecideOpensStream>, Status> {
+        let deciding = Deciding::begin(&self.channels, request.into_inner())?;
+        Ok(Response::new(stream(deciding, self.stopping.clone())))
+    }
+
+    async fn list_new_policies(
+        &self,
+        _: Request<v1::ListNewPoliciesRequest>,
+    ) -> Result<Response<v1::ListNewPoliciesResponse>, Status> {
+        let policies = self.channels.stored_policies().map_err(refusal::channels)?;
+        let policies = policies.into_iter().map(view::policy::new).collect();
+        Ok(Response::new(v1::ListNewPoliciesResponse { policies }))
     }
 }
 

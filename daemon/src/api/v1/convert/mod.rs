@@ -5,6 +5,7 @@ pub mod channel;
 pub mod fields;
 pub mod filter;
 pub mod payment;
+pub mod policy;
 pub mod route;
 
 use fulmen_proto::v1;
@@ -24,6 +25,9 @@ pub fn requests(bytes: &[u8]) -> Vec<Result<(), Status>> {
     let mut outcomes = Vec::new();
     if let Ok(request) = v1::OpenChannelRequest::decode(bytes) {
         outcomes.push(channel::open(request).map(|_| ()));
+    }
+    if let Ok(request) = v1::SetPolicyRequest::decode(bytes) {
+        outcomes.push(policy::set(request).map(|_| ()));
     }
     if let Ok(request) = v1::RebalanceRequest::decode(bytes) {
         outcomes.push(payment::rebalance(request).map(|_| ()));
