@@ -20,7 +20,7 @@ use super::rebalance::Rebalance;
 use crate::amount::{Msat, SatOrAll};
 use crate::failure::Failure;
 use crate::format::human;
-use crate::ids::{ChannelName, NodeAt};
+use crate::ids::{ChannelName, Coin, NodeAt};
 use crate::render::{channel_progress, channels};
 use crate::session::{Session, next_state};
 use crate::units::Feerate;
@@ -100,6 +100,18 @@ pub struct Open {
     /// And how many blocks our HTLC outlives the next
     #[arg(long, value_name = "BLOCKS", requires_all = ["base_fee", "ppm"])]
     cltv_delta: Option<u32>,
+    /// Fund it from this coin of the wallet, TXID:VOUT; several times for several coins
+    #[arg(long, value_name = "TXID:VOUT")]
+    coins: Vec<Coin>,
+    /// Fund it from coins with so many confirmations
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    min_confirmations: u32,
+    /// Open it only if the peer, which must trust us, uses it before its funding is confirmed
+    #[arg(long)]
+    zero_conf: bool,
+    /// Where the money of an agreed close goes, for good: nobody can change it later
+    #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
+    close_address: String,
     /// The same key again follows the first open, never opens a second channel
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
     idempotency_key: String,
@@ -139,6 +151,10 @@ impl Open {
         if !self.yes && screen.has_someone_to_ask() {
             screen.confirm(&self.question())?;
         }
+        if let Some(Msat(msat)) = self.push.filter(|Msat(msat)| *msat > 0) {
+            let gift = human::msat(msat);
+            screen.note(&format!("The peer gets {gift} at once, and need not give it back."));
+        }
         let available_sat = match self.amount {
             SatOrAll::All => available_sat(session).await?,
             SatOrAll::Sat(_) => 0,
@@ -155,6 +171,10 @@ impl Open {
             announce: !self.private,
             feerate_msat_per_vb: self.feerate.map_or(0, |feerate| feerate.msat_per_vb),
             idempotency_key: self.idempotency_key,
+            coins: self.coins.into_iter().map(|Coin(outpoint)| outpoint).collect(),
+            min_confirmations: self.min_confirmations,
+            zero_conf: self.zero_conf,
+            close_address: self.close_address,
         };
         let progress = screen.progress("asking the peer");
         let mut stream = session.channels().open(request).await?.into_inner();

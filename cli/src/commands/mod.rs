@@ -26,7 +26,16 @@ mod tests {
     fn every_method_of_the_api_has_a_command() {
         let sources = [
             ("Node", include_str!("node.rs")),
-            ("Wallet", include_str!("wallet.rs")),
+            (
+                "Wallet",
+                concat!(
+                    include_str!("wallet.rs"),
+                    include_str!("wallet/bump.rs"),
+                    include_str!("wallet/leases.rs"),
+                    include_str!("wallet/labels.rs"),
+                    include_str!("wallet/psbt.rs")
+                ),
+            ),
             ("Peers", include_str!("peer.rs")),
             (
                 "Channels",

@@ -1,7 +1,7 @@
 //! The API's names of arguments, in the words of the command line.
 
 /// Arguments of requests, and what they are called here.
-const ARGUMENTS: [(&str, &str); 35] = [
+const ARGUMENTS: [(&str, &str); 41] = [
     ("address", "the address"),
     ("amount", "the amount"),
     ("amount_msat", "the amount"),
@@ -10,6 +10,12 @@ const ARGUMENTS: [(&str, &str); 35] = [
     ("to", "the invoice"),
     ("capacity_sat", "the capacity"),
     ("channel", "the channel"),
+    ("close_address", "--close-address"),
+    ("coins", "--coins"),
+    ("min_confirmations", "--min-confirmations"),
+    ("outputs", "the recipients"),
+    ("subtract_fee", "--subtract-fee"),
+    ("target_blocks", "--target"),
     ("channels", "the channel"),
     ("cltv_expiry_delta", "--cltv-delta"),
     ("confirmations", "--confirmations"),

@@ -255,7 +255,8 @@ fn course(details: &ChannelDetails, force: bool, connected: bool) -> Result<Cour
     }
 }
 
-fn shutdown_script(script: ScriptBuf) -> Result<ShutdownScript, Error> {
+/// Checks an address for the money of an agreed close.
+pub(super) fn shutdown_script(script: ScriptBuf) -> Result<ShutdownScript, Error> {
     ShutdownScript::try_from(script).map_err(|_| {
         let why = "BOLT 2 allows only addresses of witness programs (bc1...) here".to_owned();
         Error::Argument("address", why)

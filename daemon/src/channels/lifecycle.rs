@@ -53,11 +53,28 @@ impl Channels {
             // Asked again because we could not record the first one: LDK never had it.
             self.discard(funding)?;
         }
+        let wish = self.0.wishes.of(user_channel_id);
+        if let Some(blocks) =
+            self.waits_for(&temporary_channel_id, &node_id).filter(|_| wish.zero_conf)
+        {
+            let why = format!(
+                "the peer uses the channel only after {blocks} confirmations of its funding"
+            );
+            self.fail(user_channel_id, record, &why).await?;
+            self.give_up(
+                temporary_channel_id,
+                node_id,
+                "the channel was wanted without confirmations",
+            );
+            return Ok(());
+        }
         let asked = record.feerate_sat_per_kwu.map(bitcoin::FeeRate::from_sat_per_kwu);
         let feerate = asked.unwrap_or_else(|| self.funding_feerate());
         // LDK lists this channel already.
         let reserve = reserve::of(&self.0.node, &self.0.feerates);
-        let funded = self.0.node.wallet.fund(script.clone(), capacity_sat, feerate, reserve).await;
+        let outputs = [(script.clone(), capacity_sat)];
+        let funded = self.0.node.wallet.fund(&outputs, feerate, &wish.coins, reserve);
+        let funded = funded.await;
         let transaction = match funded {
             Ok(transaction) => transaction,
             Err(wallet::Error::Store(error)) => return Err(error),
@@ -88,6 +105,7 @@ impl Channels {
             self.discard(funding)?;
             return Err(error);
         }
+        self.0.wishes.forget(user_channel_id);
         self.0.spends.watch(funding, channel_id, capacity_sat);
         let manager = &self.0.node.channel_manager;
         let taken =
@@ -296,6 +314,12 @@ impl Channels {
             ending: None,
             close_feerate_sat_per_kwu: None,
         }
+    }
+
+    /// The confirmations that a channel which is being negotiated waits for, if it waits for any.
+    fn waits_for(&self, temporary_channel_id: &ChannelId, node_id: &PublicKey) -> Option<u32> {
+        let details = self.details(temporary_channel_id, node_id)?;
+        details.confirmations_required.filter(|blocks| *blocks > 0)
     }
 
     fn details(

@@ -41,6 +41,7 @@ pub use policy::{Changed, Policy, PolicyChange, Scope, SetPolicy, StoredPolicy, 
 pub use record::{ChannelRecord, ClosedChannel, Stage};
 
 use self::accept::decider::Decider;
+use self::open::wishes::Wishes;
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
 use crate::feerates::Feerates;
@@ -73,6 +74,7 @@ struct Inner {
     config: Config,
     rules: AcceptanceConfig,
     decider: Decider,
+    wishes: Wishes,
     node: Arc<Node>,
     feerates: Arc<Feerates>,
     store: Store,
@@ -110,6 +112,7 @@ impl Channels {
             config,
             rules,
             decider: Decider::default(),
+            wishes: Wishes::default(),
             node,
             feerates,
             store,

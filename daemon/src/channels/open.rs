@@ -1,16 +1,21 @@
 //! Opens channels: check, record, wait until the record is durable, offer to the peer.
 
-use bitcoin::FeeRate;
+pub(super) mod wishes;
+
 use bitcoin::secp256k1::PublicKey;
+use bitcoin::{FeeRate, ScriptBuf};
 use lightning::sign::EntropySource as _;
 use tokio::sync::watch;
 
+use self::wishes::Wish;
+use super::close::shutdown_script;
 use super::policy::{self, Policy};
 use super::record::{self, CHANNELS, ChannelRecord, OPENS_BY_KEY, OpenKey, Stage};
 use super::{Channels, Config, Error};
 use crate::admission::NotReady;
 use crate::idempotency;
 use crate::storage::{self, Batch};
+use crate::wallet::CoinChoice;
 
 /// How large a channel is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,12 @@ pub struct Open {
     pub feerate: Option<FeeRate>,
     /// Ours over the default.
     pub policy: Option<Policy>,
+    /// Which coins pay.
+    pub coins: CoinChoice,
+    /// Give the channel up unless the peer uses it before its funding is confirmed.
+    pub zero_conf: bool,
+    /// Where the money of an agreed close goes, for good; none as it is configured.
+    pub close_script: Option<ScriptBuf>,
     /// The same key again follows the first open.
     pub idempotency_key: Option<String>,
 }
@@ -63,10 +74,11 @@ impl Channels {
         }
         check(&request, &self.facts(&request))?;
         let feerate = request.feerate.unwrap_or_else(|| self.funding_feerate());
-        let capacity_sat = self.capacity(request.amount, feerate)?;
+        let capacity_sat = self.capacity(request.amount, feerate, &request.coins)?;
+        let close_script = request.close_script.clone().map(shutdown_script).transpose()?;
         check_capacity(&self.0.config, capacity_sat, request.push_msat)?;
         let reserve = self.reserve_with_another();
-        self.0.node.wallet.check_funding(capacity_sat, feerate, reserve)?;
+        self.0.node.wallet.check_funding(&[capacity_sat], feerate, &request.coins, reserve)?;
         let mut config =
             self.0.config.for_outbound(capacity_sat, request.announce, self.0.node.network);
         if let Some(stored) = self.policy_with(&request.node_id)? {
@@ -75,6 +87,8 @@ impl Channels {
         if let Some(policy) = request.policy {
             config.channel_config.apply(&policy::check(policy.into())?);
         }
+
+        config.channel_handshake_config.commit_upfront_shutdown_pubkey |= close_script.is_some();
 
         let user_channel_id = self.new_id();
         let record = ChannelRecord {
@@ -109,7 +123,9 @@ impl Channels {
         recorded.await?;
         // A kill before this line leaves a record of a channel that nobody knows; `reconcile` fails it.
         let node = &self.0.node;
-        let offered = node.keys.shutdown.for_peer(&request.node_id, || {
+        let wish = Wish { coins: request.coins, zero_conf: request.zero_conf };
+        self.0.wishes.keep(user_channel_id, wish);
+        let offered = node.keys.shutdown.for_peer_with(&request.node_id, close_script, || {
             node.channel_manager.create_channel(
                 request.node_id,
                 capacity_sat,
@@ -159,6 +175,7 @@ impl Channels {
         record: ChannelRecord,
         why: &str,
     ) -> Result<(), storage::Error> {
+        self.0.wishes.forget(user_channel_id);
         tracing::warn!(peer = %record.node_id, why, "a channel could not be opened");
         let failed = ChannelRecord { stage: Stage::Failed, ending: Some(why.to_owned()), ..record };
         let mut batch = Batch::new();
@@ -213,12 +230,12 @@ impl Channels {
         }
     }
 
-    fn capacity(&self, amount: Amount, feerate: FeeRate) -> Result<u64, Error> {
+    fn capacity(&self, amount: Amount, feerate: FeeRate, coins: &CoinChoice) -> Result<u64, Error> {
         match amount {
             Amount::Exactly(capacity_sat) => Ok(capacity_sat),
             Amount::All => {
                 let reserve = self.reserve_with_another();
-                let most_sat = self.0.node.wallet.max_funding_sat(feerate, reserve)?;
+                let most_sat = self.0.node.wallet.max_funding_sat(feerate, coins, reserve)?;
                 Ok(most_sat.min(self.0.config.max_capacity_sat))
             }
         }
@@ -277,7 +294,20 @@ fn fingerprint(request: &Open) -> String {
         Amount::All => "all".to_owned(),
     };
     let announce = if request.announce { "public" } else { "private" };
-    format!("{amount} with {}, {announce}, pushing {} msat", request.node_id, request.push_msat)
+    let mut asked = format!(
+        "{amount} with {}, {announce}, pushing {} msat",
+        request.node_id, request.push_msat
+    );
+    if request.coins != CoinChoice::default() {
+        asked.push_str(&format!(", {:?}", request.coins));
+    }
+    if request.zero_conf {
+        asked.push_str(", unconfirmed");
+    }
+    if let Some(script) = &request.close_script {
+        asked.push_str(&format!(", closing to {script}"));
+    }
+    asked
 }
 
 /// Follows a channel from its record to its readiness or failure.
@@ -322,6 +352,9 @@ mod tests {
             announce: true,
             feerate: None,
             policy: None,
+            coins: CoinChoice::default(),
+            zero_conf: false,
+            close_script: None,
             idempotency_key: None,
         }
     }
@@ -388,6 +421,9 @@ mod tests {
             Open { amount: Amount::All, ..request() },
             Open { push_msat: 1, ..request() },
             Open { announce: false, ..request() },
+            Open { zero_conf: true, ..request() },
+            Open { close_script: Some(ScriptBuf::new()), ..request() },
+            Open { coins: CoinChoice { min_confirmations: 1, ..Default::default() }, ..request() },
         ] {
             assert_ne!(fingerprint(&other), first);
         }

@@ -15,7 +15,7 @@ use self::decide::Deciding;
 use super::convert::filter::{among, filter};
 use super::convert::{self, fields};
 use super::{refusal, view};
-use crate::api::status::internal;
+use crate::api::status::{internal, malformed};
 use crate::api::stream::{Answers, Steps, stream};
 use crate::channels::{
     Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found, OpenFollower, Stage,
@@ -52,7 +52,7 @@ impl v1::channels_server::Channels for ChannelsService {
     ) -> Result<Response<Self::OpenStream>, Status> {
         let request = request.into_inner();
         let address = fields::peer_address(&request.address)?.map(str::to_owned);
-        let open = convert::channel::open(request)?;
+        let open = convert::channel::open(request, self.channels.network())?;
         let opening = open::open(&self.channels, &self.peers, open, address.as_deref()).await;
         let follower = opening.map_err(refusal::open)?;
         let steps = OpenSteps { follower, sent: None };

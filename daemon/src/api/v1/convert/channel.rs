@@ -1,14 +1,15 @@
 //! Requests for channels.
 
+use bitcoin::Network;
 use fulmen_proto::v1;
 use tonic::Status;
 
-use super::fields;
+use super::{fields, wallet};
 use crate::api::status::malformed;
 use crate::channels::{Amount, Open, Policy};
 
 /// Reads which channel is to be opened.
-pub fn open(request: v1::OpenChannelRequest) -> Result<Open, Status> {
+pub fn open(request: v1::OpenChannelRequest, network: Network) -> Result<Open, Status> {
     use v1::open_channel_request::Amount as Wire;
     let amount = match request.amount {
         Some(Wire::CapacitySat(sat)) => Amount::Exactly(fields::amount_sat("capacity_sat", sat)?),
@@ -18,6 +19,10 @@ pub fn open(request: v1::OpenChannelRequest) -> Result<Open, Status> {
         }
     };
     let push_msat = fields::optional_amount_msat("push_msat", request.push_msat)?;
+    let close_script = match request.close_address.as_str() {
+        "" => None,
+        text => Some(fields::address("close_address", text, network)?.script_pubkey()),
+    };
     Ok(Open {
         node_id: fields::node_id("node_id", &request.node_id)?,
         amount,
@@ -29,6 +34,9 @@ pub fn open(request: v1::OpenChannelRequest) -> Result<Open, Status> {
             proportional_millionths: policy.proportional_millionths,
             cltv_expiry_delta: policy.cltv_expiry_delta,
         }),
+        coins: wallet::coins(request.coins, request.min_confirmations)?,
+        zero_conf: request.zero_conf,
+        close_script,
         idempotency_key: fields::idempotency_key(request.idempotency_key)?,
     })
 }
