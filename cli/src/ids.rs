@@ -228,6 +228,19 @@ impl FromStr for TxId {
     }
 }
 
+/// Bytes in hexadecimal digits.
+#[derive(Debug, Clone)]
+pub struct Bytes(pub Vec<u8>);
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes = unhex(text.trim()).filter(|bytes| !bytes.is_empty());
+        bytes.map(Self).ok_or_else(|| "hexadecimal digits are expected".to_owned())
+    }
+}
+
 /// A txid as explorers print it is the reverse of the bytes on the wire.
 fn outpoint(txid: &str, vout: &str) -> Result<OutPoint, String> {
     let wrong = || "a funding output is TXID:VOUT, 64 hex digits and a number".to_owned();

@@ -10,7 +10,7 @@ use lightning::sign::HTLCDescriptor;
 use tokio::sync::Notify;
 
 use crate::chain::Source;
-use crate::channels::{Channels, Closing, OpenRequest};
+use crate::channels::{Channels, Closing, OpenRequest, Unfunded};
 use crate::forwards::{Forwards, Settled};
 use crate::invoices::{Claimable, Invoices};
 use crate::node::Node;
@@ -102,13 +102,13 @@ impl Rooms {
                 user_channel_id,
             } => {
                 self.channels
-                    .funding_needed(
+                    .funding_needed(Unfunded {
                         temporary_channel_id,
-                        counterparty_node_id,
-                        channel_value_satoshis,
-                        output_script,
+                        node_id: counterparty_node_id,
+                        capacity_sat: channel_value_satoshis,
+                        script: output_script,
                         user_channel_id,
-                    )
+                    })
                     .await
             }
             Event::ChannelPending {

@@ -289,8 +289,14 @@ fn a_transaction_is_funded_signed_finished_and_published_in_parts() {
         let whole = alice.wallet().finalize_psbt(FinalizePsbtRequest { psbt: signed.psbt }).await?;
         let whole = whole.into_inner();
         ensure!(whole.fee_sat == funded.fee_sat && network.bitcoind.mempool()?.is_empty());
-        let publish =
-            PublishRequest { transaction: whole.transaction.clone(), label: "deal".to_owned() };
+        // What nobody can mine is refused, and the wallet counts nothing of it.
+        let mut stolen = whole.transaction.clone();
+        let last = stolen.len() - 10;
+        stolen[last] ^= 1;
+        let publish = PublishRequest { transaction: stolen, label: String::new() };
+        refused(bob.wallet().publish(publish).await, Code::FailedPrecondition, "does not take")?;
+        wallet::unconfirmed(bob, 0).await?;
+        let publish = PublishRequest { transaction: whole.transaction, label: "deal".to_owned() };
         let published = alice.wallet().publish(publish).await?.into_inner();
         ensure!(published.txid == whole.txid);
         waits(network, &whole.txid).await?;
@@ -300,12 +306,6 @@ fn a_transaction_is_funded_signed_finished_and_published_in_parts() {
         let listed = alice.wallet().list_transactions(ListTransactionsRequest::default()).await?;
         ensure!(listed.into_inner().transactions[0].label == "deal");
 
-        // What nobody can mine is refused, and the wallet counts nothing of it.
-        let mut stolen = whole.transaction;
-        let last = stolen.len() - 10;
-        stolen[last] ^= 1;
-        let publish = PublishRequest { transaction: stolen, label: String::new() };
-        ensure!(bob.wallet().publish(publish).await.is_err());
         wallet::confirmed(bob, 250_000).await
     });
 }

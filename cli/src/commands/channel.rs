@@ -1,5 +1,7 @@
 //! `fulmen channel …`: open, close, look at, and price channels.
+mod batch;
 mod decide;
+mod fund;
 mod policy;
 
 use std::str::FromStr;
@@ -30,6 +32,10 @@ use crate::units::Feerate;
 pub enum Group {
     /// Open a channel, and wait until it can be used
     Open(Open),
+    /// Open several channels with one funding transaction
+    OpenBatch(batch::OpenBatch),
+    /// Fund a channel that was opened with --psbt, or give it up
+    Fund(fund::Fund),
     /// Close a channel with the peer's agreement, or by force
     Close(Close),
     /// List the open and pending channels
@@ -58,6 +64,8 @@ impl Group {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::Open(command) => command.run(session).await,
+            Self::OpenBatch(command) => command.run(session).await,
+            Self::Fund(command) => command.run(session).await,
             Self::Close(command) => command.run(session).await,
             Self::List(command) => command.run(session).await,
             Self::Show(command) => command.run(session).await,
@@ -106,6 +114,9 @@ pub struct Open {
     /// Fund it from coins with so many confirmations
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     min_confirmations: u32,
+    /// Another wallet pays: says where to, and waits for `fulmen channel fund` with the signed transaction
+    #[arg(long, conflicts_with_all = ["coins", "min_confirmations", "feerate"])]
+    psbt: bool,
     /// Open it only if the peer, which must trust us, uses it before its funding is confirmed
     #[arg(long)]
     zero_conf: bool,
@@ -174,6 +185,7 @@ impl Open {
             coins: self.coins.into_iter().map(|Coin(outpoint)| outpoint).collect(),
             min_confirmations: self.min_confirmations,
             zero_conf: self.zero_conf,
+            psbt: self.psbt,
             close_address: self.close_address,
         };
         let progress = screen.progress("asking the peer");
@@ -195,6 +207,10 @@ impl Open {
                 OpenState::Failed => {
                     let what = format!("no channel was opened: {}", update.failure);
                     return Err(Failure::failed(what));
+                }
+                OpenState::AwaitingFunding => {
+                    screen.note(&channel_progress::awaiting(&update));
+                    continue;
                 }
                 OpenState::FundingBroadcast if !self.no_wait => continue,
                 OpenState::Unspecified | OpenState::Negotiating => continue,

@@ -42,7 +42,9 @@ mod tests {
                 concat!(
                     include_str!("channel.rs"),
                     include_str!("channel/policy.rs"),
-                    include_str!("channel/decide.rs")
+                    include_str!("channel/decide.rs"),
+                    include_str!("channel/batch.rs"),
+                    include_str!("channel/fund.rs")
                 ),
             ),
             ("Invoices", include_str!("invoice.rs")),

@@ -90,6 +90,8 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Peers/Disconnect", write("peers")),
     ("/fulmen.v1.Peers/List", read("peers")),
     ("/fulmen.v1.Channels/Open", write("channels")),
+    ("/fulmen.v1.Channels/OpenBatch", write("channels")),
+    ("/fulmen.v1.Channels/FundOpen", write("channels")),
     ("/fulmen.v1.Channels/Close", write("channels")),
     ("/fulmen.v1.Channels/SetPolicy", write("channels")),
     ("/fulmen.v1.Channels/ListNewPolicies", read("channels")),

@@ -36,11 +36,15 @@ pub use config::Config;
 pub use error::Error;
 pub use funding_spends::{ClosingTx, FundingSpends, Sighting};
 pub use lifecycle::Closing;
-pub use open::{Amount, Open, OpenFollower};
+pub use open::batch::OpenBatch;
+pub use open::unfunded::Unfunded;
+pub use open::{Amount, Open, OpenFollower, OpenUpdate};
 pub use policy::{Changed, Policy, PolicyChange, Scope, SetPolicy, StoredPolicy, Which, Wish};
 pub use record::{ChannelRecord, ClosedChannel, Stage};
 
 use self::accept::decider::Decider;
+use self::open::batches::Batches;
+use self::open::outside::Outside;
 use self::open::wishes::Wishes;
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
@@ -75,6 +79,8 @@ struct Inner {
     rules: AcceptanceConfig,
     decider: Decider,
     wishes: Wishes,
+    batches: Batches,
+    outside: Outside,
     node: Arc<Node>,
     feerates: Arc<Feerates>,
     store: Store,
@@ -113,6 +119,8 @@ impl Channels {
             rules,
             decider: Decider::default(),
             wishes: Wishes::default(),
+            batches: Batches::default(),
+            outside: Outside::default(),
             node,
             feerates,
             store,
@@ -183,10 +191,12 @@ impl Channels {
         Ok(ChannelNames { channel_id: id.0, short_ids })
     }
 
-    /// Whether a closed channel was closed in agreement with the peer.
-    pub fn closed_in_agreement(&self, channel_id: &ChannelId) -> bool {
+    /// Whether LDK's monitor of a closed channel has nothing to claim: it was closed in agreement with the peer, or its
+    /// funding was never broadcast.
+    pub fn leaves_no_claims(&self, channel_id: &ChannelId) -> bool {
         let closed = record::CLOSED.get(&self.0.store, &channel_id.0);
-        matches!(closed, Ok(Some(closed)) if closed.kind == reason::COOPERATIVE)
+        let without = [reason::COOPERATIVE, reason::FUNDING_BATCH];
+        matches!(closed, Ok(Some(closed)) if without.contains(&closed.kind.as_str()))
     }
 
     /// Returns a page of the closed channels that are wanted, with the transactions that closed them, newest first.
@@ -222,7 +232,8 @@ impl Channels {
         self.0.node.closes.negotiation(channel_id)
     }
 
-    /// Whether a block holds a transaction other than `commitment` that closed the channel.
+    /// Whether a block holds a transaction other than `commitment` that closed the channel, or the channel never was
+    /// funded.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -231,7 +242,11 @@ impl Channels {
         channel_id: &ChannelId,
         commitment: &Txid,
     ) -> Result<bool, storage::Error> {
-        Ok(self.0.spends.of(channel_id)?.is_some_and(|spend| spend.txid != *commitment))
+        let was_funded = record::CLOSED
+            .get(&self.0.store, &channel_id.0)?
+            .is_none_or(|closed| closed.kind != reason::FUNDING_BATCH);
+        let spend = self.0.spends.of(channel_id)?;
+        Ok(!was_funded || spend.is_some_and(|spend| spend.txid != *commitment))
     }
 
     /// Finds an open channel.
@@ -272,8 +287,14 @@ impl Channels {
 
     /// The anchor reserve with one channel more.
     fn reserve_with_another(&self) -> AnchorReserve {
+        self.reserve_with_more(1)
+    }
+
+    /// The anchor reserve with so many channels more.
+    fn reserve_with_more(&self, count: usize) -> AnchorReserve {
         let feerates = &self.0.feerates;
-        reserve::of(&self.0.node, feerates).with_another(feerates.for_anchor_reserve())
+        let now = reserve::of(&self.0.node, feerates);
+        (0..count).fold(now, |reserve, _| reserve.with_another(feerates.for_anchor_reserve()))
     }
 }
 

@@ -1,12 +1,10 @@
 //! `fulmen wallet psbt …`: partially signed transactions, in hexadecimal digits.
-use std::str::FromStr;
-
 use clap::{Args, Subcommand};
 use fulmen_proto::v1::{FinalizePsbtRequest, FundPsbtRequest, PublishRequest, SignPsbtRequest};
 
 use super::Payee;
 use crate::failure::Failure;
-use crate::ids::{Coin, unhex};
+use crate::ids::{Bytes, Coin};
 use crate::render::wallet;
 use crate::session::Session;
 use crate::units::{Feerate, Span};
@@ -32,19 +30,6 @@ impl Group {
             Self::Finalize(command) => command.run(session).await,
             Self::Publish(command) => command.run(session).await,
         }
-    }
-}
-
-/// Bytes in hexadecimal digits.
-#[derive(Debug, Clone)]
-struct Bytes(Vec<u8>);
-
-impl FromStr for Bytes {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bytes = unhex(text.trim()).filter(|bytes| !bytes.is_empty());
-        bytes.map(Self).ok_or_else(|| "hexadecimal digits are expected".to_owned())
     }
 }
 

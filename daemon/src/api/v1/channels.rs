@@ -1,6 +1,7 @@
 //! The `Channels` service.
 
 mod decide;
+mod open;
 
 use std::time::Duration;
 
@@ -12,18 +13,17 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::decide::Deciding;
+use self::open::{BatchSteps, OpenSteps};
 use super::convert::filter::{among, filter};
 use super::convert::{self, fields};
 use super::{refusal, view};
 use crate::api::status::{internal, malformed};
 use crate::api::stream::{Answers, Steps, stream};
-use crate::channels::{
-    Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found, OpenFollower, Stage,
-};
+use crate::channels::{Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found};
 use crate::listing::page_by_key;
 use crate::peers::Peers;
 use crate::usecases::channel_state::ChannelState;
-use crate::usecases::open;
+use crate::usecases::open as open_room;
 
 /// How long a close is followed without `wait_confirmed`, so that most callers learn that the peer has agreed, and which
 /// transaction closes the channel.
@@ -44,6 +44,7 @@ pub struct ChannelsService {
 impl v1::channels_server::Channels for ChannelsService {
     type OpenStream = Answers<v1::OpenChannelUpdate>;
     type CloseStream = Answers<v1::CloseChannelUpdate>;
+    type OpenBatchStream = Answers<v1::OpenBatchUpdate>;
     type DecideOpensStream = Answers<v1::OpenProposal>;
 
     async fn open(
@@ -53,10 +54,28 @@ impl v1::channels_server::Channels for ChannelsService {
         let request = request.into_inner();
         let address = fields::peer_address(&request.address)?.map(str::to_owned);
         let open = convert::channel::open(request, self.channels.network())?;
-        let opening = open::open(&self.channels, &self.peers, open, address.as_deref()).await;
+        let opening = open_room::open(&self.channels, &self.peers, open, address.as_deref()).await;
         let follower = opening.map_err(refusal::open)?;
-        let steps = OpenSteps { follower, sent: None };
+        let steps = OpenSteps::new(follower, self.channels.network());
         Ok(Response::new(stream(steps, self.stopping.clone())))
+    }
+
+    async fn open_batch(
+        &self,
+        request: Request<v1::OpenBatchRequest>,
+    ) -> Result<Response<Self::OpenBatchStream>, Status> {
+        let network = self.channels.network();
+        let (batch, addresses) = convert::channel::open_batch(request.into_inner(), network)?;
+        let opening = open_room::open_batch(&self.channels, &self.peers, batch, &addresses).await;
+        let steps = BatchSteps::new(opening.map_err(refusal::open)?, network);
+        Ok(Response::new(stream(steps, self.stopping.clone())))
+    }
+
+    async fn fund_open(
+        &self,
+        request: Request<v1::FundOpenRequest>,
+    ) -> Result<Response<v1::FundOpenResponse>, Status> {
+        open::fund(&self.channels, request.into_inner()).await.map(Response::new)
     }
 
     async fn close(
@@ -194,41 +213,6 @@ impl v1::channels_server::Channels for ChannelsService {
 fn place(details: &ChannelDetails) -> Vec<u8> {
     let short = details.short_channel_id.unwrap_or(u64::MAX);
     [&short.to_be_bytes()[..], &details.channel_id.0].concat()
-}
-
-struct OpenSteps {
-    follower: OpenFollower,
-    /// The last state that was sent.
-    sent: Option<v1::open_channel_update::State>,
-}
-
-impl Steps for OpenSteps {
-    type Item = v1::OpenChannelUpdate;
-
-    async fn next(&mut self) -> Result<Option<v1::OpenChannelUpdate>, Status> {
-        use v1::open_channel_update::State;
-        while let Some(record) = self.follower.next().await.map_err(|error| internal(&error))? {
-            let state = match record.stage {
-                // Signed, but not broadcast yet.
-                Stage::Negotiating | Stage::Funded => State::Negotiating,
-                Stage::Pending => State::FundingBroadcast,
-                Stage::Ready => State::Ready,
-                Stage::Closed | Stage::Failed => State::Failed,
-            };
-            if self.sent.replace(state) == Some(state) {
-                continue;
-            }
-            return Ok(Some(v1::OpenChannelUpdate {
-                state: state.into(),
-                channel_id: record.channel_id.map(|id| id.0.to_vec()).unwrap_or_default(),
-                funding: record.funding.as_ref().map(view::ids::outpoint),
-                short_channel_id: record.short_channel_id.unwrap_or(0),
-                failure: record.ending.unwrap_or_default(),
-                capacity_sat: record.capacity_sat,
-            }));
-        }
-        Ok(None)
-    }
 }
 
 /// A stream of one answer.

@@ -7,11 +7,22 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::wallet::CoinChoice;
 
+/// Who pays for a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Money {
+    /// These coins of the wallet.
+    Wallet(CoinChoice),
+    /// A transaction from outside.
+    Outside,
+    /// The wallet, together with others.
+    Batch,
+}
+
 /// What an open asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// Which coins pay.
-    pub coins: CoinChoice,
+    /// Who pays.
+    pub money: Money,
     /// Give the channel up unless the peer uses it before its funding is confirmed.
     pub zero_conf: bool,
 }
@@ -28,7 +39,8 @@ impl Wishes {
 
     /// Returns a wish; an open that has none asked for nothing particular.
     pub fn of(&self, user_channel_id: u128) -> Wish {
-        self.lock().get(&user_channel_id).cloned().unwrap_or_default()
+        let plain = Wish { money: Money::Wallet(CoinChoice::default()), zero_conf: false };
+        self.lock().get(&user_channel_id).cloned().unwrap_or(plain)
     }
 
     /// Forgets a wish: the channel is funded, or failed.

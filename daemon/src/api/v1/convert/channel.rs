@@ -6,7 +6,7 @@ use tonic::Status;
 
 use super::{fields, wallet};
 use crate::api::status::malformed;
-use crate::channels::{Amount, Open, Policy};
+use crate::channels::{Amount, Open, OpenBatch, Policy};
 
 /// Reads which channel is to be opened.
 pub fn open(request: v1::OpenChannelRequest, network: Network) -> Result<Open, Status> {
@@ -35,8 +35,41 @@ pub fn open(request: v1::OpenChannelRequest, network: Network) -> Result<Open, S
             cltv_expiry_delta: policy.cltv_expiry_delta,
         }),
         coins: wallet::coins(request.coins, request.min_confirmations)?,
+        outside: request.psbt,
         zero_conf: request.zero_conf,
         close_script,
         idempotency_key: fields::idempotency_key(request.idempotency_key)?,
     })
+}
+
+/// The longest key of a batch: each of its channels has the key with a number after it.
+const MAX_BATCH_KEY_BYTES: usize = 40;
+
+/// Reads which channels are to be opened together, with the addresses of their peers.
+pub fn open_batch(
+    request: v1::OpenBatchRequest,
+    network: Network,
+) -> Result<(OpenBatch, Vec<Option<String>>), Status> {
+    let mut opens = Vec::new();
+    let mut addresses = Vec::new();
+    for channel in request.channels {
+        if !channel.idempotency_key.is_empty() {
+            return Err(malformed("channels", "have the key of their batch, none of their own"));
+        }
+        addresses.push(fields::peer_address(&channel.address)?.map(str::to_owned));
+        opens.push(open(channel, network)?);
+    }
+    let idempotency_key = fields::idempotency_key(request.idempotency_key)?;
+    if idempotency_key.as_ref().is_some_and(|key| key.len() > MAX_BATCH_KEY_BYTES) {
+        let words = format!("of a batch has at most {MAX_BATCH_KEY_BYTES} bytes");
+        return Err(malformed("idempotency_key", words));
+    }
+    let batch = OpenBatch {
+        opens,
+        feerate: fields::feerate("feerate_msat_per_vb", request.feerate_msat_per_vb)?,
+        coins: wallet::coins(request.coins, request.min_confirmations)?,
+        all_or_none: request.all_or_none,
+        idempotency_key,
+    };
+    Ok((batch, addresses))
 }

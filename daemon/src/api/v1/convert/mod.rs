@@ -35,6 +35,9 @@ pub fn requests(bytes: &[u8]) -> Vec<Result<(), Status>> {
         outcomes.push(wallet::outputs(request.outputs, Network::Regtest).map(|_| ()));
         outcomes.push(wallet::coins(request.coins, request.min_confirmations).map(|_| ()));
     }
+    if let Ok(request) = v1::OpenBatchRequest::decode(bytes) {
+        outcomes.push(channel::open_batch(request, Network::Regtest).map(|_| ()));
+    }
     if let Ok(request) = v1::RebalanceRequest::decode(bytes) {
         outcomes.push(payment::rebalance(request).map(|_| ()));
     }
