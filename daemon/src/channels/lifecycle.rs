@@ -1,20 +1,19 @@
 //! LDK's events about a channel, from the first request to its end; each may come twice.
 
+use bitcoin::OutPoint;
 use bitcoin::secp256k1::PublicKey;
-use bitcoin::{OutPoint, ScriptBuf};
 use lightning::events::{ClosureReason, FundingInfo};
 use lightning::ln::types::ChannelId;
 
-use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ClosedChannel, Stage};
+use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ChannelStage, ClosedChannel};
 use super::{Channels, reason};
 use crate::journal::Entry;
-use crate::node::run::reserve;
 use crate::storage::{self, Batch};
 use crate::wallet;
 
 /// A channel's end (`Event::ChannelClosed`).
 #[derive(Clone, Debug)]
-pub struct Closing<'a> {
+pub struct ChannelClosed<'a> {
     /// Its id; a temporary one if it never was funded.
     pub channel_id: ChannelId,
     /// Our own name for it.
@@ -46,11 +45,11 @@ impl Channels {
         self.0.node.channels_changed();
         let key = record::key(user_channel_id);
         let known = CHANNELS.get(&self.0.store, &key)?;
-        if known.as_ref().is_some_and(|record| record.stage >= Stage::Pending) {
+        if known.as_ref().is_some_and(|record| record.stage >= ChannelStage::Pending) {
             return Ok(());
         }
         let record = ChannelRecord {
-            stage: Stage::Pending,
+            stage: ChannelStage::Pending,
             channel_id: Some(channel_id),
             funding: Some(funding),
             ending: None,
@@ -69,7 +68,7 @@ impl Channels {
         self.0.journal.append(&mut batch, opening);
         self.0.store.commit(batch).await?;
         tracing::info!(%channel_id, peer = %node_id, %funding, "a channel waits for confirmations");
-        self.0.spends.changes.tell();
+        self.0.spends.changes.notify();
         Ok(())
     }
 
@@ -86,13 +85,13 @@ impl Channels {
         self.0.node.channels_changed();
         let key = record::key(user_channel_id);
         let known = CHANNELS.get(&self.0.store, &key)?;
-        if known.as_ref().is_some_and(|record| record.stage >= Stage::Ready) {
+        if known.as_ref().is_some_and(|record| record.stage >= ChannelStage::Ready) {
             return Ok(());
         }
         let details = self.details(&channel_id, &node_id);
         let known = known.unwrap_or_else(|| self.inbound_record(&channel_id, node_id));
         let record = ChannelRecord {
-            stage: Stage::Ready,
+            stage: ChannelStage::Ready,
             channel_id: Some(channel_id),
             short_channel_id: details.and_then(|details| details.short_channel_id),
             ..known
@@ -103,7 +102,7 @@ impl Channels {
         self.0.journal.append(&mut batch, entry);
         self.0.store.commit(batch).await?;
         tracing::info!(%channel_id, peer = %node_id, "a channel is ready");
-        self.0.spends.changes.tell();
+        self.0.spends.changes.notify();
         Ok(())
     }
 
@@ -111,14 +110,14 @@ impl Channels {
     ///
     /// # Errors
     /// The store's: LDK is to tell it again.
-    pub async fn closed(&self, closing: &Closing<'_>) -> Result<(), storage::Error> {
+    pub async fn closed(&self, closing: &ChannelClosed<'_>) -> Result<(), storage::Error> {
         self.0.node.channels_changed();
         let key = record::key(closing.user_channel_id);
         let known = CHANNELS.get(&self.0.store, &key)?;
         let described = reason::describe(closing.reason);
         self.0.node.closes.forget(&closing.channel_id);
         match known {
-            Some(record) if record.stage < Stage::Pending => {
+            Some(record) if record.stage < ChannelStage::Pending => {
                 // Never broadcast: LDK tells `ChannelPending` before it tells the end.
                 if let Some(funding) = record.funding {
                     self.discard(funding)?;
@@ -130,14 +129,14 @@ impl Channels {
                 self.fail(closing.user_channel_id, record, &why).await?;
                 self.lost_member(closing.user_channel_id).await
             }
-            Some(record) if record.stage < Stage::Closed => {
+            Some(record) if record.stage < ChannelStage::Closed => {
                 self.record_closed(closing, record, described).await
             }
             Some(_) => Ok(()),
             None => {
                 let peer = closing.node_id.map(|id| id.to_string());
                 tracing::info!(?peer, why = %described.words, "an unfunded channel of a peer is gone");
-                self.0.spends.changes.tell();
+                self.0.spends.changes.notify();
                 Ok(())
             }
         }
@@ -167,7 +166,7 @@ impl Channels {
 
     async fn record_closed(
         &self,
-        closing: &Closing<'_>,
+        closing: &ChannelClosed<'_>,
         record: ChannelRecord,
         described: reason::Reason,
     ) -> Result<(), storage::Error> {
@@ -192,7 +191,7 @@ impl Channels {
             // Kept for its idempotency key and for followers of the open.
             true => {
                 let ending = Some(described.words.clone());
-                let ended = ChannelRecord { stage: Stage::Closed, ending, ..record };
+                let ended = ChannelRecord { stage: ChannelStage::Closed, ending, ..record };
                 CHANNELS.put(&mut batch, &key, &ended);
             }
             false => CHANNELS.delete(&mut batch, &key),
@@ -206,7 +205,7 @@ impl Channels {
         self.0.journal.append(&mut batch, entry);
         self.0.store.commit(batch).await?;
         tracing::info!(%channel_id, peer = %node_id, why = %described.words, "a channel is closed");
-        self.0.spends.changes.tell();
+        self.0.spends.changes.notify();
         Ok(())
     }
 
@@ -249,7 +248,7 @@ impl Channels {
             idempotency_key: None,
             asked: String::new(),
             created_at: self.0.clock.unix_secs(),
-            stage: Stage::Negotiating,
+            stage: ChannelStage::Negotiating,
             channel_id: Some(*channel_id),
             funding: None,
             short_channel_id: None,

@@ -7,7 +7,7 @@
 
 mod accept;
 pub mod balance;
-mod changes;
+mod change_notifier;
 mod close;
 pub mod config;
 mod error;
@@ -35,12 +35,12 @@ pub use close::{Close, CloseFollower, CloseQuote, CloseUpdate};
 pub use config::Config;
 pub use error::Error;
 pub use funding_spends::{ClosingTx, FundingSpends, Sighting};
-pub use lifecycle::Closing;
+pub use lifecycle::ChannelClosed;
 pub use open::batch::OpenBatch;
 pub use open::unfunded::Unfunded;
 pub use open::{Amount, Open, OpenFollower, OpenUpdate};
 pub use policy::{Changed, Policy, PolicyChange, Scope, SetPolicy, StoredPolicy, Which, Wish};
-pub use record::{ChannelRecord, ClosedChannel, Stage};
+pub use record::{ChannelRecord, ChannelStage, ClosedChannel};
 
 use self::accept::decider::Decider;
 use self::open::batches::Batches;
@@ -247,6 +247,20 @@ impl Channels {
             .is_none_or(|closed| closed.kind != reason::FUNDING_BATCH);
         let spend = self.0.spends.of(channel_id)?;
         Ok(!was_funded || spend.is_some_and(|spend| spend.txid != *commitment))
+    }
+
+    /// Whether an output funds a channel that is or was ours: LDK has, or had, a monitor for it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn owns_funding(&self, funding: &bitcoin::OutPoint) -> Result<bool, storage::Error> {
+        let monitors = &self.0.node.chain_monitor;
+        let is_watched = monitors.list_monitors().into_iter().any(|channel_id| {
+            let monitor = monitors.get_monitor(channel_id);
+            monitor
+                .is_ok_and(|monitor| monitor.get_funding_txo().into_bitcoin_outpoint() == *funding)
+        });
+        Ok(is_watched || self.find_closed(&ChannelRef::Funding(*funding))?.is_some())
     }
 
     /// Finds an open channel.

@@ -18,7 +18,7 @@ pub(super) struct Layered {
 }
 
 /// The names of all sections.
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "log",
     "node",
     "seed",
@@ -32,6 +32,7 @@ const SECTIONS: [&str; 13] = [
     "payments",
     "invoices",
     "storage",
+    "backup",
 ];
 
 /// Variables that `fulmend`'s flags read themselves.

@@ -18,7 +18,7 @@ use crate::node::Node;
 use crate::node::commit::finished::IS_LDK_PATCHED;
 use crate::node::run::listen;
 use crate::tasks::{Stage, Tasks};
-use crate::wallet::{Announcer, Wallet};
+use crate::wallet::{RecordingBroadcaster, Wallet};
 use crate::{collectors, ports};
 
 /// The bound ports; calls and scrapes are answered with what the start waits for.
@@ -31,7 +31,7 @@ pub(super) struct Doors {
 /// What is served beside the rooms.
 pub(super) struct Served {
     pub(super) wallet: Wallet,
-    pub(super) announcer: Arc<Announcer<Broadcaster>>,
+    pub(super) broadcaster: Arc<RecordingBroadcaster<Broadcaster>>,
     pub(super) tip: watch::Receiver<Tip>,
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn open(
         peers.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     open_to_peers(&ground.tasks, &node, &rooms, peers);
     if !config.metrics.listen.is_empty() {
-        let collected = collectors::Rooms {
+        let collected = collectors::MeasuredRooms {
             node: node.clone(),
             tip: served.tip.clone(),
             admission: rooms.admission.clone(),
@@ -107,7 +107,8 @@ fn services(
     rooms: Rooms,
     listening: Vec<SocketAddr>,
 ) -> v1::Services {
-    let Rooms { journal, admission, channels, payments, invoices, offers, forwards, peers } = rooms;
+    let Rooms { journal, admission, channels, payments, invoices, offers, forwards, peers, backup } =
+        rooms;
     let feerates = chain.feerates;
     let stopping = ground.tasks.stopping(Stage::Api);
     v1::Services {
@@ -126,7 +127,7 @@ fn services(
         wallet: v1::wallet::WalletService {
             wallet: served.wallet,
             feerates,
-            network: served.announcer,
+            network: served.broadcaster,
         },
         peers: v1::peers::PeersService { peers: peers.clone() },
         channels: v1::channels::ChannelsService {
@@ -156,6 +157,7 @@ fn services(
             directory: ground.places.data.clone(),
             stopping: stopping.clone(),
         },
+        backup: v1::backup::BackupService { backup, stopping: stopping.clone() },
         events: v1::events::EventsService { journal, forwards, stopping },
     }
 }

@@ -106,7 +106,7 @@ async fn start(ground: &Ground, seed: &Seed, config: Config) -> Result<(), Error
     let rooms = rooms::start(ground, &config, &journal, &chain, &wallet, &node, admission).await?;
     let served = api::Served {
         wallet: wallet.wallet.clone(),
-        announcer: wallet.announcer.clone(),
+        broadcaster: wallet.broadcaster.clone(),
         tip: wallet.tip.clone(),
     };
     tasks::start(ground, &config, &chain, wallet, &node, &rooms);

@@ -3,9 +3,9 @@
 use bitcoin::Network;
 use bitcoin::secp256k1::PublicKey;
 
-use super::records::record::State;
+use super::records::record::PaymentState;
 use crate::admission::NotReady;
-use crate::node::planner::NoWay;
+use crate::node::planner::NoRouteReason;
 use crate::storage;
 
 /// A short channel id as people write it (BOLT 7).
@@ -92,7 +92,7 @@ pub enum Error {
     UnknownNode(&'static str, PublicKey),
     /// There is no way.
     #[error("{}", .0.words)]
-    NoWay(NoWay),
+    NoRoute(NoRouteReason),
     /// A custom record that must not be sent.
     #[error("custom records must have distinct types of 65536 or more, none of them reserved")]
     BadCustomRecord,
@@ -149,11 +149,11 @@ pub enum Error {
     Unknown,
     /// It has ended, so it cannot be cancelled.
     #[error("this payment has ended already: it has {}", match .0 {
-        State::Succeeded => "succeeded",
-        State::Failed => "failed",
-        State::Pending => "not ended",
+        PaymentState::Succeeded => "succeeded",
+        PaymentState::Failed => "failed",
+        PaymentState::Pending => "not ended",
     })]
-    Ended(State),
+    Ended(PaymentState),
     /// The store refused.
     #[error("payments cannot be stored or read")]
     Store(#[from] storage::Error),

@@ -18,7 +18,7 @@ use super::convert::filter::{among, filter};
 use super::convert::{self, fields};
 use super::{refusal, view};
 use crate::api::status::{internal, malformed};
-use crate::api::stream::{Answers, Steps, stream};
+use crate::api::stream::{ResponseStream, Steps, stream};
 use crate::channels::{Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found};
 use crate::listing::page_by_key;
 use crate::peers::Peers;
@@ -42,10 +42,10 @@ pub struct ChannelsService {
 
 #[tonic::async_trait]
 impl v1::channels_server::Channels for ChannelsService {
-    type OpenStream = Answers<v1::OpenChannelUpdate>;
-    type CloseStream = Answers<v1::CloseChannelUpdate>;
-    type OpenBatchStream = Answers<v1::OpenBatchUpdate>;
-    type DecideOpensStream = Answers<v1::OpenProposal>;
+    type OpenStream = ResponseStream<v1::OpenChannelUpdate>;
+    type CloseStream = ResponseStream<v1::CloseChannelUpdate>;
+    type OpenBatchStream = ResponseStream<v1::OpenBatchUpdate>;
+    type DecideOpensStream = ResponseStream<v1::OpenProposal>;
 
     async fn open(
         &self,

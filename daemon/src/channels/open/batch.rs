@@ -9,7 +9,7 @@ use bitcoin::FeeRate;
 
 use super::batches::{Terms, Verdict};
 use super::wishes::{Money, Wish};
-use super::{Amount, Facts, Open, OpenFollower, check, check_capacity, fingerprint};
+use super::{Amount, Open, OpenFacts, OpenFollower, check, check_capacity, fingerprint};
 use crate::channels::record::{self, CHANNELS, OPENS_BY_KEY, OpenKey};
 use crate::channels::{Channels, Error};
 use crate::storage::{self, Batch};
@@ -159,7 +159,7 @@ impl Channels {
                     "of a batch have neither coins nor a feerate of their own".to_owned(),
                 );
             }
-            let facts: Facts = self.facts(open);
+            let facts: OpenFacts = self.facts(open);
             check(open, &facts)?;
             check_capacity(&self.0.config, capacity_sat, open.push_msat)?;
             amounts_sat.push(capacity_sat);

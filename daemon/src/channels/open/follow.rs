@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use super::unfunded::Unfunded;
 use crate::channels::Channels;
-use crate::channels::record::{self, CHANNELS, ChannelRecord, Stage};
+use crate::channels::record::{self, CHANNELS, ChannelRecord, ChannelStage};
 use crate::storage;
 
 /// Follows a channel from its record to its readiness or failure.
@@ -12,7 +12,7 @@ pub struct OpenFollower {
     channels: Channels,
     user_channel_id: u128,
     changes: watch::Receiver<u64>,
-    told: Option<Stage>,
+    told: Option<ChannelStage>,
     asked_for_funding: bool,
 }
 
@@ -43,13 +43,13 @@ impl OpenFollower {
     /// Waits until something has changed about any channel.
     pub async fn changed(&mut self) {
         if self.changes.changed().await.is_err() {
-            self.told = Some(Stage::Failed);
+            self.told = Some(ChannelStage::Failed);
         }
     }
 
     /// Whether the last update was returned.
     pub fn has_ended(&self) -> bool {
-        self.told.is_some_and(|told| told >= Stage::Ready)
+        self.told.is_some_and(|told| told >= ChannelStage::Ready)
     }
 
     /// Returns what is new, without waiting.
@@ -62,7 +62,7 @@ impl OpenFollower {
         }
         let inner = &self.channels.0;
         let Some(record) = CHANNELS.get(&inner.store, &record::key(self.user_channel_id))? else {
-            self.told = Some(Stage::Failed);
+            self.told = Some(ChannelStage::Failed);
             return Ok(None);
         };
         if self.told != Some(record.stage) {
@@ -77,7 +77,7 @@ impl OpenFollower {
 
 impl Channels {
     pub(super) fn follow_open(&self, user_channel_id: u128) -> OpenFollower {
-        let changes = self.0.spends.changes.follow();
+        let changes = self.0.spends.changes.subscribe();
         OpenFollower {
             channels: self.clone(),
             user_channel_id,

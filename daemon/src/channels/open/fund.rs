@@ -7,7 +7,7 @@ use lightning::ln::types::ChannelId;
 use super::batches::Verdict;
 use super::unfunded::Unfunded;
 use super::wishes::Money;
-use crate::channels::record::{self, CHANNELS, ChannelRecord, Stage};
+use crate::channels::record::{self, CHANNELS, ChannelRecord, ChannelStage};
 use crate::channels::{Channels, Error};
 use crate::node::run::reserve;
 use crate::storage::{self, Batch};
@@ -21,7 +21,7 @@ impl Channels {
     pub async fn funding_needed(&self, unfunded: Unfunded) -> Result<(), storage::Error> {
         let id = unfunded.user_channel_id;
         let known = CHANNELS.get(&self.0.store, &record::key(id))?;
-        let Some(record) = known.filter(|record| record.stage < Stage::Pending) else {
+        let Some(record) = known.filter(|record| record.stage < ChannelStage::Pending) else {
             self.give_up(&unfunded, "this channel is not wanted any more");
             return Ok(());
         };
@@ -46,7 +46,7 @@ impl Channels {
             }
             Money::Outside => {
                 self.0.outside.wait_for(unfunded);
-                self.0.spends.changes.tell();
+                self.0.spends.changes.notify();
                 Ok(())
             }
             Money::Batch => {
@@ -106,7 +106,7 @@ impl Channels {
             let index = u16::try_from(vout.unwrap_or(0)).unwrap_or(0);
             let ldk_funding = lightning::chain::transaction::OutPoint { txid, index };
             let record = ChannelRecord {
-                stage: Stage::Funded,
+                stage: ChannelStage::Funded,
                 funding: Some(record::outpoint(ldk_funding)),
                 channel_id: Some(ChannelId::v1_from_funding_outpoint(ldk_funding)),
                 in_batch: is_batch.then_some(true),

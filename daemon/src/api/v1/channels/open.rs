@@ -10,7 +10,7 @@ use crate::api::status::{internal, malformed};
 use crate::api::stream::Steps;
 use crate::api::v1::convert::fields;
 use crate::api::v1::{refusal, view};
-use crate::channels::{ChannelRecord, Channels, OpenFollower, OpenUpdate, Stage, Unfunded};
+use crate::channels::{ChannelRecord, ChannelStage, Channels, OpenFollower, OpenUpdate, Unfunded};
 
 /// The states of one open.
 pub(super) struct OpenSteps {
@@ -90,10 +90,10 @@ impl Sent {
 fn stage(record: ChannelRecord) -> v1::OpenChannelUpdate {
     let state = match record.stage {
         // Signed, but not broadcast yet.
-        Stage::Negotiating | Stage::Funded => State::Negotiating,
-        Stage::Pending => State::FundingBroadcast,
-        Stage::Ready => State::Ready,
-        Stage::Closed | Stage::Failed => State::Failed,
+        ChannelStage::Negotiating | ChannelStage::Funded => State::Negotiating,
+        ChannelStage::Pending => State::FundingBroadcast,
+        ChannelStage::Ready => State::Ready,
+        ChannelStage::Closed | ChannelStage::Failed => State::Failed,
     };
     v1::OpenChannelUpdate {
         state: state.into(),
