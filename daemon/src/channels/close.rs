@@ -1,5 +1,7 @@
 //! Closes channels, in agreement with the peer or by force, and follows the close to the chain.
 
+mod quote;
+
 use std::time::Duration;
 
 use bitcoin::{FeeRate, ScriptBuf, Txid};
@@ -9,8 +11,10 @@ use lightning::ln::types::ChannelId;
 use lightning::util::errors::APIError;
 use tokio::sync::watch;
 
+pub use self::quote::CloseQuote;
+
 use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ChannelStage};
-use super::{ChannelRef, Channels, Error, balance};
+use super::{ChannelRef, Channels, Error};
 use crate::node::negotiation::closes::Sides;
 use crate::node::negotiation::fees::Fees;
 use crate::storage::{self, Batch};
@@ -64,55 +68,6 @@ pub enum CloseUpdate {
     },
 }
 
-/// What a close would cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CloseQuote {
-    /// Whether we opened the channel, so that we pay.
-    pub we_pay: bool,
-    /// By agreement: what is offered, and the most that is agreed to.
-    pub fees: Fees,
-    /// By force, in satoshis, without what HTLCs cost.
-    pub forced_sat: u64,
-    /// Blocks for which a forced close locks our money.
-    pub locked_blocks: u16,
-    /// What is ours and not in flight, in satoshis, before fees.
-    pub local_sat: u64,
-    /// What is in flight.
-    pub pending: Pending,
-    /// Why there can be no agreement now.
-    pub obstacle: Option<&'static str>,
-}
-
-/// HTLCs that an agreed close waits for, and that a forced one settles on chain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pending {
-    /// How many.
-    pub htlcs: usize,
-    /// How many need a transaction each after a forced close; the others are dust.
-    pub claims: usize,
-    /// What we offered.
-    pub outbound_msat: u64,
-    /// What the peer offered.
-    pub inbound_msat: u64,
-    /// The height by which the last is decided; 0 where there is none.
-    pub until_height: u32,
-}
-
-impl Pending {
-    fn of(details: &ChannelDetails) -> Self {
-        let (inbound, outbound) = (&details.pending_inbound_htlcs, &details.pending_outbound_htlcs);
-        let of = inbound.iter().map(|htlc| (htlc.cltv_expiry, htlc.is_dust));
-        let of = of.chain(outbound.iter().map(|htlc| (htlc.cltv_expiry, htlc.is_dust)));
-        Self {
-            htlcs: inbound.len() + outbound.len(),
-            claims: of.clone().filter(|(_, is_dust)| !is_dust).count(),
-            outbound_msat: outbound.iter().map(|htlc| htlc.amount_msat).sum(),
-            inbound_msat: inbound.iter().map(|htlc| htlc.amount_msat).sum(),
-            until_height: of.map(|(height, _)| height).max().unwrap_or(0),
-        }
-    }
-}
-
 /// What to do about a wish to close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Course {
@@ -125,26 +80,6 @@ enum Course {
 }
 
 impl Channels {
-    /// Returns what a close would cost now, and closes nothing.
-    ///
-    /// # Errors
-    /// As [`Channels::close`], but for the peer's absence.
-    pub fn quote_close(&self, request: &Close) -> Result<CloseQuote, Error> {
-        let details = self.find(&request.channel)?;
-        let closes = &self.0.node.closes;
-        let asked = asked_feerate(request.feerate, &details, closes.minimum())?;
-        let sides = Sides::of(&details);
-        Ok(CloseQuote {
-            we_pay: sides.we_opened,
-            fees: closes.fees(sides, asked),
-            forced_sat: closes.forced_sat(),
-            locked_blocks: details.force_close_spend_delay.unwrap_or(0),
-            local_sat: balance::split(&details).local_msat / 1_000,
-            pending: Pending::of(&details),
-            obstacle: obstacle(&details, self.is_connected(&details)),
-        })
-    }
-
     /// Begins to close a channel and follows it.
     ///
     /// # Errors
@@ -184,10 +119,6 @@ impl Channels {
         // A caller that has heard that the channel closes need not look after it: no crash undoes it.
         self.0.node.checkpointed().await;
         Ok(follower)
-    }
-
-    fn is_connected(&self, details: &ChannelDetails) -> bool {
-        self.0.node.peer_manager.peer_by_node_id(&details.counterparty.node_id).is_some()
     }
 
     /// Sets the feerate of a close, durably: after a restart the close goes on with it.
@@ -246,14 +177,6 @@ impl Channels {
             reported_stuck: None,
         }
     }
-}
-
-/// Why a channel cannot be closed in agreement now.
-fn obstacle(details: &ChannelDetails, connected: bool) -> Option<&'static str> {
-    if !connected {
-        return Some("the peer is not connected");
-    }
-    (!details.is_channel_ready).then_some("the channel is not ready yet")
 }
 
 /// What keeps LDK from sending our `shutdown`.
