@@ -117,10 +117,14 @@ impl Wallet {
     pub fn sign_psbt(&self, mut psbt: Psbt) -> Result<SignedPsbt, Error> {
         let ledger = self.ledger();
         let ours = ledger.own_inputs(&mut psbt)?;
-        ledger.check_signed(&psbt, &ours, self.reserve()?)?;
+        let leased = ledger.leased(self.now());
+        ledger.check_signed(&psbt, &ours, self.reserve()?, &leased)?;
         // Amounts that we know ourselves; taproot signatures commit to all of them (BIP 341).
         let options = SignOptions { trust_witness_utxo: true, ..SignOptions::default() };
-        let complete = self.sign(&ledger.bdk, &mut psbt, options)?;
+        let complete = self.sign(&ledger.bdk, &mut psbt, options).map_err(|error| match error {
+            Error::Sign(why) => Error::BadPsbt(format!("cannot be signed: {why}")),
+            error => error,
+        })?;
         let signed =
             ours.iter().filter(|at| psbt.inputs[**at].final_script_witness.is_some()).count();
         if signed < ours.len() {
@@ -236,6 +240,7 @@ impl Ledger {
         psbt: &Psbt,
         ours: &[usize],
         reserve: AnchorReserve,
+        leased: &HashSet<OutPoint>,
     ) -> Result<(), Error> {
         let tx = &psbt.unsigned_tx;
         let spent: HashSet<OutPoint> =
@@ -247,7 +252,8 @@ impl Ledger {
             }
         }
         let others = coins::spendable(&self.bdk);
-        let others = others.iter().filter(|coin| !spent.contains(&coin.outpoint));
+        let stays = |outpoint| !spent.contains(outpoint) && !leased.contains(outpoint);
+        let others = others.iter().filter(|coin| stays(&coin.outpoint));
         let (mut confirmed_sat, mut left_sat) = (0, 0);
         for coin in others {
             let sat = coin.txout.value.to_sat();
