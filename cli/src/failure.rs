@@ -212,6 +212,14 @@ pub fn advice(reason: &str) -> Option<&'static str> {
         "INSUFFICIENT_FUNDS" => {
             "See `fulmen wallet balance`: part of the money may be reserved or unconfirmed"
         }
+        "COIN_NOT_SPENDABLE" => {
+            "`fulmen wallet utxos` lists the coins, `fulmen wallet leases` the leases"
+        }
+        "COIN_LEASED" => "`fulmen wallet leases` shows under which name",
+        "ANCHOR_RESERVE" => "See `fulmen wallet balance`: channels need the rest to close safely",
+        "NOT_BUMPABLE" => "`fulmen wallet list` shows the unconfirmed transactions",
+        "WALLET_UNKNOWN" => "`fulmen wallet list` lists the transactions",
+        "DECIDER_TAKEN" => "End the other program first: there is one answer to each proposal",
         "INSUFFICIENT_BALANCE" | "NO_USABLE_CHANNEL" => {
             "See `fulmen channels` for what each can send now"
         }

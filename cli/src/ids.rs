@@ -197,6 +197,50 @@ impl FromStr for ChannelName {
     }
 }
 
+/// An output of a transaction: `TXID:VOUT`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coin(pub OutPoint);
+
+impl FromStr for Coin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (txid, vout) = text.split_once(':').unwrap_or((text, ""));
+        outpoint(txid, vout).map(Self).map_err(|_| {
+            "a coin is TXID:VOUT, 64 hex digits and a number, as `fulmen wallet utxos` lists it"
+                .to_owned()
+        })
+    }
+}
+
+/// A transaction by its id, as explorers print it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TxId(pub Vec<u8>);
+
+impl FromStr for TxId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Id32(mut txid) =
+            text.parse().map_err(|_| "a transaction id is 64 hex digits".to_owned())?;
+        txid.reverse();
+        Ok(Self(txid))
+    }
+}
+
+/// Bytes in hexadecimal digits.
+#[derive(Debug, Clone)]
+pub struct Bytes(pub Vec<u8>);
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes = unhex(text.trim()).filter(|bytes| !bytes.is_empty());
+        bytes.map(Self).ok_or_else(|| "hexadecimal digits are expected".to_owned())
+    }
+}
+
 /// A txid as explorers print it is the reverse of the bytes on the wire.
 fn outpoint(txid: &str, vout: &str) -> Result<OutPoint, String> {
     let wrong = || "a funding output is TXID:VOUT, 64 hex digits and a number".to_owned();

@@ -10,7 +10,7 @@ use lightning::sign::HTLCDescriptor;
 use tokio::sync::Notify;
 
 use crate::chain::Source;
-use crate::channels::{ChannelClosed, Channels, OpenRequest};
+use crate::channels::{ChannelClosed, Channels, OpenRequest, Unfunded};
 use crate::forwards::{Forwards, Settled};
 use crate::invoices::{Claimable, Invoices};
 use crate::node::Node;
@@ -86,17 +86,14 @@ impl EventHandlers {
                 channel_type,
                 is_announced,
                 params: _,
-            } => {
-                self.channels.open_requested(&OpenRequest {
-                    temporary_channel_id,
-                    node_id: counterparty_node_id,
-                    capacity_sat: funding_satoshis,
-                    funds: &channel_negotiation_type,
-                    channel_type: &channel_type,
-                    announced: is_announced,
-                });
-                Ok(())
-            }
+            } => self.channels.open_requested(OpenRequest {
+                temporary_channel_id,
+                node_id: counterparty_node_id,
+                capacity_sat: funding_satoshis,
+                funds: channel_negotiation_type,
+                channel_type,
+                announced: is_announced,
+            }),
             Event::FundingGenerationReady {
                 temporary_channel_id,
                 counterparty_node_id,
@@ -105,13 +102,13 @@ impl EventHandlers {
                 user_channel_id,
             } => {
                 self.channels
-                    .funding_needed(
+                    .funding_needed(Unfunded {
                         temporary_channel_id,
-                        counterparty_node_id,
-                        channel_value_satoshis,
-                        output_script,
+                        node_id: counterparty_node_id,
+                        capacity_sat: channel_value_satoshis,
+                        script: output_script,
                         user_channel_id,
-                    )
+                    })
                     .await
             }
             Event::ChannelPending {

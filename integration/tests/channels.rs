@@ -96,6 +96,7 @@ fn a_policy_change_reaches_the_network() {
             base_fee_msat: Some(5_000),
             proportional_millionths: Some(1_000),
             cltv_expiry_delta: Some(100),
+            ..SetPolicyRequest::default()
         };
         ensure!(bob.channels().set_policy(request).await?.into_inner().channels_changed == 1);
         gossiped(network, 0, channel.short_channel_id, (5_000, 1_000, 100)).await?;

@@ -30,6 +30,7 @@ fn one_to_four_hops_with_exact_fees_at_each() {
                 base_fee_msat: Some(policy.base_fee_msat),
                 proportional_millionths: Some(policy.proportional_millionths),
                 cltv_expiry_delta: Some(policy.cltv_expiry_delta),
+                ..SetPolicyRequest::default()
             };
             node.channels().set_policy(request).await?;
         }
@@ -127,7 +128,7 @@ fn a_failing_hop_is_gone_around() {
             which: Some(Which::All(true)),
             base_fee_msat: Some(50_000),
             proportional_millionths: Some(3_000),
-            cltv_expiry_delta: None,
+            ..SetPolicyRequest::default()
         };
         carol.channels().set_policy(dear).await?;
         let carol_dave = channel::between(carol, dave).await?.short_channel_id;

@@ -57,7 +57,7 @@ fn a_payment_whose_cheapest_paths_clash_needs_a_flow() {
                     which: Some(Which::Channel(channel::reference(&opened.channel_id))),
                     base_fee_msat: Some(0),
                     proportional_millionths: Some(ppm),
-                    cltv_expiry_delta: None,
+                    ..SetPolicyRequest::default()
                 };
                 network.nodes[node].channels().set_policy(price).await?;
             }

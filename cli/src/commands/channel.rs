@@ -1,4 +1,9 @@
 //! `fulmen channel …`: open, close, look at, and price channels.
+mod batch;
+mod decide;
+mod fund;
+mod policy;
+
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -9,7 +14,6 @@ use fulmen_proto::v1::open_channel_update::State as OpenState;
 use fulmen_proto::v1::{
     Channel, ChannelRef, CloseChannelRequest, ClosedChannel, ForwardPolicy, GetChannelRequest,
     GetWalletBalanceRequest, ListChannelsRequest, ListClosedChannelsRequest, OpenChannelRequest,
-    SetPolicyRequest, set_policy_request::Which,
 };
 
 use super::options::filter::Filtering;
@@ -19,7 +23,7 @@ use super::rebalance::Rebalance;
 use crate::amount::{Msat, SatOrAll};
 use crate::failure::Failure;
 use crate::format::human;
-use crate::ids::{ChannelName, NodeAt};
+use crate::ids::{ChannelName, Coin, NodeAt};
 use crate::render::{channel_progress, channels};
 use crate::session::{Session, next_state};
 use crate::units::Feerate;
@@ -29,6 +33,10 @@ use crate::units::Feerate;
 pub enum Group {
     /// Open a channel, and wait until it can be used
     Open(Open),
+    /// Open several channels with one funding transaction
+    OpenBatch(batch::OpenBatch),
+    /// Fund a channel that was opened with --psbt, or give it up
+    Fund(fund::Fund),
     /// Close a channel with the peer's agreement, or by force
     Close(Close),
     /// List the open and pending channels
@@ -39,8 +47,14 @@ pub enum Group {
     Closed(Closed),
     /// Show or change what is charged for forwarding
     ///
-    /// Without --base-fee, --ppm and --cltv-delta it shows the policies as they are.
-    Policy(Policy),
+    /// Without --base-fee, --ppm, --cltv-delta and --reset it shows the policies as they are. LDK fixes the smallest
+    /// HTLC when a channel is opened, announces the largest itself, and disables a channel only while the peer is away:
+    /// none of these can be set.
+    Policy(policy::Policy),
+    /// Decide about each channel that a peer wants to open, while this command runs
+    ///
+    /// It asks on the terminal; elsewhere it reads a line for each: `yes`, or `no` and a reason for the peer.
+    Decide(decide::Decide),
     /// Move money from one of your channels to another, by a payment to yourself
     ///
     /// It says first which way the money goes; with --dry-run it only says that.
@@ -51,11 +65,14 @@ impl Group {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::Open(command) => command.run(session).await,
+            Self::OpenBatch(command) => command.run(session).await,
+            Self::Fund(command) => command.run(session).await,
             Self::Close(command) => command.run(session).await,
             Self::List(command) => command.run(session).await,
             Self::Show(command) => command.run(session).await,
             Self::Closed(command) => command.run(session).await,
             Self::Policy(command) => command.run(session).await,
+            Self::Decide(command) => command.run(session).await,
             Self::Rebalance(command) => command.run(session).await,
         }
     }
@@ -92,6 +109,21 @@ pub struct Open {
     /// And how many blocks our HTLC outlives the next
     #[arg(long, value_name = "BLOCKS", requires_all = ["base_fee", "ppm"])]
     cltv_delta: Option<u32>,
+    /// Fund it from this coin of the wallet, TXID:VOUT; several times for several coins
+    #[arg(long, value_name = "TXID:VOUT")]
+    coins: Vec<Coin>,
+    /// Fund it from coins with so many confirmations
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    min_confirmations: u32,
+    /// Another wallet pays: says where to, and waits for `fulmen channel fund` with the signed transaction
+    #[arg(long, conflicts_with_all = ["coins", "min_confirmations", "feerate"])]
+    psbt: bool,
+    /// Open it only if the peer, which must trust us, uses it before its funding is confirmed
+    #[arg(long)]
+    zero_conf: bool,
+    /// Where the money of an agreed close goes, for good: nobody can change it later
+    #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
+    close_address: String,
     /// The same key again follows the first open, never opens a second channel
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
     idempotency_key: String,
@@ -131,6 +163,10 @@ impl Open {
         if !self.yes && screen.has_someone_to_ask() {
             screen.confirm(&self.question())?;
         }
+        if let Some(Msat(msat)) = self.push.filter(|Msat(msat)| *msat > 0) {
+            let gift = human::msat(msat);
+            screen.note(&format!("The peer gets {gift} at once, and need not give it back."));
+        }
         let available_sat = match self.amount {
             SatOrAll::All => available_sat(session).await?,
             SatOrAll::Sat(_) => 0,
@@ -147,6 +183,11 @@ impl Open {
             announce: !self.private,
             feerate_msat_per_vb: self.feerate.map_or(0, |feerate| feerate.msat_per_vb),
             idempotency_key: self.idempotency_key,
+            coins: self.coins.into_iter().map(|Coin(outpoint)| outpoint).collect(),
+            min_confirmations: self.min_confirmations,
+            zero_conf: self.zero_conf,
+            psbt: self.psbt,
+            close_address: self.close_address,
         };
         let progress = screen.progress("asking the peer");
         let mut stream = session.channels().open(request).await?.into_inner();
@@ -167,6 +208,10 @@ impl Open {
                 OpenState::Failed => {
                     let what = format!("no channel was opened: {}", update.failure);
                     return Err(Failure::failed(what));
+                }
+                OpenState::AwaitingFunding => {
+                    screen.note(&channel_progress::awaiting(&update));
+                    continue;
                 }
                 OpenState::FundingBroadcast if !self.no_wait => continue,
                 OpenState::Unspecified | OpenState::Negotiating => continue,
@@ -347,74 +392,6 @@ impl Closed {
         };
         let peer = |channel: &ClosedChannel| vec![channel.node_id.clone()];
         paging::show_named(session, &self.paging, fetch, peer, channels::closed).await
-    }
-}
-
-/// One channel, or all.
-#[derive(Debug, Clone)]
-enum OneOrAll {
-    One(ChannelName),
-    All,
-}
-
-impl FromStr for OneOrAll {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "all" { Ok(Self::All) } else { text.parse().map(Self::One) }
-    }
-}
-
-#[derive(Debug, Args)]
-pub struct Policy {
-    /// Short id, channel id, TXID:VOUT, or `all`
-    #[arg(value_name = "CHANNEL", default_value = "all")]
-    which: OneOrAll,
-    /// Charge this per forwarded payment: 1sat, 0sat
-    #[arg(long, value_name = "AMOUNT", value_parser = base_fee)]
-    base_fee: Option<u32>,
-    /// And this per million of its amount
-    #[arg(long)]
-    ppm: Option<u32>,
-    /// How many blocks our incoming HTLC outlives the outgoing one
-    #[arg(long, value_name = "BLOCKS")]
-    cltv_delta: Option<u32>,
-}
-
-impl Policy {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let changes = self.base_fee.is_some() || self.ppm.is_some() || self.cltv_delta.is_some();
-        match self.which {
-            OneOrAll::One(ChannelName(channel)) if !changes => {
-                let channel = get(session, channel).await?;
-                session.screen.show(&channel, channels::one_policy)
-            }
-            OneOrAll::All if !changes => {
-                let request = ListChannelsRequest::default();
-                let list = session.channels().list(request).await?.into_inner();
-                let peers = list.channels.iter().map(|channel| channel.node_id.clone());
-                let names = names::names(session, peers).await;
-                session
-                    .screen
-                    .show(&list, |list, look| channels::policies(&list.channels, &names, look))
-            }
-            which => {
-                let request = SetPolicyRequest {
-                    which: Some(match which {
-                        OneOrAll::One(ChannelName(channel)) => Which::Channel(channel),
-                        OneOrAll::All => Which::All(true),
-                    }),
-                    base_fee_msat: self.base_fee,
-                    proportional_millionths: self.ppm,
-                    cltv_expiry_delta: self.cltv_delta,
-                };
-                let set = session.channels().set_policy(request).await?.into_inner();
-                session.screen.show(&set, |set, _| {
-                    let changed = u64::from(set.channels_changed);
-                    format!("Changed {}", human::count(changed, "channel", "channels"))
-                })
-            }
-        }
     }
 }
 

@@ -53,6 +53,8 @@ enum OnlyKind {
     WalletReceived,
     PeerConnected,
     PeerDisconnected,
+    /// Somebody used a macaroon to change money, channels or access
+    MacaroonUsed,
     MirrorFailed,
     MirrorCaughtUp,
 }
@@ -78,6 +80,7 @@ impl OnlyKind {
             Self::WalletReceived => Kind::WalletReceived,
             Self::PeerConnected => Kind::PeerConnected,
             Self::PeerDisconnected => Kind::PeerDisconnected,
+            Self::MacaroonUsed => Kind::MacaroonUsed,
             Self::MirrorFailed => Kind::MirrorFailed,
             Self::MirrorCaughtUp => Kind::MirrorCaughtUp,
         }

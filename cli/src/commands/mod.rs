@@ -28,9 +28,27 @@ mod tests {
     fn every_method_of_the_api_has_a_command() {
         let sources = [
             ("Node", include_str!("node.rs")),
-            ("Wallet", include_str!("wallet.rs")),
+            (
+                "Wallet",
+                concat!(
+                    include_str!("wallet.rs"),
+                    include_str!("wallet/bump.rs"),
+                    include_str!("wallet/leases.rs"),
+                    include_str!("wallet/labels.rs"),
+                    include_str!("wallet/psbt.rs")
+                ),
+            ),
             ("Peers", include_str!("peer.rs")),
-            ("Channels", include_str!("channel.rs")),
+            (
+                "Channels",
+                concat!(
+                    include_str!("channel.rs"),
+                    include_str!("channel/policy.rs"),
+                    include_str!("channel/decide.rs"),
+                    include_str!("channel/batch.rs"),
+                    include_str!("channel/fund.rs")
+                ),
+            ),
             ("Invoices", include_str!("invoice.rs")),
             ("Offers", concat!(include_str!("offer/mod.rs"), include_str!("offer/refund.rs"))),
             (

@@ -1,9 +1,17 @@
 //! `fulmen wallet …`: on-chain money.
+mod bump;
+mod labels;
+mod leases;
+mod psbt;
+
+use std::str::FromStr;
+
 use clap::{Args, Subcommand};
+use fulmen_proto::v1::wallet_output::Amount as OutputAmount;
 use fulmen_proto::v1::wallet_send_request::Amount;
 use fulmen_proto::v1::{
     GetFeeratesRequest, GetWalletBalanceRequest, ListTransactionsRequest, ListUnspentRequest,
-    NewAddressRequest, WalletSendRequest,
+    NewAddressRequest, WalletOutput, WalletSendRequest,
 };
 
 use super::options::filter::Filtering;
@@ -12,6 +20,7 @@ use super::options::qr;
 use crate::amount::SatOrAll;
 use crate::failure::Failure;
 use crate::format::human;
+use crate::ids::Coin;
 use crate::render::wallet;
 use crate::session::Session;
 use crate::units::Feerate;
@@ -29,6 +38,22 @@ pub enum Group {
     List(List),
     /// List the unspent outputs
     Utxos(Utxos),
+    /// Make an unconfirmed transaction dearer, so that it confirms sooner
+    Bump(bump::Bump),
+    /// Take an unconfirmed transaction back, by a dearer one that pays this wallet
+    Cancel(bump::Cancel),
+    /// Reserve a coin for an application, for some time
+    Lease(leases::Lease),
+    /// End a lease
+    Release(leases::Release),
+    /// List the leases
+    Leases(leases::Leases),
+    /// Set, export and import your own words for transactions, outputs and addresses
+    #[command(subcommand)]
+    Label(labels::Group),
+    /// Partially signed transactions: choose coins, sign, put together, publish
+    #[command(subcommand)]
+    Psbt(psbt::Group),
 }
 
 impl Group {
@@ -39,6 +64,13 @@ impl Group {
             Self::Balance(command) => command.run(session).await,
             Self::List(command) => command.run(session).await,
             Self::Utxos(command) => command.run(session).await,
+            Self::Bump(command) => command.run(session).await,
+            Self::Cancel(command) => command.run(session).await,
+            Self::Lease(command) => command.run(session).await,
+            Self::Release(command) => command.run(session).await,
+            Self::Leases(command) => command.run(session).await,
+            Self::Label(group) => group.run(session).await,
+            Self::Psbt(group) => group.run(session).await,
         }
     }
 }
@@ -58,6 +90,35 @@ impl Address {
     }
 }
 
+/// A recipient: `ADDRESS=AMOUNT`, or `ADDRESS=all`.
+#[derive(Debug, Clone, PartialEq)]
+struct Payee(WalletOutput);
+
+impl FromStr for Payee {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a recipient: write ADDRESS=AMOUNT");
+        let (address, amount) = text.rsplit_once('=').ok_or_else(wrong)?;
+        let amount: SatOrAll = amount.parse().map_err(|error| format!("{error}"))?;
+        let amount = Some(match amount {
+            SatOrAll::Sat(sat) => OutputAmount::AmountSat(sat),
+            SatOrAll::All => OutputAmount::All(true),
+        });
+        Ok(Self(WalletOutput { address: address.to_owned(), amount }))
+    }
+}
+
+impl Payee {
+    fn in_words(&self) -> String {
+        let amount = match self.0.amount {
+            Some(OutputAmount::AmountSat(sat)) => human::sat(sat),
+            Some(OutputAmount::All(_)) | None => "all that is left".to_owned(),
+        };
+        format!(", {amount} to {}", self.0.address)
+    }
+}
+
 /// A transaction without inputs and with one output, and an input of a wallet of taproot outputs.
 const OVERHEAD_VBYTES: u64 = 54;
 const INPUT_VBYTES: u64 = 58;
@@ -68,9 +129,24 @@ pub struct Send {
     address: String,
     /// How much: 50sat, 0.1btc, or `all` that is not reserved for closing channels
     amount: SatOrAll,
+    /// One more recipient in the same transaction: ADDRESS=AMOUNT, ADDRESS=all; several times for several
+    #[arg(long = "and", value_name = "ADDRESS=AMOUNT")]
+    others: Vec<Payee>,
     /// Feerate in sat/vB [default: the daemon's estimate]
-    #[arg(long, value_name = "SAT_PER_VB")]
+    #[arg(long, value_name = "SAT_PER_VB", conflicts_with = "target")]
     feerate: Option<Feerate>,
+    /// Confirm within so many blocks, by the daemon's estimate [default: 6]
+    #[arg(long, value_name = "BLOCKS", default_value_t = 0, hide_default_value = true)]
+    target: u32,
+    /// Spend this coin, TXID:VOUT, and no other; several times for several coins
+    #[arg(long, value_name = "TXID:VOUT")]
+    coins: Vec<Coin>,
+    /// Spend only coins with so many confirmations
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    min_confirmations: u32,
+    /// The recipient pays the fee, out of the amount
+    #[arg(long, conflicts_with = "others")]
+    subtract_fee: bool,
     /// A note of your own, kept with the transaction
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     label: String,
@@ -98,6 +174,11 @@ impl Send {
             feerate_msat_per_vb: self.feerate.map_or(0, |feerate| feerate.msat_per_vb),
             idempotency_key: self.idempotency_key,
             label: self.label,
+            outputs: self.others.into_iter().map(|Payee(output)| output).collect(),
+            coins: self.coins.into_iter().map(|Coin(outpoint)| outpoint).collect(),
+            min_confirmations: self.min_confirmations,
+            subtract_fee: self.subtract_fee,
+            target_blocks: self.target,
         };
         let sent = session.wallet().send(request).await?.into_inner();
         session.screen.show(&sent, wallet::sent)
@@ -107,7 +188,8 @@ impl Send {
     async fn question(&self, session: &Session) -> Result<String, Failure> {
         let SatOrAll::All = self.amount else {
             let SatOrAll::Sat(sat) = self.amount else { unreachable!("an amount or all") };
-            return Ok(format!("Send {} to {}?", human::sat(sat), self.address));
+            let more: String = self.others.iter().map(Payee::in_words).collect();
+            return Ok(format!("Send {} to {}{more}?", human::sat(sat), self.address));
         };
         let balance = session.wallet().get_balance(GetWalletBalanceRequest {}).await?.into_inner();
         let outputs =
@@ -187,5 +269,21 @@ impl Utxos {
             client.list_unspent(ListUnspentRequest { page, min_confirmations, filter }).await
         };
         paging::show(&session.screen, &self.paging.into(), fetch, wallet::utxos).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipient_is_an_address_and_an_amount() {
+        let Payee(output) = "bc1q=500sat".parse().expect("well formed");
+        assert_eq!(output.amount, Some(OutputAmount::AmountSat(500)));
+        let payee: Payee = "bc1q=all".parse().expect("well formed");
+        assert_eq!(payee.in_words(), ", all that is left to bc1q");
+        for bad in ["", "bc1q", "bc1q=", "bc1q=5", "bc1q=0sat"] {
+            assert!(Payee::from_str(bad).is_err(), "{bad}");
+        }
     }
 }

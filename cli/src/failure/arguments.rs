@@ -1,7 +1,7 @@
 //! The API's names of arguments, in the words of the command line.
 
 /// Arguments of requests, and what they are called here.
-const ARGUMENTS: [(&str, &str); 39] = [
+const ARGUMENTS: [(&str, &str); 43] = [
     ("address", "the address"),
     ("after_index", "--after"),
     ("after_sequence", "--after"),
@@ -12,8 +12,15 @@ const ARGUMENTS: [(&str, &str); 39] = [
     ("to", "the invoice"),
     ("capacity_sat", "the capacity"),
     ("channel", "the channel"),
+    ("close_address", "--close-address"),
+    ("coins", "--coins"),
+    ("min_confirmations", "--min-confirmations"),
+    ("outputs", "the recipients"),
+    ("subtract_fee", "--subtract-fee"),
+    ("target_blocks", "--target"),
     ("channels", "the channel"),
     ("cltv_expiry_delta", "--cltv-delta"),
+    ("confirmations", "--confirmations"),
     ("custom_records", "--record"),
     ("description", "--description"),
     ("expiry_secs", "--expiry"),

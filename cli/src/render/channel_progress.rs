@@ -14,9 +14,21 @@ pub fn opening(update: &OpenChannelUpdate) -> String {
             let funding = human::outpoint(update.funding.as_ref());
             format!("waiting for confirmations of {funding}")
         }
+        OpenState::AwaitingFunding => "waiting for a signed transaction".to_owned(),
         OpenState::Ready => "ready".to_owned(),
         OpenState::Failed => "failed".to_owned(),
     }
+}
+
+/// What another wallet has to pay, and how it is handed over.
+pub fn awaiting(update: &OpenChannelUpdate) -> String {
+    let id = human::hex(&update.channel_id);
+    format!(
+        "Sign a transaction that pays exactly {} to {}, and publish it nowhere: hand it over with\n  fulmen channel fund \
+         {id} PSBT\nor give the channel up with\n  fulmen channel fund {id} --cancel",
+        human::sat(update.capacity_sat),
+        update.funding_address
+    )
 }
 
 /// An opening that has come as far as we wait.
@@ -78,11 +90,36 @@ fn close_quote(update: &CloseChannelUpdate, look: Look) -> String {
         most => format!("{}, at most {}", human::sat(update.fee_sat), human::sat(most)),
     };
     let blocks = human::grouped(update.forced_lock_blocks.into());
+    let agreed_gets = match update.agreed_obstacle.as_str() {
+        "" => human::sat(update.agreed_receive_sat),
+        why => format!("{}, but not now: {why}", human::sat(update.agreed_receive_sat)),
+    };
+    let forced_gets = format!("{} after {blocks} blocks", human::sat(update.forced_receive_sat));
     Facts::new(look)
         .add("by agreement", agreed)
+        .add("brings", agreed_gets)
         .add("by force", format!("about {}", human::sat(update.forced_fee_sat)))
+        .add("brings", forced_gets)
         .add("locked", format!("{blocks} blocks by force"))
+        .add_if_any("in flight", pending(update))
         .lines()
+}
+
+/// What an agreed close waits for, and what it means for a forced one; empty where nothing is in flight.
+fn pending(update: &CloseChannelUpdate) -> String {
+    if update.pending_htlcs == 0 {
+        return String::new();
+    }
+    let (out, inside) = (update.pending_outbound_msat, update.pending_inbound_msat);
+    format!(
+        "{} ({} out, {} in) until block {} at the latest: an agreed close waits for them, by force {} of them cost a \
+         transaction each",
+        human::count(update.pending_htlcs.into(), "HTLC", "HTLCs"),
+        human::msat(out),
+        human::msat(inside),
+        human::grouped(update.pending_until_height.into()),
+        update.pending_claims
+    )
 }
 
 #[cfg(test)]

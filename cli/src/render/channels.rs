@@ -1,4 +1,8 @@
 //! Channels for people: what is on which side, in which state, at which price.
+mod policies;
+
+pub use policies::{new_policies, proposal, set_policy};
+
 use fulmen_proto::v1::channel::State;
 use fulmen_proto::v1::get_channel_response::Channel as OpenOrClosed;
 use fulmen_proto::v1::{Channel, CloseOffer, ClosedChannel, ForwardPolicy, GetChannelResponse};

@@ -1,4 +1,8 @@
 //! On-chain money for people.
+mod coins;
+
+pub use coins::{bumped, finalized_psbt, funded_psbt, leases, published, signed_psbt};
+
 use fulmen_proto::v1::{GetWalletBalanceResponse, Utxo, WalletSendResponse, WalletTransaction};
 
 use crate::format::human;

@@ -1,5 +1,7 @@
 //! Closes channels, in agreement with the peer or by force, and follows the close to the chain.
 
+mod quote;
+
 use std::time::Duration;
 
 use bitcoin::{FeeRate, ScriptBuf, Txid};
@@ -8,6 +10,8 @@ use lightning::ln::script::ShutdownScript;
 use lightning::ln::types::ChannelId;
 use lightning::util::errors::APIError;
 use tokio::sync::watch;
+
+pub use self::quote::CloseQuote;
 
 use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ChannelStage};
 use super::{ChannelRef, Channels, Error};
@@ -64,19 +68,6 @@ pub enum CloseUpdate {
     },
 }
 
-/// What a close would cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CloseQuote {
-    /// Whether we opened the channel, so that we pay.
-    pub we_pay: bool,
-    /// By agreement: what is offered, and the most that is agreed to.
-    pub fees: Fees,
-    /// By force, in satoshis, without what HTLCs cost.
-    pub forced_sat: u64,
-    /// Blocks for which a forced close locks our money.
-    pub locked_blocks: u16,
-}
-
 /// What to do about a wish to close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Course {
@@ -89,23 +80,6 @@ enum Course {
 }
 
 impl Channels {
-    /// Returns what a close would cost now, and closes nothing.
-    ///
-    /// # Errors
-    /// As [`Channels::close`], but for the peer's absence.
-    pub fn quote_close(&self, request: &Close) -> Result<CloseQuote, Error> {
-        let details = self.find(&request.channel)?;
-        let closes = &self.0.node.closes;
-        let asked = asked_feerate(request.feerate, &details, closes.minimum())?;
-        let sides = Sides::of(&details);
-        Ok(CloseQuote {
-            we_pay: sides.we_opened,
-            fees: closes.fees(sides, asked),
-            forced_sat: closes.forced_sat(),
-            locked_blocks: details.force_close_spend_delay.unwrap_or(0),
-        })
-    }
-
     /// Begins to close a channel and follows it.
     ///
     /// # Errors
@@ -255,7 +229,8 @@ fn course(details: &ChannelDetails, force: bool, connected: bool) -> Result<Cour
     }
 }
 
-fn shutdown_script(script: ScriptBuf) -> Result<ShutdownScript, Error> {
+/// Checks an address for the money of an agreed close.
+pub(super) fn shutdown_script(script: ScriptBuf) -> Result<ShutdownScript, Error> {
     ShutdownScript::try_from(script).map_err(|_| {
         let why = "BOLT 2 allows only addresses of witness programs (bc1...) here".to_owned();
         Error::Argument("address", why)

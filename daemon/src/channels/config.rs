@@ -1,5 +1,7 @@
 //! How channels are opened, accepted and priced, as operators set it and as LDK wants it.
 
+use std::time::Duration;
+
 use bitcoin::Network;
 use lightning::util::config::{
     ChannelConfig, ChannelConfigOverrides, ChannelHandshakeConfig, ChannelHandshakeConfigUpdate,
@@ -71,6 +73,9 @@ pub struct Config {
     pub close_target_blocks: u16,
     /// Blocks in which a funding transaction should confirm when the caller gives no feerate.
     pub open_target_blocks: u16,
+    /// Seconds in which another wallet has to fund a channel that was opened with --psbt; at most 3000, since LDK gives
+    /// up an unfunded channel after an hour.
+    pub psbt_funding_timeout_secs: u64,
 }
 
 impl Default for Config {
@@ -98,6 +103,7 @@ impl Default for Config {
             force_close_avoidance_max_fee_sat: 1_000,
             close_target_blocks: 12,
             open_target_blocks: 6,
+            psbt_funding_timeout_secs: 1_200,
         }
     }
 }
@@ -168,6 +174,11 @@ impl Config {
                 "{} is more than the {MAX_PENDING_PER_PEER} that LDK takes of one peer",
                 self.max_pending_per_peer
             ),
+        );
+        refuse(
+            !(1..=3_000).contains(&self.psbt_funding_timeout_secs),
+            "psbt_funding_timeout_secs",
+            format!("{} is not between 1 and 3000", self.psbt_funding_timeout_secs),
         );
         for (option, percent) in [
             ("max_in_flight_percent_public", self.max_in_flight_percent_public),
@@ -265,6 +276,11 @@ impl Config {
             avoidance_sat: self.force_close_avoidance_max_fee_sat,
             target_blocks: self.close_target_blocks,
         }
+    }
+
+    /// Returns how long a funding from outside is waited for.
+    pub fn outside_funding_timeout(&self) -> Duration {
+        Duration::from_secs(self.psbt_funding_timeout_secs)
     }
 
     fn max_in_flight_percent(&self, announced: bool) -> u8 {

@@ -79,6 +79,9 @@ impl Error {
             APIError::IncompatibleShutdownScript { .. } => {
                 Error::Argument("address", "the peer cannot pay to this kind of address".to_owned())
             }
+            APIError::APIMisuseError { err } if err.contains("Cannot override shutdown script") => {
+                Error::AddressFixed
+            }
             APIError::APIMisuseError { err }
             | APIError::ChannelUnavailable { err }
             | APIError::InvalidRoute { err } => Error::Ldk(err),

@@ -1,34 +1,15 @@
 //! LDK's events about a channel, from the first request to its end; each may come twice.
 
+use bitcoin::OutPoint;
 use bitcoin::secp256k1::PublicKey;
-use bitcoin::{OutPoint, ScriptBuf};
-use lightning::events::{ClosureReason, FundingInfo, InboundChannelFunds};
+use lightning::events::{ClosureReason, FundingInfo};
 use lightning::ln::types::ChannelId;
-use lightning::types::features::ChannelTypeFeatures;
 
 use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ChannelStage, ClosedChannel};
-use super::{Channels, accept, reason};
+use super::{Channels, reason};
 use crate::journal::Entry;
-use crate::node::run::reserve;
 use crate::storage::{self, Batch};
 use crate::wallet;
-
-/// A peer's wish to open a channel to us (`Event::OpenChannelRequest`).
-#[derive(Clone, Debug)]
-pub struct OpenRequest<'a> {
-    /// LDK's name for it.
-    pub temporary_channel_id: ChannelId,
-    /// Who asks.
-    pub node_id: PublicKey,
-    /// How large.
-    pub capacity_sat: u64,
-    /// What the peer gives us, or that both are to fund it.
-    pub funds: &'a InboundChannelFunds,
-    /// Its features.
-    pub channel_type: &'a ChannelTypeFeatures,
-    /// Whether it is to be public.
-    pub announced: bool,
-}
 
 /// A channel's end (`Event::ChannelClosed`).
 #[derive(Clone, Debug)]
@@ -50,128 +31,6 @@ pub struct ChannelClosed<'a> {
 }
 
 impl Channels {
-    /// Accepts or rejects a peer's wish.
-    pub fn open_requested(&self, request: &OpenRequest<'_>) {
-        let node = &self.0.node;
-        let (id, peer) = (&request.temporary_channel_id, &request.node_id);
-        let needed_reserve_sat = self.reserve_with_another().total_sat;
-        let balance = node.wallet.balance();
-        let with_peer = node.channel_manager.list_channels_with_counterparty(peer);
-        let decision = accept::decide(
-            &self.0.config,
-            &accept::Request {
-                capacity_sat: request.capacity_sat,
-                push_msat: match request.funds {
-                    InboundChannelFunds::PushMsat(msat) => Some(*msat),
-                    InboundChannelFunds::DualFunded => None,
-                },
-                anchors: request.channel_type.supports_anchors_zero_fee_htlc_tx(),
-                zero_conf: request.channel_type.requires_zero_conf(),
-                pending_with_peer: with_peer
-                    .iter()
-                    .filter(|channel| !channel.is_outbound && !channel.is_channel_ready)
-                    .count(),
-                wallet_sat: balance.confirmed_sat,
-                needed_reserve_sat,
-                not_ready: (self.0.admission)().err(),
-            },
-        );
-        let done = match decision {
-            Ok(()) => {
-                let overrides = self.0.config.for_inbound(
-                    request.capacity_sat,
-                    request.announced,
-                    node.network,
-                );
-                let own_id = self.new_id();
-                node.keys.shutdown.for_peer(peer, || {
-                    let manager = &node.channel_manager;
-                    manager.accept_inbound_channel(id, peer, own_id, Some(overrides))
-                })
-            }
-            Err(rejection) => {
-                tracing::info!(%peer, capacity_sat = request.capacity_sat, %rejection, "rejected a channel");
-                let words = rejection.to_string();
-                node.channel_manager.force_close_broadcasting_latest_txn(id, peer, words)
-            }
-        };
-        if let Err(error) = done {
-            // The peer has gone, or asked for something that LDK refuses by itself.
-            tracing::info!(%peer, ?error, "could not answer a request for a channel");
-        }
-        node.wake();
-    }
-
-    /// Pays for a channel that the peer has accepted (`Event::FundingGenerationReady`).
-    ///
-    /// # Errors
-    /// The store's: LDK is to ask again.
-    pub async fn funding_needed(
-        &self,
-        temporary_channel_id: ChannelId,
-        node_id: PublicKey,
-        capacity_sat: u64,
-        script: ScriptBuf,
-        user_channel_id: u128,
-    ) -> Result<(), storage::Error> {
-        let known = CHANNELS.get(&self.0.store, &record::key(user_channel_id))?;
-        let Some(record) = known.filter(|record| record.stage < ChannelStage::Pending) else {
-            self.give_up(temporary_channel_id, node_id, "this channel is not wanted any more");
-            return Ok(());
-        };
-        if let Some(funding) = record.funding {
-            // Asked again because we could not record the first one: LDK never had it.
-            self.discard(funding)?;
-        }
-        let asked = record.feerate_sat_per_kwu.map(bitcoin::FeeRate::from_sat_per_kwu);
-        let feerate = asked.unwrap_or_else(|| self.funding_feerate());
-        // LDK lists this channel already.
-        let reserve = reserve::of(&self.0.node, &self.0.feerates);
-        let funded = self.0.node.wallet.fund(script.clone(), capacity_sat, feerate, reserve).await;
-        let transaction = match funded {
-            Ok(transaction) => transaction,
-            Err(wallet::Error::Store(error)) => return Err(error),
-            Err(error) => {
-                let why = format!("the funding could not be paid for: {error}");
-                self.fail(user_channel_id, record, &why).await?;
-                self.give_up(temporary_channel_id, node_id, "the funding could not be paid for");
-                return Ok(());
-            }
-        };
-        let txid = transaction.compute_txid();
-        let vout = transaction.output.iter().position(|output| {
-            output.script_pubkey == script && output.value.to_sat() == capacity_sat
-        });
-        let index = u16::try_from(vout.unwrap_or(0)).unwrap_or(0);
-        let ldk_funding = lightning::chain::transaction::OutPoint { txid, index };
-        let funding = record::outpoint(ldk_funding);
-        let channel_id = ChannelId::v1_from_funding_outpoint(ldk_funding);
-        let funded = ChannelRecord {
-            stage: ChannelStage::Funded,
-            funding: Some(funding),
-            channel_id: Some(channel_id),
-            ..record
-        };
-        let mut batch = Batch::new();
-        CHANNELS.put(&mut batch, &record::key(user_channel_id), &funded);
-        if let Err(error) = self.0.store.commit(batch).await {
-            self.discard(funding)?;
-            return Err(error);
-        }
-        self.0.spends.watch(funding, channel_id, capacity_sat);
-        let manager = &self.0.node.channel_manager;
-        let taken =
-            manager.funding_transaction_generated(temporary_channel_id, node_id, transaction);
-        if let Err(error) = taken {
-            // LDK has not kept the transaction: nobody else can broadcast it.
-            self.discard(funding)?;
-            let why = super::Error::from_ldk(error).to_string();
-            self.fail(user_channel_id, funded, &why).await?;
-        }
-        self.0.node.wake();
-        Ok(())
-    }
-
     /// The funding is broadcast (`Event::ChannelPending`).
     ///
     /// # Errors
@@ -264,7 +123,11 @@ impl Channels {
                     self.discard(funding)?;
                 }
                 let why = reason::of_refusal(closing.reason).unwrap_or(described.words);
-                self.fail(closing.user_channel_id, record, &why).await
+                if record.in_batch.is_some() {
+                    self.record_never_funded(&record, &why).await?;
+                }
+                self.fail(closing.user_channel_id, record, &why).await?;
+                self.lost_member(closing.user_channel_id).await
             }
             Some(record) if record.stage < ChannelStage::Closed => {
                 self.record_closed(closing, record, described).await
@@ -346,6 +209,32 @@ impl Channels {
         Ok(())
     }
 
+    /// Records that a channel of a batch was given up after we had signed: LDK keeps its monitor, which has nothing to
+    /// claim since the funding was never broadcast.
+    pub(super) async fn record_never_funded(
+        &self,
+        record: &ChannelRecord,
+        why: &str,
+    ) -> Result<(), storage::Error> {
+        let Some(channel_id) = record.channel_id else { return Ok(()) };
+        let closed = ClosedChannel {
+            channel_id,
+            short_channel_id: None,
+            node_id: Some(record.node_id),
+            funding: record.funding,
+            capacity_sat: record.capacity_sat,
+            local_msat: 0,
+            closed_at: self.0.clock.unix_secs(),
+            kind: reason::FUNDING_BATCH.to_owned(),
+            reason: format!("its funding was never broadcast: {why}"),
+            outbound: true,
+        };
+        let mut batch = Batch::new();
+        CLOSED.insert(&self.0.store, &mut batch, &channel_id.0, &closed)?;
+        self.0.store.commit(batch).await?;
+        Ok(())
+    }
+
     /// What is known of a channel that another has opened to us, when it is funded.
     fn inbound_record(&self, channel_id: &ChannelId, node_id: PublicKey) -> ChannelRecord {
         let details = self.details(channel_id, &node_id);
@@ -365,29 +254,16 @@ impl Channels {
             short_channel_id: None,
             ending: None,
             close_feerate_sat_per_kwu: None,
+            in_batch: None,
         }
     }
 
-    fn details(
+    pub(super) fn details(
         &self,
         channel_id: &ChannelId,
         node_id: &PublicKey,
     ) -> Option<lightning::ln::channel_state::ChannelDetails> {
         let with_peer = self.0.node.channel_manager.list_channels_with_counterparty(node_id);
         with_peer.into_iter().find(|details| details.channel_id == *channel_id)
-    }
-
-    /// Lets go of a channel that is not funded; LDK tells the peer, and then us.
-    fn give_up(&self, temporary_channel_id: ChannelId, node_id: PublicKey, words: &str) {
-        let manager = &self.0.node.channel_manager;
-        let given_up = manager.force_close_broadcasting_latest_txn(
-            &temporary_channel_id,
-            &node_id,
-            words.to_owned(),
-        );
-        if let Err(error) = given_up {
-            tracing::debug!(?error, "the channel was gone already");
-        }
-        self.0.node.wake();
     }
 }

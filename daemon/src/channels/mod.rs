@@ -28,15 +28,24 @@ use bitcoin::{Network, Txid};
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::types::ChannelId;
 
+pub use accept::OpenRequest;
+pub use accept::decider::{Decision, Proposal, Seated};
+pub use accept::rules::Config as AcceptanceConfig;
 pub use close::{Close, CloseFollower, CloseQuote, CloseUpdate};
 pub use config::Config;
 pub use error::Error;
 pub use funding_spends::{ClosingTx, FundingSpends, Sighting};
-pub use lifecycle::{ChannelClosed, OpenRequest};
-pub use open::{Amount, Open, OpenFollower};
-pub use policy::{Policy, PolicyChange, Which};
+pub use lifecycle::ChannelClosed;
+pub use open::batch::OpenBatch;
+pub use open::unfunded::Unfunded;
+pub use open::{Amount, Open, OpenFollower, OpenUpdate};
+pub use policy::{Changed, Policy, PolicyChange, Scope, SetPolicy, StoredPolicy, Which, Wish};
 pub use record::{ChannelRecord, ChannelStage, ClosedChannel};
 
+use self::accept::decider::Decider;
+use self::open::batches::Batches;
+use self::open::outside::Outside;
+use self::open::wishes::Wishes;
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
 use crate::feerates::Feerates;
@@ -47,6 +56,7 @@ use crate::node::negotiation::closes::Negotiation;
 use crate::node::run::reserve;
 use crate::parts::Parts;
 use crate::storage::{self, Page, Store};
+use crate::tasks::Tasks;
 use crate::wallet::reserve::AnchorReserve;
 
 /// How a caller names a channel.
@@ -66,6 +76,11 @@ pub struct Channels(Arc<Inner>);
 
 struct Inner {
     config: Config,
+    rules: AcceptanceConfig,
+    decider: Decider,
+    wishes: Wishes,
+    batches: Batches,
+    outside: Outside,
     node: Arc<Node>,
     feerates: Arc<Feerates>,
     store: Store,
@@ -73,6 +88,7 @@ struct Inner {
     spends: Arc<FundingSpends>,
     admission: AdmissionCheck,
     clock: Clock,
+    tasks: Tasks,
     /// Held while an idempotency key is looked up and taken, so that two calls never take it both.
     taking_key: Mutex<()>,
 }
@@ -99,11 +115,21 @@ impl Channels {
     /// Makes the room; call [`Channels::reconcile`] before LDK's events are handled.
     ///
     /// `spends` knows which transactions closed channels; it must see each block before the channel manager does.
-    pub fn new(config: Config, parts: &Parts, spends: Arc<FundingSpends>) -> Self {
-        let Parts { node, feerates, store, journal, admission, clock, .. } = parts.clone();
+    pub fn new(
+        config: Config,
+        rules: AcceptanceConfig,
+        parts: &Parts,
+        spends: Arc<FundingSpends>,
+    ) -> Self {
+        let Parts { node, feerates, store, journal, admission, clock, tasks } = parts.clone();
         let taking_key = Mutex::new(());
         Self(Arc::new(Inner {
             config,
+            rules,
+            decider: Decider::default(),
+            wishes: Wishes::default(),
+            batches: Batches::default(),
+            outside: Outside::default(),
             node,
             feerates,
             store,
@@ -111,6 +137,7 @@ impl Channels {
             spends,
             admission,
             clock,
+            tasks,
             taking_key,
         }))
     }
@@ -204,10 +231,12 @@ impl Channels {
         Ok(known)
     }
 
-    /// Whether a closed channel was closed in agreement with the peer.
-    pub fn closed_in_agreement(&self, channel_id: &ChannelId) -> bool {
+    /// Whether LDK's monitor of a closed channel has nothing to claim: it was closed in agreement with the peer, or its
+    /// funding was never broadcast.
+    pub fn leaves_no_claims(&self, channel_id: &ChannelId) -> bool {
         let closed = record::CLOSED.get(&self.0.store, &channel_id.0);
-        matches!(closed, Ok(Some(closed)) if closed.kind == reason::COOPERATIVE)
+        let without = [reason::COOPERATIVE, reason::FUNDING_BATCH];
+        matches!(closed, Ok(Some(closed)) if without.contains(&closed.kind.as_str()))
     }
 
     /// Returns a page of the closed channels that are wanted, with the transactions that closed them, newest first.
@@ -243,7 +272,8 @@ impl Channels {
         self.0.node.closes.negotiation(channel_id)
     }
 
-    /// Whether a block holds a transaction other than `commitment` that closed the channel.
+    /// Whether a block holds a transaction other than `commitment` that closed the channel, or the channel never was
+    /// funded.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -252,7 +282,11 @@ impl Channels {
         channel_id: &ChannelId,
         commitment: &Txid,
     ) -> Result<bool, storage::Error> {
-        Ok(self.0.spends.of(channel_id)?.is_some_and(|spend| spend.txid != *commitment))
+        let was_funded = record::CLOSED
+            .get(&self.0.store, &channel_id.0)?
+            .is_none_or(|closed| closed.kind != reason::FUNDING_BATCH);
+        let spend = self.0.spends.of(channel_id)?;
+        Ok(!was_funded || spend.is_some_and(|spend| spend.txid != *commitment))
     }
 
     /// Whether an output funds a channel that is or was ours: LDK has, or had, a monitor for it.
@@ -307,8 +341,14 @@ impl Channels {
 
     /// The anchor reserve with one channel more.
     fn reserve_with_another(&self) -> AnchorReserve {
+        self.reserve_with_more(1)
+    }
+
+    /// The anchor reserve with so many channels more.
+    fn reserve_with_more(&self, count: usize) -> AnchorReserve {
         let feerates = &self.0.feerates;
-        reserve::of(&self.0.node, feerates).with_another(feerates.for_anchor_reserve())
+        let now = reserve::of(&self.0.node, feerates);
+        (0..count).fold(now, |reserve, _| reserve.with_another(feerates.for_anchor_reserve()))
     }
 }
 

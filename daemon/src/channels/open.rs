@@ -1,16 +1,31 @@
 //! Opens channels: check, record, wait until the record is durable, offer to the peer.
 
-use bitcoin::FeeRate;
-use bitcoin::secp256k1::PublicKey;
-use lightning::sign::EntropySource as _;
-use tokio::sync::watch;
+pub mod batch;
+pub(super) mod batches;
+mod follow;
+mod fund;
+pub(super) mod outside;
+pub mod unfunded;
+pub(super) mod wishes;
 
+use bitcoin::secp256k1::PublicKey;
+use bitcoin::{FeeRate, ScriptBuf};
+use lightning::ln::script::ShutdownScript;
+use lightning::sign::EntropySource as _;
+use lightning::util::config::UserConfig;
+
+pub use self::follow::{OpenFollower, OpenUpdate};
+
+use self::wishes::{Money, Wish};
+use super::close::shutdown_script;
 use super::policy::{self, Policy};
 use super::record::{self, CHANNELS, ChannelRecord, ChannelStage, OPENS_BY_KEY, OpenKey};
 use super::{Channels, Config, Error};
 use crate::admission::NotReady;
 use crate::idempotency;
 use crate::storage::{self, Batch};
+use crate::wallet::reserve::AnchorReserve;
+use crate::wallet::{self, CoinChoice};
 
 /// How large a channel is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +51,14 @@ pub struct Open {
     pub feerate: Option<FeeRate>,
     /// Ours over the default.
     pub policy: Option<Policy>,
+    /// Which coins pay.
+    pub coins: CoinChoice,
+    /// Another wallet pays: a signed transaction comes by [`Channels::fund_from_outside`].
+    pub outside: bool,
+    /// Give the channel up unless the peer uses it before its funding is confirmed.
+    pub zero_conf: bool,
+    /// Where the money of an agreed close goes, for good; none as it is configured.
+    pub close_script: Option<ScriptBuf>,
     /// The same key again follows the first open.
     pub idempotency_key: Option<String>,
 }
@@ -63,39 +86,25 @@ impl Channels {
         }
         check(&request, &self.facts(&request))?;
         let feerate = request.feerate.unwrap_or_else(|| self.funding_feerate());
-        let capacity_sat = self.capacity(request.amount, feerate)?;
+        let capacity_sat = self.capacity(&request, feerate)?;
         check_capacity(&self.0.config, capacity_sat, request.push_msat)?;
         let reserve = self.reserve_with_another();
-        self.0.node.wallet.check_funding(capacity_sat, feerate, reserve)?;
-        let mut config =
-            self.0.config.for_outbound(capacity_sat, request.announce, self.0.node.network);
-        if let Some(policy) = request.policy {
-            config.channel_config.apply(&policy::check(policy.into())?);
+        match request.outside {
+            true => self.check_reserve(reserve)?,
+            false => {
+                let wallet = &self.0.node.wallet;
+                wallet.check_funding(&[capacity_sat], feerate, &request.coins, reserve)?;
+            }
         }
+        let offer = self.offer_of(&request, capacity_sat)?;
 
         let user_channel_id = self.new_id();
-        let record = ChannelRecord {
-            outbound: true,
-            node_id: request.node_id,
-            capacity_sat,
-            push_msat: request.push_msat,
-            announced: request.announce,
-            feerate_sat_per_kwu: request.feerate.map(FeeRate::to_sat_per_kwu),
-            idempotency_key: request.idempotency_key.clone(),
-            asked: asked.clone(),
-            created_at: self.0.clock.unix_secs(),
-            stage: ChannelStage::Negotiating,
-            channel_id: None,
-            funding: None,
-            short_channel_id: None,
-            ending: None,
-            close_feerate_sat_per_kwu: None,
-        };
         let recorded = {
             let _taking = self.0.taking_key.lock().expect("no panic while held");
             if let Some(known) = self.opened_before(request.idempotency_key.as_deref(), &asked)? {
                 return Ok(self.follow_open(known));
             }
+            let record = self.record_of(&offer, asked, request.idempotency_key.clone());
             let mut batch = Batch::new();
             CHANNELS.put(&mut batch, &record::key(user_channel_id), &record);
             if let Some(key) = &record.idempotency_key {
@@ -105,25 +114,104 @@ impl Channels {
         };
         recorded.await?;
         // A kill before this line leaves a record of a channel that nobody knows; `reconcile` fails it.
-        let node = &self.0.node;
-        let offered = node.keys.shutdown.for_peer(&request.node_id, || {
-            node.channel_manager.create_channel(
-                request.node_id,
-                capacity_sat,
-                request.push_msat,
-                user_channel_id,
-                None,
-                Some(config),
-            )
-        });
-        match offered {
-            Ok(_) => self.0.node.wake(),
-            Err(error) => {
-                let why = Error::from_ldk(error).to_string();
-                self.fail(user_channel_id, record, &why).await?;
-            }
+        let money = match request.outside {
+            true => Money::Outside,
+            false => Money::Wallet(request.coins),
+        };
+        let wish = Wish { money, zero_conf: request.zero_conf };
+        if self.offer(user_channel_id, offer, wish).await? && request.outside {
+            self.expire_outside(user_channel_id, self.0.config.outside_funding_timeout());
         }
         Ok(self.follow_open(user_channel_id))
+    }
+
+    /// Returns what the peer is to be offered.
+    fn offer_of(&self, request: &Open, capacity_sat: u64) -> Result<Offer, Error> {
+        let close_script = request.close_script.clone().map(shutdown_script).transpose()?;
+        let mut config =
+            self.0.config.for_outbound(capacity_sat, request.announce, self.0.node.network);
+        if let Some(stored) = self.policy_with(&request.node_id)? {
+            config.channel_config.apply(&stored);
+        }
+        if let Some(policy) = request.policy {
+            config.channel_config.apply(&policy::check(policy.into())?);
+        }
+        config.channel_handshake_config.commit_upfront_shutdown_pubkey |= close_script.is_some();
+        Ok(Offer {
+            node_id: request.node_id,
+            capacity_sat,
+            push_msat: request.push_msat,
+            announce: request.announce,
+            feerate: request.feerate,
+            zero_conf: request.zero_conf,
+            config,
+            close_script,
+        })
+    }
+
+    fn record_of(&self, offer: &Offer, asked: String, key: Option<String>) -> ChannelRecord {
+        ChannelRecord {
+            outbound: true,
+            node_id: offer.node_id,
+            capacity_sat: offer.capacity_sat,
+            push_msat: offer.push_msat,
+            announced: offer.announce,
+            feerate_sat_per_kwu: offer.feerate.map(FeeRate::to_sat_per_kwu),
+            idempotency_key: key,
+            asked,
+            created_at: self.0.clock.unix_secs(),
+            stage: ChannelStage::Negotiating,
+            channel_id: None,
+            funding: None,
+            short_channel_id: None,
+            ending: None,
+            close_feerate_sat_per_kwu: None,
+            in_batch: None,
+        }
+    }
+
+    /// Offers a recorded channel to the peer; returns false if LDK refuses to, which fails the record.
+    async fn offer(
+        &self,
+        user_channel_id: u128,
+        offer: Offer,
+        wish: Wish,
+    ) -> Result<bool, storage::Error> {
+        let node = &self.0.node;
+        self.0.wishes.keep(user_channel_id, wish);
+        let offered = node.keys.shutdown.for_peer_with(&offer.node_id, offer.close_script, || {
+            node.channel_manager.create_channel(
+                offer.node_id,
+                offer.capacity_sat,
+                offer.push_msat,
+                user_channel_id,
+                None,
+                Some(offer.config),
+            )
+        });
+        let Err(error) = offered else {
+            node.wake();
+            return Ok(true);
+        };
+        if let Some(record) = CHANNELS.get(&self.0.store, &record::key(user_channel_id))? {
+            self.fail(user_channel_id, record, &Error::from_ldk(error).to_string()).await?;
+        }
+        Ok(false)
+    }
+
+    /// Checks that the wallet could bump the commitment of one channel more, which it does not pay for.
+    fn check_reserve(&self, reserve: AnchorReserve) -> Result<(), Error> {
+        let held = self.0.node.wallet.balance();
+        let (needed_sat, spendable_sat) =
+            (reserve.total_sat, held.confirmed_sat + held.unconfirmed_sat);
+        match spendable_sat < needed_sat {
+            true => Err(Error::Wallet(wallet::Error::InsufficientFunds {
+                needed_sat,
+                spendable_sat,
+                reserved_sat: needed_sat,
+            })),
+            false => Ok(()),
+        }
     }
 
     /// Whether an open was asked for under this key.
@@ -156,6 +244,8 @@ impl Channels {
         record: ChannelRecord,
         why: &str,
     ) -> Result<(), storage::Error> {
+        self.0.wishes.forget(user_channel_id);
+        self.0.outside.forget(user_channel_id);
         tracing::warn!(peer = %record.node_id, why, "a channel could not be opened");
         let failed =
             ChannelRecord { stage: ChannelStage::Failed, ending: Some(why.to_owned()), ..record };
@@ -176,11 +266,6 @@ impl Channels {
         let random = self.0.node.keys.get_secure_random_bytes();
         let half: [u8; 16] = random[..16].try_into().expect("16 of 32 bytes");
         u128::from_be_bytes(half)
-    }
-
-    fn follow_open(&self, user_channel_id: u128) -> OpenFollower {
-        let changes = self.0.spends.changes.subscribe();
-        OpenFollower { channels: self.clone(), user_channel_id, changes, told: None }
     }
 
     fn opened_before(&self, key: Option<&str>, asked: &str) -> Result<Option<u128>, Error> {
@@ -211,16 +296,33 @@ impl Channels {
         }
     }
 
-    fn capacity(&self, amount: Amount, feerate: FeeRate) -> Result<u64, Error> {
-        match amount {
+    fn capacity(&self, request: &Open, feerate: FeeRate) -> Result<u64, Error> {
+        match request.amount {
             Amount::Exactly(capacity_sat) => Ok(capacity_sat),
+            Amount::All if request.outside => {
+                let why = "is needed where the wallet does not pay".to_owned();
+                Err(Error::Argument("capacity_sat", why))
+            }
             Amount::All => {
                 let reserve = self.reserve_with_another();
-                let most_sat = self.0.node.wallet.max_funding_sat(feerate, reserve)?;
+                let wallet = &self.0.node.wallet;
+                let most_sat = wallet.max_funding_sat(feerate, &request.coins, reserve)?;
                 Ok(most_sat.min(self.0.config.max_capacity_sat))
             }
         }
     }
+}
+
+/// A channel as the peer is offered it.
+struct Offer {
+    node_id: PublicKey,
+    capacity_sat: u64,
+    push_msat: u64,
+    announce: bool,
+    feerate: Option<FeeRate>,
+    zero_conf: bool,
+    config: UserConfig,
+    close_script: Option<ShutdownScript>,
 }
 
 fn check(request: &Open, facts: &OpenFacts) -> Result<(), Error> {
@@ -275,36 +377,23 @@ fn fingerprint(request: &Open) -> String {
         Amount::All => "all".to_owned(),
     };
     let announce = if request.announce { "public" } else { "private" };
-    format!("{amount} with {}, {announce}, pushing {} msat", request.node_id, request.push_msat)
-}
-
-/// Follows a channel from its record to its readiness or failure.
-pub struct OpenFollower {
-    channels: Channels,
-    user_channel_id: u128,
-    changes: watch::Receiver<u64>,
-    told: Option<ChannelStage>,
-}
-
-impl OpenFollower {
-    /// Returns the next stage: the present one at first; none after the last.
-    ///
-    /// # Errors
-    /// When the record cannot be read.
-    pub async fn next(&mut self) -> Result<Option<ChannelRecord>, storage::Error> {
-        while self.told.is_none_or(|told| told < ChannelStage::Ready) {
-            if self.changes.changed().await.is_err() {
-                return Ok(None);
-            }
-            let key = record::key(self.user_channel_id);
-            let Some(record) = CHANNELS.get(&self.channels.0.store, &key)? else { return Ok(None) };
-            if self.told != Some(record.stage) {
-                self.told = Some(record.stage);
-                return Ok(Some(record));
-            }
-        }
-        Ok(None)
+    let mut asked = format!(
+        "{amount} with {}, {announce}, pushing {} msat",
+        request.node_id, request.push_msat
+    );
+    if request.coins != CoinChoice::default() {
+        asked.push_str(&format!(", {:?}", request.coins));
     }
+    if request.outside {
+        asked.push_str(", paid from outside");
+    }
+    if request.zero_conf {
+        asked.push_str(", unconfirmed");
+    }
+    if let Some(script) = &request.close_script {
+        asked.push_str(&format!(", closing to {script}"));
+    }
+    asked
 }
 
 #[cfg(test)]
@@ -320,6 +409,10 @@ mod tests {
             announce: true,
             feerate: None,
             policy: None,
+            coins: CoinChoice::default(),
+            outside: false,
+            zero_conf: false,
+            close_script: None,
             idempotency_key: None,
         }
     }
@@ -392,6 +485,10 @@ mod tests {
             Open { amount: Amount::All, ..request() },
             Open { push_msat: 1, ..request() },
             Open { announce: false, ..request() },
+            Open { zero_conf: true, ..request() },
+            Open { outside: true, ..request() },
+            Open { close_script: Some(ScriptBuf::new()), ..request() },
+            Open { coins: CoinChoice { min_confirmations: 1, ..Default::default() }, ..request() },
         ] {
             assert_ne!(fingerprint(&other), first);
         }

@@ -1,13 +1,22 @@
-//! What we charge for forwarding, for one channel or for all.
+//! What we charge for forwarding: for one channel, several, those with a peer, or all, now and in new channels.
+//!
+//! LDK 0.2 lets base fee, proportional fee and CLTV delta change while a channel lives. The smallest HTLC is fixed when a
+//! channel is opened (BOLT 2, `htlc_minimum_msat`), and LDK announces the largest itself; it disables a channel only
+//! while the peer is away, and offers no call for it.
+
+mod stored;
 
 use std::collections::HashMap;
 
 use bitcoin::secp256k1::PublicKey;
+use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::types::ChannelId;
 use lightning::util::config::ChannelConfigUpdate;
 
+pub use self::stored::StoredPolicy;
+
 use super::config::{MAX_CLTV_EXPIRY_DELTA, MIN_CLTV_EXPIRY_DELTA};
-use super::{ChannelRef, Channels, Error};
+use super::{ChannelRef, Channels, Config, Error};
 
 /// More than the whole amount is a slip of the keyboard.
 const MAX_MILLIONTHS: u32 = 1_000_000;
@@ -44,13 +53,85 @@ impl From<Policy> for PolicyChange {
     }
 }
 
+impl Policy {
+    /// Returns the policy after a change.
+    pub fn with(self, change: PolicyChange) -> Self {
+        Self {
+            base_fee_msat: change.base_fee_msat.unwrap_or(self.base_fee_msat),
+            proportional_millionths: change
+                .proportional_millionths
+                .unwrap_or(self.proportional_millionths),
+            cltv_expiry_delta: change.cltv_expiry_delta.unwrap_or(self.cltv_expiry_delta),
+        }
+    }
+
+    /// Returns what the configuration lets new channels charge.
+    pub fn configured(config: &Config) -> Self {
+        Self {
+            base_fee_msat: config.base_fee_msat,
+            proportional_millionths: config.proportional_millionths,
+            cltv_expiry_delta: config.cltv_expiry_delta.into(),
+        }
+    }
+}
+
 /// Which channels are to change.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Which {
-    /// One of them.
-    One(ChannelRef),
-    /// All open ones.
+    /// These; none of them changes if one is unknown.
+    These(Vec<ChannelRef>),
+    /// Those with this peer.
+    Peer(PublicKey),
+    /// All.
     All,
+}
+
+/// When the channels that change are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// They are open now.
+    Open,
+    /// Open now, or opened or accepted later.
+    OpenAndNew,
+    /// Opened or accepted later.
+    New,
+}
+
+/// What is to become of a policy.
+#[derive(Clone, Copy, Debug)]
+pub enum Wish {
+    /// Change it.
+    Change(PolicyChange),
+    /// Go back to what the configuration says, and forget what is stored for new channels.
+    Reset,
+}
+
+/// A wish for policies.
+#[derive(Clone, Debug)]
+pub struct SetPolicy {
+    /// For which channels.
+    pub which: Which,
+    /// For open ones, new ones, or both.
+    pub scope: Scope,
+    /// What is to become of them.
+    pub wish: Wish,
+    /// Change nothing, and say what would change.
+    pub dry_run: bool,
+}
+
+/// What a wish changes, or would change, in one channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// Its short id, once it has one.
+    pub short_channel_id: Option<u64>,
+    /// The peer.
+    pub node_id: PublicKey,
+    /// What it charged.
+    pub before: Policy,
+    /// What it charges then.
+    pub after: Policy,
 }
 
 /// Checks a change; LDK's form of it if it is sound.
@@ -88,20 +169,41 @@ pub(super) fn check(change: PolicyChange) -> Result<ChannelConfigUpdate, Error> 
 }
 
 impl Channels {
-    /// Changes the forwarding policy and returns of how many channels, once a checkpoint that holds it is durable; peers
-    /// hear it then as well.
+    /// Changes forwarding policies and returns in which channels, once a checkpoint that holds it is durable; peers hear
+    /// it then as well. A policy for new channels is stored before open ones change, so a kill between the two leaves a
+    /// call that was never acknowledged and that can be repeated.
     ///
     /// # Errors
-    /// [`Error::Argument`], [`Error::Unknown`], [`Error::Ldk`].
-    pub async fn set_policy(&self, which: Which, change: PolicyChange) -> Result<u32, Error> {
-        let update = check(change)?;
-        let channels = match which {
-            Which::One(reference) => vec![self.find(&reference)?],
-            Which::All => self.list(None),
+    /// [`Error::Argument`], [`Error::Unknown`], [`Error::AlreadyClosed`], [`Error::Ldk`], [`Error::Store`].
+    pub async fn set_policy(&self, wish: SetPolicy) -> Result<Vec<Changed>, Error> {
+        let SetPolicy { which, scope, wish, dry_run } = wish;
+        let change = match wish {
+            Wish::Change(change) => change,
+            Wish::Reset => Policy::configured(&self.0.config).into(),
         };
+        let update = check(change)?;
+        if scope != Scope::Open && matches!(which, Which::These(_)) {
+            let why = "a policy of new channels is for a peer or for all".to_owned();
+            return Err(Error::Argument("scope", why));
+        }
+        let channels = match scope {
+            Scope::Open | Scope::OpenAndNew => self.chosen(&which)?,
+            Scope::New => Vec::new(),
+        };
+        if let (Which::Peer(peer), Scope::Open, true) = (&which, scope, channels.is_empty()) {
+            let why = format!("there is no open channel with {peer}");
+            return Err(Error::Argument("node_id", why));
+        }
+        let changed = changes(&channels, change);
+        if dry_run {
+            return Ok(changed);
+        }
+        if scope != Scope::Open {
+            self.store_policy(&which, wish).await?;
+        }
         let mut by_peer: HashMap<PublicKey, Vec<ChannelId>> = HashMap::new();
-        for channel in &channels {
-            by_peer.entry(channel.counterparty.node_id).or_default().push(channel.channel_id);
+        for one in &changed {
+            by_peer.entry(one.node_id).or_default().push(one.channel_id);
         }
         let manager = &self.0.node.channel_manager;
         for (peer, ids) in by_peer {
@@ -109,8 +211,41 @@ impl Channels {
         }
         self.0.node.wake();
         self.0.node.checkpointed().await;
-        Ok(u32::try_from(channels.len()).unwrap_or(u32::MAX))
+        Ok(changed)
     }
+
+    fn chosen(&self, which: &Which) -> Result<Vec<ChannelDetails>, Error> {
+        match which {
+            Which::These(references) => references.iter().map(|of| self.find(of)).collect(),
+            Which::Peer(peer) => Ok(self.list(Some(peer))),
+            Which::All => Ok(self.list(None)),
+        }
+    }
+}
+
+/// The channels in which something changes, each once.
+fn changes(channels: &[ChannelDetails], change: PolicyChange) -> Vec<Changed> {
+    let mut changed: Vec<Changed> = Vec::new();
+    for channel in channels {
+        let Some(config) = channel.config else { continue };
+        let before = Policy {
+            base_fee_msat: config.forwarding_fee_base_msat,
+            proportional_millionths: config.forwarding_fee_proportional_millionths,
+            cltv_expiry_delta: config.cltv_expiry_delta.into(),
+        };
+        let after = before.with(change);
+        let is_new = changed.iter().all(|known| known.channel_id != channel.channel_id);
+        if after != before && is_new {
+            changed.push(Changed {
+                channel_id: channel.channel_id,
+                short_channel_id: channel.short_channel_id,
+                node_id: channel.counterparty.node_id,
+                before,
+                after,
+            });
+        }
+    }
+    changed
 }
 
 #[cfg(test)]
@@ -137,5 +272,14 @@ mod tests {
         let update = check(change).expect("a free base is sound");
         assert_eq!(update.forwarding_fee_base_msat, Some(0));
         assert_eq!(update.cltv_expiry_delta, None);
+    }
+
+    #[test]
+    fn a_change_leaves_alone_what_it_does_not_name() {
+        let before = Policy::configured(&Config::default());
+        let change = PolicyChange { proportional_millionths: Some(7), ..Default::default() };
+        let after = before.with(change);
+        assert_eq!(after, Policy { proportional_millionths: 7, ..before });
+        assert_eq!(after.with(before.into()), before);
     }
 }

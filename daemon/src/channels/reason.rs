@@ -4,6 +4,8 @@ use lightning::events::ClosureReason;
 
 /// The kind of a close that both sides agreed on.
 pub const COOPERATIVE: &str = "cooperative";
+/// The kind of a channel of a batch whose funding was never broadcast.
+pub const FUNDING_BATCH: &str = "funding_batch";
 
 /// Why a channel closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub fn describe(reason: &ClosureReason) -> Reason {
             ("unfunded", "we gave it up before it was funded".to_owned())
         }
         ClosureReason::FundingBatchClosure => {
-            ("funding_batch", "another channel of the same funding transaction failed".to_owned())
+            (FUNDING_BATCH, "another channel of the same funding transaction failed".to_owned())
         }
         ClosureReason::HTLCsTimedOut { payment_hash } => {
             let which = payment_hash.map_or(String::new(), |hash| format!(" (payment {hash})"));

@@ -18,13 +18,18 @@ enum Verdict {
     Leave,
     /// Its funding was never broadcast.
     Fail,
+    /// LDK keeps a channel of a batch from the moment on in which all peers have signed, and broadcasts the funding only
+    /// after the checkpoint that has all of them. A monitor of one that LDK does not run guards no money, and the
+    /// funding must never go out: the other peers have not signed.
+    NeverFunded,
     /// Its funding may be on chain: LDK's monitor closes it.
     CloseByMonitor,
 }
 
-fn judge(stage: ChannelStage, run_by_ldk: bool, monitored: bool) -> Verdict {
+fn judge(stage: ChannelStage, run_by_ldk: bool, monitored: bool, in_batch: bool) -> Verdict {
     match stage {
         _ if run_by_ldk => Verdict::Leave,
+        ChannelStage::Negotiating | ChannelStage::Funded if in_batch => Verdict::NeverFunded,
         ChannelStage::Negotiating | ChannelStage::Funded if monitored => Verdict::CloseByMonitor,
         ChannelStage::Negotiating | ChannelStage::Funded => Verdict::Fail,
         // LDK's event of the end is durable with the manager that forgot the channel.
@@ -59,10 +64,19 @@ impl Channels {
             let Ok(bytes) = <[u8; 16]>::try_from(key.as_slice()) else { continue };
             let user_channel_id = u128::from_be_bytes(bytes);
             let has_monitor = record.channel_id.is_some_and(|id| monitored.contains(&id));
-            match judge(record.stage, run.contains(&user_channel_id), has_monitor) {
+            let run_by_ldk = run.contains(&user_channel_id);
+            match judge(record.stage, run_by_ldk, has_monitor, record.in_batch.is_some()) {
                 Verdict::Leave => (),
                 Verdict::Fail => {
                     let why = "the daemon was restarted before the channel was funded";
+                    self.fail(user_channel_id, record, why).await?;
+                }
+                Verdict::NeverFunded => {
+                    let why = "the daemon was restarted before all peers of the batch had signed";
+                    if let Some(funding) = record.funding {
+                        self.discard(funding)?;
+                    }
+                    self.record_never_funded(&record, why).await?;
                     self.fail(user_channel_id, record, why).await?;
                 }
                 Verdict::CloseByMonitor => self.close_by_monitor(user_channel_id, record).await?,
@@ -160,7 +174,11 @@ mod tests {
             (ChannelStage::Failed, false, false, Verdict::Leave),
         ];
         for (stage, run_by_ldk, monitored, expected) in table {
-            assert_eq!(judge(stage, run_by_ldk, monitored), expected, "{stage:?}");
+            assert_eq!(judge(stage, run_by_ldk, monitored, false), expected, "{stage:?}");
         }
+        assert_eq!(judge(ChannelStage::Funded, false, true, true), Verdict::NeverFunded);
+        assert_eq!(judge(ChannelStage::Funded, false, false, true), Verdict::NeverFunded);
+        assert_eq!(judge(ChannelStage::Funded, true, true, true), Verdict::Leave);
+        assert_eq!(judge(ChannelStage::Pending, false, true, true), Verdict::Leave);
     }
 }

@@ -76,6 +76,8 @@ pub struct ChannelRecord {
     pub ending: Option<String>,
     /// The feerate that its close by agreement is to pay, if the operator asked for one.
     pub close_feerate_sat_per_kwu: Option<u32>,
+    /// Set once its funding transaction funds others as well.
+    pub in_batch: Option<bool>,
 }
 
 impl_writeable_tlv_based!(ChannelRecord, {
@@ -94,6 +96,7 @@ impl_writeable_tlv_based!(ChannelRecord, {
     (21, short_channel_id, option),
     (23, ending, option),
     (25, close_feerate_sat_per_kwu, option),
+    (27, in_batch, option),
 });
 storage::record!(ChannelRecord, kind = 40, version = 1);
 
@@ -228,6 +231,7 @@ pub mod tests {
             short_channel_id: None,
             ending: None,
             close_feerate_sat_per_kwu: None,
+            in_batch: None,
         }
     }
 
@@ -240,6 +244,7 @@ pub mod tests {
             short_channel_id: Some(7),
             ending: Some("gone".to_owned()),
             close_feerate_sat_per_kwu: Some(500),
+            in_batch: Some(true),
             ..opening()
         };
         assert_eq!(ChannelRecord::decode(1, &record.encode()), Ok(record));

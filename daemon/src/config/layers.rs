@@ -18,9 +18,21 @@ pub(super) struct Layered {
 }
 
 /// The names of all sections.
-const SECTIONS: [&str; 13] = [
-    "log", "node", "seed", "grpc", "metrics", "bitcoind", "feerates", "channels", "peers",
-    "payments", "invoices", "storage", "backup",
+const SECTIONS: [&str; 14] = [
+    "log",
+    "node",
+    "seed",
+    "grpc",
+    "metrics",
+    "bitcoind",
+    "feerates",
+    "channels",
+    "acceptance",
+    "peers",
+    "payments",
+    "invoices",
+    "storage",
+    "backup",
 ];
 
 /// Variables that `fulmend`'s flags read themselves.

@@ -36,6 +36,8 @@ pub struct Config {
     pub feerates: feerates::Config,
     /// Channels we open and accept.
     pub channels: channels::Config,
+    /// Which channels of peers we accept.
+    pub acceptance: channels::AcceptanceConfig,
     /// Whom we stay connected to.
     pub peers: peers::Config,
     /// Bounds of what we send.
@@ -82,6 +84,7 @@ pub(super) fn read(mut layered: Layered, problems: &mut Vec<String>) -> Config {
         bitcoind: section(&mut layered, "bitcoind", problems),
         feerates: section(&mut layered, "feerates", problems),
         channels: section(&mut layered, "channels", problems),
+        acceptance: section(&mut layered, "acceptance", problems),
         peers: section(&mut layered, "peers", problems),
         payments: section(&mut layered, "payments", problems),
         invoices: section(&mut layered, "invoices", problems),
@@ -102,6 +105,7 @@ pub(super) fn read(mut layered: Layered, problems: &mut Vec<String>) -> Config {
     told("bitcoind", config.bitcoind.problems());
     told("feerates", config.feerates.problems());
     told("channels", config.channels.problems());
+    told("acceptance", config.acceptance.problems());
     told("peers", config.peers.problems());
     told("payments", config.payments.problems());
     told("invoices", config.invoices.problems());

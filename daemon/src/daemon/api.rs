@@ -12,7 +12,7 @@ use super::rooms::Rooms;
 use super::{Error, Ground};
 use crate::access::Access;
 use crate::api::{serve, v1};
-use crate::chain::Tip;
+use crate::chain::{Broadcaster, Tip};
 use crate::config::Config;
 use crate::journal::Journal;
 use crate::metrics::{self, Registry};
@@ -20,7 +20,7 @@ use crate::node::Node;
 use crate::node::commit::finished::IS_LDK_PATCHED;
 use crate::node::run::listen;
 use crate::tasks::{Stage, Tasks};
-use crate::wallet::Wallet;
+use crate::wallet::{RecordingBroadcaster, Wallet};
 use crate::{collectors, ports};
 
 /// The bound ports; calls and scrapes are answered with what the start waits for.
@@ -34,6 +34,7 @@ pub(super) struct Doors {
 /// What is served beside the rooms.
 pub(super) struct Served {
     pub(super) wallet: Wallet,
+    pub(super) broadcaster: Arc<RecordingBroadcaster<Broadcaster>>,
     pub(super) tip: watch::Receiver<Tip>,
 }
 
@@ -134,7 +135,11 @@ fn services(
             listening,
             started_at: ground.started_at,
         },
-        wallet: v1::wallet::WalletService { wallet: served.wallet, feerates },
+        wallet: v1::wallet::WalletService {
+            wallet: served.wallet,
+            feerates,
+            network: served.broadcaster,
+        },
         peers: v1::peers::PeersService { peers: peers.clone() },
         channels: v1::channels::ChannelsService {
             channels: channels.clone(),

@@ -104,7 +104,11 @@ async fn start(ground: &Ground, seed: &Seed, config: Config) -> Result<(), Error
     let node = node::start(ground, &config, &mut chain, &mut wallet, &admission).await?;
     ground.starting.waits_for("payments and channels to be compared with LDK's");
     let rooms = rooms::start(ground, &config, &journal, &chain, &wallet, &node, admission).await?;
-    let served = api::Served { wallet: wallet.wallet.clone(), tip: wallet.tip.clone() };
+    let served = api::Served {
+        wallet: wallet.wallet.clone(),
+        broadcaster: wallet.broadcaster.clone(),
+        tip: wallet.tip.clone(),
+    };
     tasks::start(ground, &config, &chain, wallet, &node, &rooms);
     api::open(ground, &config, doors, chain, served, node, rooms).await;
     Ok(())

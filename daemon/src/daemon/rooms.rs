@@ -50,7 +50,12 @@ pub(super) async fn start(
         admission: admission.as_check(),
         clock: ground.clock.clone(),
     };
-    let channels = Channels::new(config.channels.clone(), &parts, on_chain.spends.clone());
+    let channels = Channels::new(
+        config.channels.clone(),
+        config.acceptance.clone(),
+        &parts,
+        on_chain.spends.clone(),
+    );
     let payments = Payments::new(config.payments.clone(), &parts);
     let invoices = Invoices::new(config.invoices.clone(), &parts);
     let offers = Offers::new(&parts);

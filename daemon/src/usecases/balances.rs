@@ -38,7 +38,7 @@ pub struct Balances {
 pub fn balances(node: &Node, channels: &Channels) -> Balances {
     let onchain = node.wallet.balance();
     let open = channels.list(None);
-    let closing = closing_balances(node, &open, |id| channels.closed_in_agreement(&id));
+    let closing = closing_balances(node, &open, |id| channels.leaves_no_claims(&id));
     let mut balances = Balances {
         onchain,
         channels_local_msat: 0,

@@ -1,6 +1,6 @@
-//! Opening a channel with a peer that may have to be connected first.
+//! Opening channels with peers that may have to be connected first.
 
-use crate::channels::{self, Channels, Open, OpenFollower};
+use crate::channels::{self, Channels, Open, OpenBatch, OpenFollower};
 use crate::peers::{self, Peers};
 
 /// Why a channel is not opened; nothing is recorded.
@@ -34,4 +34,28 @@ pub async fn open(
         peers.connect(request.node_id, address).await?;
     }
     Ok(channels.open(request).await?)
+}
+
+/// [`open`] for several channels with one funding transaction; `addresses` are those of the peers, in order. A peer that
+/// cannot be reached refuses the whole: nothing is recorded.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn open_batch(
+    channels: &Channels,
+    peers: &Peers,
+    batch: OpenBatch,
+    addresses: &[Option<String>],
+) -> Result<Vec<OpenFollower>, Error> {
+    let repeated = match &batch.idempotency_key {
+        Some(key) => channels.knows_batch_key(key)?,
+        None => false,
+    };
+    if !repeated {
+        for (open, address) in batch.opens.iter().zip(addresses) {
+            channels.check_request(open)?;
+            peers.connect(open.node_id, address.as_deref()).await?;
+        }
+    }
+    Ok(channels.open_batch(batch).await?)
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with on-chain money.
 
-use bitcoin::Txid;
+use bitcoin::{OutPoint, Txid};
 use thiserror::Error;
 
 use crate::storage;
@@ -60,6 +60,38 @@ pub enum Error {
         /// The least that is relayed.
         minimum_sat: u64,
     },
+    /// A coin that the caller has named.
+    #[error("the coin {0} {1}")]
+    CoinNotSpendable(OutPoint, &'static str),
+    /// Spending the named coins would leave too little for the anchor reserve.
+    #[error(
+        "the other confirmed coins hold {left_sat} sat, but {needed_sat} sat must stay for bumping anchors: name fewer \
+         or other coins"
+    )]
+    CoinsOfTheReserve {
+        /// What the others hold.
+        left_sat: u64,
+        /// What must stay confirmed.
+        needed_sat: u64,
+    },
+    /// An argument makes no sense; its name and why.
+    #[error("{0}: {1}")]
+    Argument(&'static str, String),
+    /// A transaction or lease that the wallet does not know.
+    #[error("{0} is unknown to this wallet")]
+    Unknown(String),
+    /// A transaction cannot be bumped or replaced; why.
+    #[error("the transaction {0} {1}")]
+    NotBumpable(Txid, String),
+    /// Somebody else has the lease.
+    #[error("the coin {0} is leased until {1} (Unix time) under another name")]
+    Leased(OutPoint, u64),
+    /// A PSBT that cannot be read, signed or finished; why.
+    #[error("the PSBT {0}")]
+    BadPsbt(String),
+    /// The node's bitcoind does not take the transaction.
+    #[error("{0}")]
+    Refused(String),
     /// The same idempotency key with another address or amount.
     #[error("the idempotency key was used for another send: {0}")]
     KeyReused(Txid),

@@ -8,7 +8,7 @@ use bitcoin::{FeeRate, ScriptBuf, Transaction, Txid, WScriptHash};
 use lightning::impl_writeable_tlv_based;
 
 use super::Wallet;
-use super::coins::build::{self, Value};
+use super::coins::build::{self, CoinChoice, Order, Value};
 use super::coins::reserve::AnchorReserve;
 use super::error::Error;
 use super::ledger::Ledger;
@@ -30,21 +30,28 @@ impl_writeable_tlv_based!(FundingRecord, {
 record!(FundingRecord, kind = 73, version = 1);
 
 impl Wallet {
-    /// Builds and signs a transaction that pays `amount_sat` to a channel's script. Its inputs are locked,
-    /// durably, before it is returned; LDK broadcasts it. `reserve` counts the channel.
+    /// Builds and signs a transaction that pays each amount, in satoshis, to a channel's script. Its inputs are locked,
+    /// durably, before it is returned; LDK broadcasts it. `reserve` counts the channels.
+    ///
+    /// # Errors
+    /// [`Error::InsufficientFunds`] and its like.
     pub async fn fund(
         &self,
-        script: ScriptBuf,
-        amount_sat: u64,
+        channels: &[(ScriptBuf, u64)],
         feerate: FeeRate,
+        coins: &CoinChoice,
         reserve: AnchorReserve,
     ) -> Result<Transaction, Error> {
         let (tx, commit) = {
             let mut ledger = self.ledger();
             let ledger = &mut *ledger;
-            let value = Value::Exactly(amount_sat);
-            let built =
-                self.or_split(build::build(&mut ledger.bdk, &script, value, feerate, reserve))?;
+            let outputs: Vec<_> = channels
+                .iter()
+                .map(|(script, sat)| (script.clone(), Value::Exactly(*sat)))
+                .collect();
+            let leased = ledger.leased(self.now());
+            let order = Order { outputs: &outputs, feerate, reserve, coins, leased: &leased };
+            let built = self.or_split(build::build(&mut ledger.bdk, order))?;
             build::take_change(&mut ledger.bdk, &built);
             let tx = self.sign_whole(&ledger.bdk, built.psbt)?;
             tx.input.iter().for_each(|input| ledger.bdk.lock_outpoint(input.previous_output));
@@ -61,17 +68,25 @@ impl Wallet {
     ///
     /// # Errors
     /// [`Error::InsufficientFunds`] and its like.
-    pub fn max_funding_sat(&self, feerate: FeeRate, reserve: AnchorReserve) -> Result<u64, Error> {
+    pub fn max_funding_sat(
+        &self,
+        feerate: FeeRate,
+        coins: &CoinChoice,
+        reserve: AnchorReserve,
+    ) -> Result<u64, Error> {
         let mut ledger = self.ledger();
-        let script = some_funding_script();
-        let all =
-            self.or_split(build::build(&mut ledger.bdk, &script, Value::All, feerate, reserve))?;
+        let leased = ledger.leased(self.now());
+        let mut built = |value: Value| {
+            let outputs = [(some_funding_script(0), value)];
+            let order = Order { outputs: &outputs, feerate, reserve, coins, leased: &leased };
+            build::build(&mut ledger.bdk, order)
+        };
+        let all = self.or_split(built(Value::All))?;
         // Fees are rounded for each part of a transaction: paying exactly that amount may miss a few
         // satoshis, which the shortage tells.
         let mut amount_sat = all.amount_sat;
         for _ in 0..4 {
-            let value = Value::Exactly(amount_sat);
-            match build::build(&mut ledger.bdk, &script, value, feerate, reserve) {
+            match built(Value::Exactly(amount_sat)) {
                 Ok(_) => break,
                 Err(Error::InsufficientFunds { needed_sat, spendable_sat, .. }) => {
                     let short_sat = needed_sat.saturating_sub(spendable_sat).max(1);
@@ -83,20 +98,24 @@ impl Wallet {
         Ok(amount_sat)
     }
 
-    /// Checks that [`Wallet::fund`] could fund `amount_sat` now; returns the fee, in satoshis.
+    /// Checks that [`Wallet::fund`] could fund these amounts now; returns the fee, in satoshis.
     ///
     /// # Errors
     /// [`Error::InsufficientFunds`] and its like.
     pub fn check_funding(
         &self,
-        amount_sat: u64,
+        amounts_sat: &[u64],
         feerate: FeeRate,
+        coins: &CoinChoice,
         reserve: AnchorReserve,
     ) -> Result<u64, Error> {
         let mut ledger = self.ledger();
-        let (script, value) = (some_funding_script(), Value::Exactly(amount_sat));
-        self.or_split(build::build(&mut ledger.bdk, &script, value, feerate, reserve))
-            .map(|built| built.fee_sat)
+        let leased = ledger.leased(self.now());
+        let amounts = (0u8..).zip(amounts_sat);
+        let outputs: Vec<_> =
+            amounts.map(|(at, sat)| (some_funding_script(at), Value::Exactly(*sat))).collect();
+        let order = Order { outputs: &outputs, feerate, reserve, coins, leased: &leased };
+        self.or_split(build::build(&mut ledger.bdk, order)).map(|built| built.fee_sat)
     }
 
     /// Gives the inputs of a funding free that LDK will never broadcast, or no longer wants.
@@ -165,8 +184,8 @@ impl Wallet {
 }
 
 /// Pays as many bytes as any channel's funding output (BOLT 3: P2WSH).
-fn some_funding_script() -> ScriptBuf {
-    ScriptBuf::new_p2wsh(&WScriptHash::all_zeros())
+fn some_funding_script(number: u8) -> ScriptBuf {
+    ScriptBuf::new_p2wsh(&WScriptHash::from_byte_array([number; 32]))
 }
 
 #[cfg(test)]

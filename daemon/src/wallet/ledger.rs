@@ -5,6 +5,7 @@ use bitcoin::{ScriptBuf, Txid};
 use lightning::chain::BestBlock;
 
 use super::error::Error;
+use super::lease::Leases;
 use super::persist::{self, Appender};
 use super::{Wallet, coins};
 use crate::storage::{self, Batch, Commit};
@@ -17,6 +18,8 @@ pub(super) struct Ledger {
     bump_change: Option<(u32, ScriptBuf)>,
     /// Where swept money goes, until something confirmed has paid it.
     sweep_target: Option<(u32, ScriptBuf)>,
+    /// Coins that applications have reserved.
+    pub(super) leases: Leases,
 }
 
 /// For what LDK wants a script.
@@ -27,8 +30,8 @@ pub(super) enum Destination {
 }
 
 impl Ledger {
-    pub(super) fn new(bdk: bdk_wallet::Wallet, appender: Appender) -> Self {
-        Self { bdk, appender, bump_change: None, sweep_target: None }
+    pub(super) fn new(bdk: bdk_wallet::Wallet, appender: Appender, leases: Leases) -> Self {
+        Self { bdk, appender, bump_change: None, sweep_target: None, leases }
     }
 
     pub(super) fn best_block(&self) -> BestBlock {

@@ -4,13 +4,17 @@
 //! is the wallet's; it is durable before it leaves the daemon: an address before it is shown, a
 //! transaction and the lock on its inputs before it is broadcast or handed to LDK.
 
+mod bump;
 mod coins;
 mod error;
 mod funding;
 mod history;
 mod ldk;
+mod lease;
+mod leases;
 mod ledger;
 mod persist;
+mod psbt;
 pub mod seed;
 mod send;
 mod sync;
@@ -28,10 +32,14 @@ use lightning::chain::BestBlock;
 use lightning::chain::chaininterface::BroadcasterInterface;
 use tokio::sync::{Notify, watch};
 
-pub use self::coins::build::Value;
+pub use self::bump::{Bump, BumpRequest, Bumped};
+pub use self::coins::build::{CoinChoice, Value};
 pub use self::error::Error;
+pub use self::history::labels::{Imported, Labelled};
 pub use self::history::{TransactionPage, WalletTransaction};
 pub use self::ldk::{RecordingBroadcaster, TransactionObserver};
+pub use self::lease::Lease;
+pub use self::psbt::{Finalized, FundedPsbt, SignedPsbt};
 pub use self::seed::birthday::{Birthday, BirthdayError};
 pub use self::seed::file::SeedFile;
 pub use self::seed::keys::SeedKeys;
@@ -130,7 +138,7 @@ impl Wallet {
             journal: journal.clone(),
             signers: keys.signers(&Secp256k1::new()),
             keys,
-            ledger: Mutex::new(Ledger::new(bdk, appender)),
+            ledger: Mutex::new(Ledger::new(bdk, appender, leases::read(store)?)),
             clock,
             broadcaster,
             reserve,
@@ -193,6 +201,7 @@ impl Wallet {
         let unknown = AnchorReserve { confirmed_sat: u64::MAX, total_sat: u64::MAX };
         let reserve = self.reserve().unwrap_or(unknown);
         let ledger = self.ledger();
+        let leased = ledger.leased(self.now());
         let total = ledger.bdk.balance();
         let confirmed_sat = total.confirmed.to_sat();
         let unconfirmed_sat = (total.trusted_pending + total.untrusted_pending).to_sat();
@@ -201,7 +210,7 @@ impl Wallet {
             unconfirmed_sat,
             immature_sat: total.immature.to_sat(),
             reserved_sat: reserve.total_sat.min(confirmed_sat + unconfirmed_sat),
-            spendable_sat: Available::of(&ledger.bdk, reserve).spendable_sat(),
+            spendable_sat: Available::of(&ledger.bdk, reserve, &leased).spendable_sat(),
         }
     }
 

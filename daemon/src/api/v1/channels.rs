@@ -1,5 +1,8 @@
 //! The `Channels` service.
 
+mod decide;
+mod open;
+
 use std::time::Duration;
 
 use bitcoin::Txid;
@@ -7,8 +10,10 @@ use fulmen_proto::v1;
 use lightning::ln::channel_state::ChannelDetails;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use self::decide::Deciding;
+use self::open::{BatchSteps, OpenSteps};
 use super::convert::filter::{among, filter};
 use super::convert::{self, fields};
 use super::{refusal, view};
@@ -18,13 +23,12 @@ use crate::api::auth::{caller_of, refused};
 use crate::api::status::{internal, malformed};
 use crate::api::stream::{ResponseStream, Steps, stream};
 use crate::channels::{
-    ChannelRef, ChannelStage, Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found,
-    OpenFollower, PolicyChange, Which,
+    ChannelRef, Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found, Which,
 };
 use crate::listing::page_by_key;
 use crate::peers::Peers;
 use crate::usecases::channel_state::ChannelState;
-use crate::usecases::open;
+use crate::usecases::open as open_room;
 
 /// How long a close is followed without `wait_confirmed`, so that most callers learn that the peer has agreed, and which
 /// transaction closes the channel.
@@ -45,6 +49,8 @@ pub struct ChannelsService {
 impl v1::channels_server::Channels for ChannelsService {
     type OpenStream = ResponseStream<v1::OpenChannelUpdate>;
     type CloseStream = ResponseStream<v1::CloseChannelUpdate>;
+    type OpenBatchStream = ResponseStream<v1::OpenBatchUpdate>;
+    type DecideOpensStream = ResponseStream<v1::OpenProposal>;
 
     async fn open(
         &self,
@@ -53,12 +59,30 @@ impl v1::channels_server::Channels for ChannelsService {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
         let address = fields::peer_address(&request.address)?.map(str::to_owned);
-        let open = convert::channel::open(request)?;
+        let open = convert::channel::open(request, self.channels.network())?;
         caller.may_reach(&open.node_id).map_err(refused)?;
-        let opening = open::open(&self.channels, &self.peers, open, address.as_deref()).await;
+        let opening = open_room::open(&self.channels, &self.peers, open, address.as_deref()).await;
         let follower = opening.map_err(refusal::open)?;
-        let steps = OpenSteps { follower, sent: None };
+        let steps = OpenSteps::new(follower, self.channels.network());
         Ok(Response::new(stream(steps, self.stopping.clone())))
+    }
+
+    async fn open_batch(
+        &self,
+        request: Request<v1::OpenBatchRequest>,
+    ) -> Result<Response<Self::OpenBatchStream>, Status> {
+        let network = self.channels.network();
+        let (batch, addresses) = convert::channel::open_batch(request.into_inner(), network)?;
+        let opening = open_room::open_batch(&self.channels, &self.peers, batch, &addresses).await;
+        let steps = BatchSteps::new(opening.map_err(refusal::open)?, network);
+        Ok(Response::new(stream(steps, self.stopping.clone())))
+    }
+
+    async fn fund_open(
+        &self,
+        request: Request<v1::FundOpenRequest>,
+    ) -> Result<Response<v1::FundOpenResponse>, Status> {
+        open::fund(&self.channels, request.into_inner()).await.map(Response::new)
     }
 
     async fn close(
@@ -172,31 +196,39 @@ impl v1::channels_server::Channels for ChannelsService {
         &self,
         request: Request<v1::SetPolicyRequest>,
     ) -> Result<Response<v1::SetPolicyResponse>, Status> {
-        use v1::set_policy_request::Which as Wire;
         let caller = caller_of(&request)?;
-        let request = request.into_inner();
-        let which = match request.which {
-            Some(Wire::Channel(channel)) => {
-                let reference = fields::channel_ref("channel", Some(channel))?;
-                self.check_channel(&caller, &reference)?;
-                Which::One(reference)
+        let wish = convert::policy::set(request.into_inner())?;
+        match &wish.which {
+            Which::These(references) => {
+                for reference in references {
+                    self.check_channel(&caller, reference)?;
+                }
             }
-            Some(Wire::All(true)) if caller.is_bound_to_channels() => {
+            Which::Peer(_) | Which::All if caller.is_bound_to_channels() => {
                 return Err(refused(CaveatRefusal::Channel));
             }
-            Some(Wire::All(true)) => Which::All,
-            Some(Wire::All(false)) | None => {
-                return Err(malformed("which", "a channel or all of them must be named"));
-            }
-        };
-        let change = PolicyChange {
-            base_fee_msat: request.base_fee_msat,
-            proportional_millionths: request.proportional_millionths,
-            cltv_expiry_delta: request.cltv_expiry_delta,
-        };
-        let channels_changed =
-            self.channels.set_policy(which, change).await.map_err(refusal::channels)?;
-        Ok(Response::new(v1::SetPolicyResponse { channels_changed }))
+            Which::Peer(_) | Which::All => (),
+        }
+        let dry_run = wish.dry_run;
+        let changed = self.channels.set_policy(wish).await.map_err(refusal::channels)?;
+        Ok(Response::new(view::policy::set(&changed, dry_run)))
+    }
+
+    async fn decide_opens(
+        &self,
+        request: Request<Streaming<v1::OpenDecision>>,
+    ) -> Result<Response<Self::DecideOpensStream>, Status> {
+        let deciding = Deciding::begin(&self.channels, request.into_inner())?;
+        Ok(Response::new(stream(deciding, self.stopping.clone())))
+    }
+
+    async fn list_new_policies(
+        &self,
+        _: Request<v1::ListNewPoliciesRequest>,
+    ) -> Result<Response<v1::ListNewPoliciesResponse>, Status> {
+        let policies = self.channels.stored_policies().map_err(refusal::channels)?;
+        let policies = policies.into_iter().map(view::policy::new).collect();
+        Ok(Response::new(v1::ListNewPoliciesResponse { policies }))
     }
 }
 
@@ -225,41 +257,6 @@ impl ChannelsService {
             }
         };
         allowed.map_err(refused)
-    }
-}
-
-struct OpenSteps {
-    follower: OpenFollower,
-    /// The last state that was sent.
-    sent: Option<v1::open_channel_update::State>,
-}
-
-impl Steps for OpenSteps {
-    type Item = v1::OpenChannelUpdate;
-
-    async fn next(&mut self) -> Result<Option<v1::OpenChannelUpdate>, Status> {
-        use v1::open_channel_update::State;
-        while let Some(record) = self.follower.next().await.map_err(|error| internal(&error))? {
-            let state = match record.stage {
-                // Signed, but not broadcast yet.
-                ChannelStage::Negotiating | ChannelStage::Funded => State::Negotiating,
-                ChannelStage::Pending => State::FundingBroadcast,
-                ChannelStage::Ready => State::Ready,
-                ChannelStage::Closed | ChannelStage::Failed => State::Failed,
-            };
-            if self.sent.replace(state) == Some(state) {
-                continue;
-            }
-            return Ok(Some(v1::OpenChannelUpdate {
-                state: state.into(),
-                channel_id: record.channel_id.map(|id| id.0.to_vec()).unwrap_or_default(),
-                funding: record.funding.as_ref().map(view::ids::outpoint),
-                short_channel_id: record.short_channel_id.unwrap_or(0),
-                failure: record.ending.unwrap_or_default(),
-                capacity_sat: record.capacity_sat,
-            }));
-        }
-        Ok(None)
     }
 }
 

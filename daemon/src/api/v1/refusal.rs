@@ -163,6 +163,12 @@ fn funding(error: wallet::Error) -> Status {
         wallet::Error::ReserveUnconfirmed { .. } | wallet::Error::ReserveInOneCoin { .. } => {
             refuse(Code::FailedPrecondition, "ANCHOR_RESERVE", words)
         }
+        wallet::Error::CoinNotSpendable(..) => {
+            refuse(Code::FailedPrecondition, "COIN_NOT_SPENDABLE", words)
+        }
+        wallet::Error::CoinsOfTheReserve { .. } => {
+            refuse(Code::FailedPrecondition, "ANCHOR_RESERVE", words)
+        }
         wallet::Error::Dust { .. } => malformed("capacity_sat", words),
         wallet::Error::Starting => refuse(Code::Unavailable, "STARTING", words),
         other => internal(&other),
@@ -198,6 +204,18 @@ pub fn wallet(error: wallet::Error) -> Status {
             refuse(Code::FailedPrecondition, "ANCHOR_RESERVE", words)
         }
         Error::Dust { .. } => malformed("amount_sat", words),
+        Error::Argument(argument, why) => malformed(argument, why),
+        Error::CoinNotSpendable(..) => {
+            refuse(Code::FailedPrecondition, "COIN_NOT_SPENDABLE", words)
+        }
+        Error::CoinsOfTheReserve { .. } => {
+            refuse(Code::FailedPrecondition, "ANCHOR_RESERVE", words)
+        }
+        Error::Unknown(_) => unknown("WALLET_UNKNOWN", words),
+        Error::NotBumpable(..) => refuse(Code::FailedPrecondition, "NOT_BUMPABLE", words),
+        Error::Leased(..) => refuse(Code::FailedPrecondition, "COIN_LEASED", words),
+        Error::BadPsbt(_) => refuse(Code::FailedPrecondition, "BAD_PSBT", words),
+        Error::Refused(_) => refuse(Code::FailedPrecondition, "TRANSACTION_REFUSED", words),
         Error::KeyReused(_) => refuse(
             Code::InvalidArgument,
             "IDEMPOTENCY_KEY_REUSED",

@@ -1,14 +1,20 @@
 //! The `Wallet` service.
 
+mod coins;
+mod psbt;
+
+use std::sync::Arc;
+
 use bitcoin::hashes::Hash as _;
 use bitcoin::{FeeRate, OutPoint};
 use fulmen_proto::v1;
 use tonic::{Request, Response, Status};
 
-use super::convert::fields;
 use super::convert::filter::{filter, no_channels};
+use super::convert::{self, fields};
 use super::{refusal, view};
 use crate::api::status::malformed;
+use crate::chain::Offer;
 use crate::feerates::Feerates;
 use crate::listing::page_by_key;
 use crate::wallet::{SendRequest, Unspent, Value, Wallet, WalletTransaction};
@@ -23,6 +29,8 @@ pub struct WalletService {
     pub wallet: Wallet,
     /// The feerate of sends that name none.
     pub feerates: Feerates,
+    /// Publishes transactions.
+    pub network: Arc<dyn Offer + Send + Sync>,
 }
 
 #[tonic::async_trait]
@@ -54,10 +62,17 @@ impl v1::wallet_server::Wallet for WalletService {
         request: Request<v1::WalletSendRequest>,
     ) -> Result<Response<v1::WalletSendResponse>, Status> {
         let request = request.into_inner();
+        let target = target(request.target_blocks, TARGET_BLOCKS)?;
+        let mut outputs = convert::wallet::outputs(request.outputs, self.wallet.network())?;
+        if !request.address.is_empty() || outputs.is_empty() {
+            let address = fields::address("address", &request.address, self.wallet.network())?;
+            outputs.insert(0, (address, value(request.amount)?));
+        }
         let sent = self.wallet.send(SendRequest {
-            address: fields::address("address", &request.address, self.wallet.network())?,
-            value: value(request.amount)?,
-            feerate: self.feerate(request.feerate_msat_per_vb)?,
+            outputs,
+            coins: convert::wallet::coins(request.coins, request.min_confirmations)?,
+            fee_from_amount: request.subtract_fee,
+            feerate: self.feerate_or(request.feerate_msat_per_vb, target)?,
             idempotency_key: fields::idempotency_key(request.idempotency_key)?,
             label: fields::label(request.label)?,
         });
@@ -68,6 +83,92 @@ impl v1::wallet_server::Wallet for WalletService {
             fee_sat: sent.fee_sat,
             vsize: sent.vsize,
         }))
+    }
+
+    async fn bump(
+        &self,
+        request: Request<v1::BumpTransactionRequest>,
+    ) -> Result<Response<v1::BumpTransactionResponse>, Status> {
+        coins::bump(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn lease_output(
+        &self,
+        request: Request<v1::LeaseOutputRequest>,
+    ) -> Result<Response<v1::LeaseOutputResponse>, Status> {
+        coins::lease(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn release_output(
+        &self,
+        request: Request<v1::ReleaseOutputRequest>,
+    ) -> Result<Response<v1::ReleaseOutputResponse>, Status> {
+        let request = request.into_inner();
+        let outpoint = convert::wallet::outpoint("outpoint", request.outpoint)?;
+        self.wallet.release(outpoint, &request.name).await.map_err(refusal::wallet)?;
+        Ok(Response::new(v1::ReleaseOutputResponse {}))
+    }
+
+    async fn list_leases(
+        &self,
+        _: Request<v1::ListLeasesRequest>,
+    ) -> Result<Response<v1::ListLeasesResponse>, Status> {
+        let leases = self.wallet.leases().into_iter();
+        let leases = leases.map(|(lease, coin)| coins::view(lease, coin)).collect();
+        Ok(Response::new(v1::ListLeasesResponse { leases }))
+    }
+
+    async fn set_label(
+        &self,
+        request: Request<v1::SetLabelRequest>,
+    ) -> Result<Response<v1::SetLabelResponse>, Status> {
+        coins::set_label(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn export_labels(
+        &self,
+        _: Request<v1::ExportLabelsRequest>,
+    ) -> Result<Response<v1::ExportLabelsResponse>, Status> {
+        let labels = self.wallet.export_labels().map_err(refusal::wallet)?;
+        Ok(Response::new(v1::ExportLabelsResponse { labels }))
+    }
+
+    async fn import_labels(
+        &self,
+        request: Request<v1::ImportLabelsRequest>,
+    ) -> Result<Response<v1::ImportLabelsResponse>, Status> {
+        let imported = self.wallet.import_labels(&request.into_inner().labels).await;
+        let imported = imported.map_err(refusal::wallet)?;
+        let (taken, skipped) = (imported.taken, imported.skipped);
+        Ok(Response::new(v1::ImportLabelsResponse { taken, skipped }))
+    }
+
+    async fn fund_psbt(
+        &self,
+        request: Request<v1::FundPsbtRequest>,
+    ) -> Result<Response<v1::FundPsbtResponse>, Status> {
+        psbt::fund(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn sign_psbt(
+        &self,
+        request: Request<v1::SignPsbtRequest>,
+    ) -> Result<Response<v1::SignPsbtResponse>, Status> {
+        psbt::sign(self, &request.into_inner()).map(Response::new)
+    }
+
+    async fn finalize_psbt(
+        &self,
+        request: Request<v1::FinalizePsbtRequest>,
+    ) -> Result<Response<v1::FinalizePsbtResponse>, Status> {
+        psbt::finalize(self, &request.into_inner()).map(Response::new)
+    }
+
+    async fn publish(
+        &self,
+        request: Request<v1::PublishRequest>,
+    ) -> Result<Response<v1::PublishResponse>, Status> {
+        psbt::publish(self, request.into_inner()).await.map(Response::new)
     }
 
     async fn list_transactions(
@@ -107,14 +208,23 @@ impl v1::wallet_server::Wallet for WalletService {
 }
 
 impl WalletService {
-    /// The caller's feerate if it can be relayed, or the estimate.
-    fn feerate(&self, msat_per_vb: u64) -> Result<FeeRate, Status> {
+    /// The caller's feerate if it can be relayed, or the estimate for so many blocks.
+    fn feerate_or(&self, msat_per_vb: u64, target_blocks: u16) -> Result<FeeRate, Status> {
         let argument = "feerate_msat_per_vb";
         match fields::feerate(argument, msat_per_vb)? {
-            None => Ok(self.feerates.feerate_for_wallet(TARGET_BLOCKS)),
+            None => Ok(self.feerates.feerate_for_wallet(target_blocks)),
             Some(asked) => above_minimum(asked, self.feerates.snapshot().mempool_minimum)
                 .map_err(|words| malformed(argument, words)),
         }
+    }
+}
+
+/// Reads within how many blocks a transaction shall confirm.
+fn target(blocks: u32, default: u16) -> Result<u16, Status> {
+    match blocks {
+        0 => Ok(default),
+        1..=1_008 => Ok(blocks as u16),
+        _ => Err(malformed("target_blocks", "is more than 1008, which bitcoind estimates at most")),
     }
 }
 

@@ -122,6 +122,9 @@ impl SignerProvider for Keys {
     }
 
     fn get_shutdown_scriptpubkey(&self) -> Result<ShutdownScript, ()> {
+        if let Some(fixed) = self.shutdown.fixed() {
+            return Ok(fixed);
+        }
         if self.shutdown.is_plain() {
             return self.ldk.get_shutdown_scriptpubkey();
         }

@@ -3,16 +3,19 @@
 //! BOLT 2 allows witness programs of version 1 and above, such as P2TR, only where both sides know
 //! `option_shutdown_anysegwit`. LDK asks for a script without naming the peer, so the peer is set around the call.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
 
 use bitcoin::secp256k1::PublicKey;
+use lightning::ln::script::ShutdownScript;
 use lightning::types::features::InitFeatures;
 
 thread_local! {
     /// Whether the peer that this thread works for takes only P2WPKH.
     static PLAIN: Cell<bool> = const { Cell::new(false) };
+    /// The script that the channel which this thread opens is to close to.
+    static FIXED: RefCell<Option<ShutdownScript>> = const { RefCell::new(None) };
 }
 
 /// The connected peers that lack `option_shutdown_anysegwit`.
@@ -36,6 +39,24 @@ impl ShutdownScripts {
         let done = work();
         PLAIN.set(before);
         done
+    }
+
+    /// [`ShutdownScripts::for_peer`] with the script that is to be given where there is one.
+    pub fn for_peer_with<T>(
+        &self,
+        peer: &PublicKey,
+        script: Option<ShutdownScript>,
+        work: impl FnOnce() -> T,
+    ) -> T {
+        FIXED.set(script);
+        let done = self.for_peer(peer, work);
+        FIXED.set(None);
+        done
+    }
+
+    /// Returns the script that is to be given now, if the operator has named one.
+    pub fn fixed(&self) -> Option<ShutdownScript> {
+        FIXED.with_borrow(Clone::clone)
     }
 
     /// Returns whether the script that is asked for now must be P2WPKH.

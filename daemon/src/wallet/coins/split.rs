@@ -51,7 +51,7 @@ impl Wallet {
         let (split, commit) = {
             let mut ledger = self.ledger();
             let ledger = &mut *ledger;
-            let available = Available::of(&ledger.bdk, reserve);
+            let available = Available::of(&ledger.bdk, reserve, &ledger.leased(self.now()));
             let excess_sat = available.kept_sat.saturating_sub(reserve.confirmed_sat);
             let largest = ledger
                 .bdk

@@ -1,6 +1,7 @@
 //! The wallet's transactions as people list them: newest first, with what the chain does not know.
 
 mod conflicts;
+pub(super) mod labels;
 pub(super) mod mempool;
 mod unconfirmed;
 

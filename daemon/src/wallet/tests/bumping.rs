@@ -158,8 +158,11 @@ async fn attempts_share_an_address_until_it_is_paid() {
 async fn without_a_confirmed_coin_our_own_change_bumps() {
     let bench = Bench::with_coins(&[1_000_000]).await;
     let funding_script = ScriptBuf::new_p2wsh(&bitcoin::WScriptHash::hash(b"channel"));
-    let funding =
-        bench.wallet.fund(funding_script, 500_000, rate(2), both(0)).await.expect("funded");
+    let funding = bench
+        .wallet
+        .fund(&[(funding_script, 500_000)], rate(2), &CoinChoice::default(), both(0))
+        .await
+        .expect("funded");
     assert_eq!(bench.wallet.list_confirmed_utxos().expect("lists"), [], "not broadcast yet");
     bench.wallet.announce(&[&funding]).expect("stored");
     let coins = bench.wallet.list_confirmed_utxos().expect("lists");

@@ -190,8 +190,9 @@ fn transaction_of(inputs: Vec<OutPoint>, outputs: Vec<(ScriptBuf, u64)>) -> Tran
 
 fn request(value: Value) -> SendRequest {
     SendRequest {
-        address: stranger(),
-        value,
+        outputs: vec![(stranger(), value)],
+        coins: CoinChoice::default(),
+        fee_from_amount: false,
         feerate: rate(2),
         idempotency_key: None,
         label: String::new(),

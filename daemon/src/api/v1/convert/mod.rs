@@ -5,8 +5,11 @@ pub mod channel;
 pub mod fields;
 pub mod filter;
 pub mod payment;
+pub mod policy;
 pub mod route;
+pub mod wallet;
 
+use bitcoin::Network;
 use fulmen_proto::v1;
 use prost::Message as _;
 use tonic::Status;
@@ -23,7 +26,17 @@ mod properties;
 pub fn requests(bytes: &[u8]) -> Vec<Result<(), Status>> {
     let mut outcomes = Vec::new();
     if let Ok(request) = v1::OpenChannelRequest::decode(bytes) {
-        outcomes.push(channel::open(request).map(|_| ()));
+        outcomes.push(channel::open(request, Network::Regtest).map(|_| ()));
+    }
+    if let Ok(request) = v1::SetPolicyRequest::decode(bytes) {
+        outcomes.push(policy::set(request).map(|_| ()));
+    }
+    if let Ok(request) = v1::WalletSendRequest::decode(bytes) {
+        outcomes.push(wallet::outputs(request.outputs, Network::Regtest).map(|_| ()));
+        outcomes.push(wallet::coins(request.coins, request.min_confirmations).map(|_| ()));
+    }
+    if let Ok(request) = v1::OpenBatchRequest::decode(bytes) {
+        outcomes.push(channel::open_batch(request, Network::Regtest).map(|_| ()));
     }
     if let Ok(request) = v1::RebalanceRequest::decode(bytes) {
         outcomes.push(payment::rebalance(request).map(|_| ()));

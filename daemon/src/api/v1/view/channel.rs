@@ -91,6 +91,17 @@ pub fn close_quote(quote: CloseQuote) -> v1::CloseChannelUpdate {
         max_fee_sat: if quote.we_pay { quote.fees.most_sat } else { 0 },
         forced_fee_sat: quote.forced_sat,
         forced_lock_blocks: quote.locked_blocks.into(),
+        agreed_receive_sat: match quote.we_pay {
+            true => quote.local_sat.saturating_sub(quote.fees.offer_sat),
+            false => quote.local_sat,
+        },
+        forced_receive_sat: quote.local_sat.saturating_sub(quote.forced_sat),
+        pending_htlcs: u32::try_from(quote.pending.htlcs).unwrap_or(u32::MAX),
+        pending_claims: u32::try_from(quote.pending.claims).unwrap_or(u32::MAX),
+        pending_outbound_msat: quote.pending.outbound_msat,
+        pending_inbound_msat: quote.pending.inbound_msat,
+        pending_until_height: quote.pending.until_height,
+        agreed_obstacle: quote.obstacle.unwrap_or_default().to_owned(),
         ..Default::default()
     }
 }

@@ -10,5 +10,6 @@ pub mod ids;
 pub mod invoice;
 pub mod offer;
 pub mod payment;
+pub mod policy;
 pub mod probe;
 pub mod route;
