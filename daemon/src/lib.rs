@@ -54,6 +54,7 @@ pub mod offers;
 pub mod payments;
 pub mod peers;
 
+pub mod bolt11;
 pub mod idempotency;
 pub mod parts;
 

@@ -116,7 +116,7 @@ const STOREYS: [&[&str]; 29] = [
     &["backup"],
     &["peers", "channels", "invoices", "offers", "payments", "forwards"],
     &["parts"],
-    &["idempotency"],
+    &["idempotency", "bolt11"],
     &["access"],
     &["node"],
     &["admission"],

@@ -5,6 +5,7 @@ use bitcoin::secp256k1::PublicKey;
 
 use super::records::record::PaymentState;
 use crate::admission::NotReady;
+use crate::bolt11;
 use crate::node::planner::NoRouteReason;
 use crate::storage;
 
@@ -17,8 +18,8 @@ fn short(scid: u64) -> String {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The text is not an invoice.
-    #[error("this is not a BOLT 11 invoice: {0}")]
-    NotAnInvoice(String),
+    #[error(transparent)]
+    NotAnInvoice(#[from] bolt11::Fault),
     /// The text is not an offer.
     #[error("this is not a BOLT 12 offer: {0}")]
     NotAnOffer(String),
