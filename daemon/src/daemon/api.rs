@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::chain::Chain;
 use super::rooms::Rooms;
-use super::{Error, Ground};
+use super::{Error, Ground, Threshold};
 use crate::api::{serve, v1};
 use crate::chain::Tip;
 use crate::config::Config;
@@ -35,7 +35,7 @@ pub(super) struct Served {
 }
 
 /// Binds all ports, so that one in use is known before anything else has been done, and serves what can be served.
-pub(super) async fn bind(ground: &Ground, config: &Config) -> Result<Doors, Error> {
+pub(super) async fn bind(ground: &Threshold, config: &Config) -> Result<Doors, Error> {
     let peers = ports::bind("peers", "node.listen", &config.node.listen).await?;
     let grpc = serve::bind(&config.grpc, &ground.places.data, ground.clock.clone())?;
     let registry = Registry::default();
