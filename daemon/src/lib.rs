@@ -87,6 +87,7 @@ pub mod private_file;
 
 pub mod clock;
 
+pub mod amounts;
 pub mod listing;
 
 pub mod tasks;

@@ -132,7 +132,7 @@ const STOREYS: [&[&str]; 29] = [
     &["private_file"],
     &["warnings"],
     &["clock"],
-    &["listing"],
+    &["listing", "amounts"],
     &["tasks"],
 ];
 

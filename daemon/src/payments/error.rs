@@ -5,6 +5,7 @@ use bitcoin::secp256k1::PublicKey;
 
 use super::records::record::PaymentState;
 use crate::admission::NotReady;
+use crate::amounts::Grouped;
 use crate::bolt11;
 use crate::node::planner::NoRouteReason;
 use crate::storage;
@@ -58,7 +59,11 @@ pub enum Error {
     #[error("the amount is left to the payer: give one")]
     AmountMissing,
     /// Less than the invoice asks for.
-    #[error("{given_msat} msat are less than the {asked_msat} msat that are asked for")]
+    #[error(
+        "{} msat are less than the {} msat that are asked for",
+        Grouped(*given_msat),
+        Grouped(*asked_msat)
+    )]
     AmountTooSmall {
         /// The invoice's amount.
         asked_msat: u64,
@@ -66,7 +71,11 @@ pub enum Error {
         given_msat: u64,
     },
     /// More than twice what the invoice asks for: BOLT 4 has the recipient refuse it.
-    #[error("{given_msat} msat are more than twice the {asked_msat} msat that are asked for")]
+    #[error(
+        "{} msat are more than twice the {} msat that are asked for",
+        Grouped(*given_msat),
+        Grouped(*asked_msat)
+    )]
     AmountTooLarge {
         /// The invoice's amount.
         asked_msat: u64,
@@ -74,7 +83,7 @@ pub enum Error {
         given_msat: u64,
     },
     /// More than all bitcoin, or nothing.
-    #[error("{0} msat is not an amount that can be paid")]
+    #[error("{} msat is not an amount that can be paid", Grouped(*.0))]
     AmountAbsurd(u64),
     /// The payee is this node.
     #[error("this node itself is the payee")]
@@ -110,7 +119,11 @@ pub enum Error {
     #[error("no channel is open and connected")]
     NoUsableChannel,
     /// The channels do not hold enough.
-    #[error("the channels can send {available_msat} msat now, {needed_msat} msat are needed")]
+    #[error(
+        "the channels can send {} msat now, {} msat are needed",
+        Grouped(*available_msat),
+        Grouped(*needed_msat)
+    )]
     TooLittleMoney {
         /// The amount of the payment.
         needed_msat: u64,
