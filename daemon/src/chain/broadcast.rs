@@ -126,7 +126,7 @@ impl Outbox {
             match self.waiting.front() {
                 Some(next) => {
                     let outcome = patiently(source, &next.transactions).await;
-                    if let Err(Refusal { verdict: Verdict::FeeTooLow(_), .. }) = &outcome {
+                    if let Err(BroadcastRefusal { verdict: Verdict::FeeTooLow(_), .. }) = &outcome {
                         self.too_cheap.send_modify(|count| *count += 1);
                     }
                     // Only now: a send that is cut short is repeated at the end.

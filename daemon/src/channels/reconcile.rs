@@ -87,8 +87,11 @@ impl Channels {
         for (key, record) in CHANNELS.all(&self.0.store)? {
             let Ok(bytes) = <[u8; 16]>::try_from(key.as_slice()) else { continue };
             match record.stage {
-                Stage::Closed | Stage::Failed => (),
-                Stage::Negotiating | Stage::Funded | Stage::Pending | Stage::Ready => {
+                ChannelStage::Closed | ChannelStage::Failed => (),
+                ChannelStage::Negotiating
+                | ChannelStage::Funded
+                | ChannelStage::Pending
+                | ChannelStage::Ready => {
                     peers.push(record.node_id);
                     let reason = "the store was an older copy: the peer closes the channel with its newest state";
                     self.close_without_ldk(u128::from_be_bytes(bytes), record, "recovered", reason)

@@ -40,9 +40,9 @@ pub struct Args {
 pub enum Command {
     /// Makes the node's seed and shows its 24 words once
     ///
-    /// The words bring back the money on chain, and what closed channels paid to it. They do not bring back open
-    /// channels: the money in these is in the store only. Keep a copy of the store on another disk (storage.mirror), and
-    /// never start from an older copy of it.
+    /// The words bring back the money on chain, and what closed channels paid to it. They do not bring back open channels:
+    /// with the help of a static backup (backup.path) their peers are asked to close them, and what was under way is lost.
+    /// Keep a copy of the store on another disk (storage.mirror), and never start from an older copy of it.
     Create {
         /// Take 24 words from standard input instead of making new ones
         #[arg(long)]
@@ -129,5 +129,35 @@ impl Args {
         self.dir.clone().unwrap_or_else(|| {
             std::env::home_dir().unwrap_or_else(|| PathBuf::from(".")).join(".fulmen")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// What `fulmend VERBS --help` prints.
+    fn help(verbs: &[&str]) -> String {
+        let mut command = Args::command();
+        for verb in verbs {
+            command = command.find_subcommand(verb).expect("it exists").clone();
+        }
+        command.render_long_help().to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn help_says_what_is_not_brought_back_and_what_is_dangerous() {
+        for (verbs, words) in [
+            (&["create"][..], "They do not bring back open channels"),
+            (&["store", "export"], "it has neither the seed nor certificates"),
+            (&["store", "import"], "Only the newest state is safe to start"),
+            (&["store", "import"], "`fulmend recover --stale`"),
+            (&["recover"], "The store is an older copy"),
+        ] {
+            let help = help(verbs);
+            assert!(help.contains(words), "{words:?} is not in: {help}");
+        }
     }
 }

@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn a_refused_fee_raises_the_minimum_at_once_and_for_a_while() {
         let feerates = Feerates::new(Config::default());
-        let answers = RawEstimates { day: Some(1_000), mempool_minimum: 1_000, ..RawEstimates::default() };
+        let answers =
+            RawEstimates { day: Some(1_000), mempool_minimum: 1_000, ..RawEstimates::default() };
         let close =
             || feerates.get_est_sat_per_1000_weight(ConfirmationTarget::ChannelCloseMinimum);
         feerates.learn(answers);
