@@ -1,6 +1,7 @@
 //! Whether the node may take on new obligations: only with a known chain and a disk that keeps promises.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bitcoin::Network;
@@ -25,6 +26,11 @@ pub type AdmissionCheck = Arc<dyn Fn() -> Result<(), NotReady> + Send + Sync>;
 /// Why the node takes on nothing new now; payments and channels under way go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
+    /// The peers are closing the channels of a stale store.
+    #[error(
+        "recovering from an older copy of the store: the peers have to close its channels first"
+    )]
+    Recovering,
     /// The newest blocks may be unknown.
     #[error("not synced: {0}")]
     NotSynced(Unsynced),
@@ -52,7 +58,7 @@ pub enum Unsynced {
     #[error("the newest block is {} minutes old", .0.as_secs() / 60)]
     OldTip(Duration),
     /// The age of the tip cannot be known.
-    #[error("this machine's clock is {} minutes behind the newest block", .0.as_secs() / 60)]
+    #[error("this machine's clock is {} minutes or more behind the newest blocks", .0.as_secs() / 60)]
     ClockBehind(Duration),
 }
 
@@ -60,6 +66,7 @@ impl NotReady {
     /// Returns the machine-readable reason; stable across releases.
     pub fn word(&self) -> &'static str {
         match self {
+            NotReady::Recovering => "RECOVERING",
             NotReady::NotSynced(_) => "NOT_SYNCED",
             NotReady::LowSpace(_) => "LOW_DISK_SPACE",
             NotReady::StoreFailed(_) => "STORE_FAILED",
@@ -70,7 +77,9 @@ impl NotReady {
     pub fn for_strangers(&self) -> &'static str {
         match self {
             NotReady::NotSynced(_) => "this node is not synced to the chain",
-            NotReady::LowSpace(_) | NotReady::StoreFailed(_) => "this node takes on nothing new",
+            NotReady::Recovering | NotReady::LowSpace(_) | NotReady::StoreFailed(_) => {
+                "this node takes on nothing new"
+            }
         }
     }
 }
@@ -83,6 +92,7 @@ pub struct Admission {
     clock: Clock,
     network: Network,
     max_silence: Duration,
+    is_recovering: Arc<AtomicBool>,
 }
 
 impl Admission {
@@ -96,7 +106,18 @@ impl Admission {
         network: Network,
         max_silence: Duration,
     ) -> Self {
-        Self { tip, store, clock, network, max_silence }
+        let is_recovering = Arc::default();
+        Self { tip, store, clock, network, max_silence, is_recovering }
+    }
+
+    /// Refuses everything new until the daemon is started again.
+    pub fn refuse_in_recovery(&self) {
+        self.is_recovering.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the peers are closing the channels of a stale store.
+    pub fn is_recovering(&self) -> bool {
+        self.is_recovering.load(Ordering::Relaxed)
     }
 
     /// Checks whether the node may take on new obligations.
@@ -111,7 +132,9 @@ impl Admission {
     pub fn obstacles(&self) -> Vec<NotReady> {
         let failure = self.store.failed().borrow().as_ref().map(ToString::to_string);
         let low = self.store.low_space().borrow().as_ref().map(ToString::to_string);
-        obstacles(failure, low, self.unsynced())
+        let others = obstacles(failure, low, self.unsynced());
+        let recovering = self.is_recovering().then_some(NotReady::Recovering);
+        recovering.into_iter().chain(others).collect()
     }
 
     /// Returns why the newest blocks may be unknown, if so.
@@ -165,7 +188,12 @@ fn unsynced(
         return Some(Unsynced::OldTip(age));
     }
     let ahead = header.saturating_sub(since_epoch);
-    (ahead > FUTURE_HEADER).then_some(Unsynced::ClockBehind(ahead))
+    if ahead > FUTURE_HEADER {
+        return Some(Unsynced::ClockBehind(ahead));
+    }
+    // Most miners' clocks are right: half of the last blocks are not from the future. It is an hour ago as a rule.
+    let ahead = Duration::from_secs(tip.median_time.into()).saturating_sub(since_epoch);
+    (!ahead.is_zero()).then_some(Unsynced::ClockBehind(ahead))
 }
 
 fn obstacles(
@@ -204,10 +232,9 @@ mod tests {
     fn peers_learn_nothing_about_our_disks() {
         let low = NotReady::LowSpace("the disk of /home/alice has 3 MiB free".to_owned());
         assert!(low.to_string().contains("/home/alice") && !low.for_strangers().contains("alice"));
-        let words =
-            [NotReady::NotSynced(Unsynced::NoPeers), low, NotReady::StoreFailed("gone".to_owned())]
-                .map(|not| not.word());
-        assert_eq!(words, ["NOT_SYNCED", "LOW_DISK_SPACE", "STORE_FAILED"]);
+        let words = [NotReady::NotSynced(Unsynced::NoPeers), low, NotReady::Recovering]
+            .map(|not| not.word());
+        assert_eq!(words, ["NOT_SYNCED", "LOW_DISK_SPACE", "RECOVERING"]);
     }
 
     /// A moment with a chain that is known in every respect.
@@ -224,6 +251,7 @@ mod tests {
                 height: 800_000,
                 hash: BlockHash::all_zeros(),
                 time: 1_700_000_000,
+                median_time: 1_700_000_000 - 3_600,
                 confirmed_at: UNIX_EPOCH,
                 confirmed: now,
                 connected: now,
@@ -267,9 +295,17 @@ mod tests {
 
         let mut set_back = Moment::new();
         set_back.since_epoch -= 20 * MINUTE + FUTURE_HEADER;
+        set_back.tip.median_time -= 3_600;
         assert_eq!(set_back.unsynced(true), None, "miners' clocks may be ahead");
         set_back.since_epoch -= MINUTE;
         let behind = FUTURE_HEADER + MINUTE;
         assert_eq!(set_back.unsynced(true), Some(Unsynced::ClockBehind(behind)));
+
+        let mut hour_back = Moment::new();
+        hour_back.since_epoch -= 80 * MINUTE;
+        assert_eq!(hour_back.unsynced(true), None, "no earlier than half of the last blocks");
+        hour_back.since_epoch -= MINUTE;
+        assert_eq!(hour_back.unsynced(true), Some(Unsynced::ClockBehind(MINUTE)));
+        assert_eq!(hour_back.unsynced(false), None);
     }
 }

@@ -54,6 +54,7 @@ pub mod offers;
 pub mod payments;
 pub mod peers;
 
+pub mod bolt11;
 pub mod idempotency;
 pub mod parts;
 
@@ -86,6 +87,7 @@ pub mod private_file;
 
 pub mod clock;
 
+pub mod amounts;
 pub mod listing;
 
 pub mod tasks;

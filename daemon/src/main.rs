@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use fulmen_daemon::config::{self, Args, Config};
+use fulmen_daemon::node::stale::is_ldks_words;
 use fulmen_daemon::{daemon, descriptors, log, offline};
 
 /// Measured under sustained load against glibc's and mimalloc: equally fast, and it gives memory back, so that what
@@ -26,7 +27,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = write_err(&format!("fulmend: {error:#}\n"));
-            ExitCode::FAILURE
+            let known = error.downcast_ref::<daemon::Error>();
+            known.map_or(ExitCode::FAILURE, |error| ExitCode::from(error.exit_code()))
         }
     }
 }
@@ -42,8 +44,13 @@ fn run(places: &config::Places, config: Config) -> anyhow::Result<()> {
         .worker_threads(std::thread::available_parallelism().map_or(4, usize::from).max(4))
         .enable_all()
         .build()?;
+    log::report_panics(is_ldks_words);
     let ended = runtime.block_on(daemon::run(places, config));
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    match &ended {
+        // LDK's locks are poisoned: to drop what holds them would panic.
+        Err(error) if error.is_stale() => std::mem::forget(runtime),
+        Ok(()) | Err(_) => runtime.shutdown_timeout(std::time::Duration::from_secs(5)),
+    }
     log.end(&ended.as_ref().err().map(|error| format!("fulmend: {error}")).unwrap_or_default());
     Ok(ended?)
 }

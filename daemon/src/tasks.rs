@@ -38,6 +38,8 @@ pub enum Stop {
     Asked(String),
     /// Something failed that it cannot live without.
     Failed(String),
+    /// Its state is older than what it has signed: nothing of it may act any more, not even to end in order.
+    Stale(String),
 }
 
 /// All tasks of the daemon.
@@ -110,6 +112,16 @@ impl Tasks {
         self.end(Stop::Failed(why.into()));
     }
 
+    /// Says that nothing of the daemon may act any more, with the sentence for the operator.
+    pub fn abandon(&self, why: impl Into<String>) {
+        self.end(Stop::Stale(why.into()));
+    }
+
+    /// Whether the daemon is stopping already.
+    pub fn is_stopping(&self) -> bool {
+        self.0.stop.borrow().is_some()
+    }
+
     fn end(&self, why: Stop) {
         self.0.stop.send_if_modified(|stop| {
             let first = stop.is_none();
@@ -166,7 +178,11 @@ impl Tasks {
             drop(running);
             if let Err(panic) = ended {
                 let panic = panic_text(&*panic);
-                tracing::error!(task = name, %panic, "task panicked");
+                // What follows from the reason of a stop is not another one.
+                match tasks.is_stopping() {
+                    false => tracing::error!(task = name, %panic, "task panicked"),
+                    true => tracing::debug!(task = name, %panic, "task panicked"),
+                }
                 tasks.fail(format!("{name} panicked: {panic}"));
             }
         });

@@ -116,7 +116,7 @@ const STOREYS: [&[&str]; 29] = [
     &["backup"],
     &["peers", "channels", "invoices", "offers", "payments", "forwards"],
     &["parts"],
-    &["idempotency"],
+    &["idempotency", "bolt11"],
     &["node"],
     &["admission"],
     &["wallet"],
@@ -132,7 +132,7 @@ const STOREYS: [&[&str]; 29] = [
     &["private_file"],
     &["warnings"],
     &["clock"],
-    &["listing"],
+    &["listing", "amounts"],
     &["tasks"],
 ];
 

@@ -337,11 +337,19 @@ impl Facts {
     }
 
     /// Returns them as lines, the names padded to one width.
+    ///
+    /// Two blanks are between them, one where a whole id would not fit the screen otherwise: a node id and a name of 13
+    /// letters fill its 80 columns.
     pub fn lines(&self) -> String {
         let width = self.rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        let widest = self.rows.iter().map(|(_, value)| widest(value)).max().unwrap_or(0);
+        let gap = match self.look.width {
+            Some(screen) if width + 2 + widest > screen => " ",
+            Some(_) | None => "  ",
+        };
         let line = |(name, value): &(&'static str, String)| {
             let name = format!("{name:<width$}");
-            format!("{}  {value}\n", paint(self.look, &name, Tone::Faint))
+            format!("{}{gap}{value}\n", paint(self.look, &name, Tone::Faint))
         };
         self.rows.iter().map(line).collect()
     }
@@ -458,5 +466,15 @@ mod tests {
             .add_if_any("nothing", "")
             .add_if_any("none", "-");
         assert_eq!(facts.lines(), "a          1\nlong name  2\n");
+    }
+
+    #[test]
+    fn the_widest_facts_fit_a_screen_of_80_columns() {
+        let look = Look { width: Some(80), colour: false };
+        let outpoint = format!("{}:0", "ab".repeat(32));
+        let facts = Facts::new(look).add("funding", &outpoint).add("expires (UTC)", "soon");
+        assert_eq!(widest(&facts.lines()), 80, "{}", facts.lines());
+        let short = Facts::new(look).add("funding", "here").add("expires (UTC)", "soon");
+        assert!(short.lines().starts_with("funding        here\n"), "{}", short.lines());
     }
 }

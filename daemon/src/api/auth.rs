@@ -1,6 +1,7 @@
 //! The tower layer in front of all services: checks the macaroon of a call before its body is read.
 
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bitcoin::hex::FromHex as _;
@@ -10,6 +11,7 @@ use tonic::{Code, Status};
 
 use super::limits::connections::connection_of;
 use super::revocation::until_revoked;
+use super::starting::Starting;
 use super::status::{internal_because, refuse};
 use crate::access::caller::Caller;
 use crate::access::caveat::{Call, CaveatRefusal};
@@ -25,14 +27,16 @@ pub const METADATA_KEY: &str = "macaroon";
 /// Puts the check in front of a service.
 #[derive(Clone)]
 pub struct AuthLayer {
-    access: Access,
+    access: Arc<OnceLock<Access>>,
+    starting: Starting,
     clock: Clock,
 }
 
 impl AuthLayer {
-    /// Accepts the macaroons that `access` accepts; `clock` decides whether they have expired.
-    pub fn new(access: Access, clock: Clock) -> Self {
-        Self { access, clock }
+    /// Accepts the macaroons that `access` accepts; `clock` decides whether they have expired. As long as `access` is
+    /// not set, which it is with the store, a call is answered with what the start waits for.
+    pub fn new(access: Arc<OnceLock<Access>>, starting: Starting, clock: Clock) -> Self {
+        Self { access, starting, clock }
     }
 }
 
@@ -72,14 +76,16 @@ impl<S> tower_layer::Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth { access: self.access.clone(), clock: self.clock.clone(), inner }
+        let Self { access, starting, clock } = self.clone();
+        Auth { access, starting, clock, inner }
     }
 }
 
 /// A service behind the check.
 #[derive(Clone)]
 pub struct Auth<S> {
-    access: Access,
+    access: Arc<OnceLock<Access>>,
+    starting: Starting,
     clock: Clock,
     inner: S,
 }
@@ -103,7 +109,13 @@ where
         let connection = connection_of(&request);
         let from = connection.map(|connection| connection.address().ip());
         let path = request.uri().path();
-        match admit(&self.access, path, request.headers(), from, now) {
+        let Some(access) = self.access.get().cloned() else {
+            if matches!(permission::of_method(path), Some((_, Rule::Public))) {
+                return Box::pin(self.inner.call(request));
+            }
+            return Box::pin(std::future::ready(Ok(self.starting.refusal().into_http())));
+        };
+        match admit(&access, path, request.headers(), from, now) {
             Ok(Admitted::Public) => Box::pin(self.inner.call(request)),
             Ok(Admitted::Bearer(caller, macaroon)) => {
                 if let Some(connection) = connection {
@@ -111,7 +123,6 @@ where
                 }
                 request.extensions_mut().insert(caller);
                 let answer = self.inner.call(request);
-                let access = self.access.clone();
                 Box::pin(async move {
                     let response = answer.await?;
                     Ok(response.map(|body| until_revoked(body, access, macaroon)))

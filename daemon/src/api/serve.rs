@@ -69,24 +69,18 @@ pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     identity: Identity,
-    access: Access,
     config: Config,
     clock: Clock,
 }
 
 /// Binds the port and makes the certificate where it is missing, so that every mistake is known before anything starts.
-/// Calls need a macaroon that `access` accepts. Connections wait until [`Bound::serve`].
+/// Connections wait until [`Bound::serve`].
 ///
 /// Must run inside the runtime.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn bind(
-    config: &Config,
-    data_dir: &Path,
-    access: Access,
-    clock: Clock,
-) -> Result<Bound, Error> {
+pub fn bind(config: &Config, data_dir: &Path, clock: Clock) -> Result<Bound, Error> {
     let bind_error = |source| Error::Bind { address: config.listen, source };
     let listener = std::net::TcpListener::bind(config.listen).map_err(bind_error)?;
     listener.set_nonblocking(true).map_err(bind_error)?;
@@ -97,12 +91,13 @@ pub fn bind(
     let path = data_dir.join(ADDRESS_FILE);
     private_file::write(&path, format!("{}\n", dialable(address)).as_bytes())
         .map_err(|source| Error::AddressFile { path, source })?;
-    Ok(Bound { listener, address, identity, access, config: config.clone(), clock })
+    Ok(Bound { listener, address, identity, config: config.clone(), clock })
 }
 
 /// The port while it is served.
 pub struct Port {
     address: SocketAddr,
+    access: Arc<OnceLock<Access>>,
     services: Arc<OnceLock<Routes>>,
     starting: Starting,
     health: HealthReporter,
@@ -112,6 +107,11 @@ impl Port {
     /// Returns the address with its real port.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Decides by `access` from now on which macaroons are good; until then no call is.
+    pub fn admit(&self, access: Access) {
+        let _ = self.access.set(access);
     }
 
     /// Lets calls through to the services; until then each is answered with what the start waits for.
@@ -135,7 +135,7 @@ impl Bound {
             .add_service(health_service)
             .add_service(reflection().build_v1().map_err(Error::Reflection)?)
             .add_service(reflection().build_v1alpha().map_err(Error::Reflection)?);
-        let services = Arc::new(OnceLock::new());
+        let (access, services) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let switch = Switch::new(always.routes(), services.clone(), starting.clone());
         let handshake = Duration::from_secs(self.config.handshake_timeout_secs);
         let server = Server::builder()
@@ -146,7 +146,7 @@ impl Bound {
             .initial_connection_window_size(WINDOW)
             .initial_stream_window_size(WINDOW)
             .max_concurrent_streams(self.config.max_concurrent_calls)
-            .layer(AuthLayer::new(self.access, self.clock))
+            .layer(AuthLayer::new(access.clone(), starting.clone(), self.clock))
             .layer(CallsLayer::new(&self.config));
         let incoming = Connections::new(&self.config).accept(self.listener);
         let address = self.address;
@@ -170,7 +170,7 @@ impl Bound {
                 }
             }
         });
-        Ok(Port { address, services, starting, health })
+        Ok(Port { address, access, services, starting, health })
     }
 }
 
@@ -201,10 +201,13 @@ mod tests {
     }
 
     fn bound_to(config: &Config, dir: &Path) -> Result<Bound, Error> {
+        bind(config, dir, Clock::system())
+    }
+
+    fn access_of(dir: &Path) -> Access {
         let (store, clock) = (Store::temporary(), Clock::system());
         let journal = Journal::open(&store, clock.clone()).expect("an empty journal opens");
-        let access = Access::open(dir, &store, journal, clock.clone()).expect("writable");
-        bind(config, dir, access, clock)
+        Access::open(dir, &store, journal, clock).expect("writable")
     }
 
     #[tokio::test]
@@ -248,6 +251,9 @@ mod tests {
         assert_eq!(checked.into_inner().status, 2, "not serving yet");
 
         let mut node = v1::node_client::NodeClient::new(channel);
+        let refused = node.get_info(v1::GetInfoRequest {}).await.expect_err("no macaroons yet");
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "the store is not open");
+        port.admit(access_of(dir.path()));
         let refused = node.get_info(v1::GetInfoRequest {}).await.expect_err("no macaroon");
         assert_eq!(refused.code(), tonic::Code::Unauthenticated);
         let macaroon = std::fs::read(dir.path().join("readonly.macaroon")).expect("made");

@@ -74,6 +74,11 @@ impl Starting {
         Some(phase)
     }
 
+    /// Refuses a call with what the start waits for.
+    pub fn refusal(&self) -> Status {
+        refusal(self.phase())
+    }
+
     fn phase_slot(&self) -> std::sync::MutexGuard<'_, Option<Phase>> {
         self.0.phase.lock().expect("no panic while held")
     }

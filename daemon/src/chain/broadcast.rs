@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bitcoin::{Transaction, Txid};
 use lightning::chain::chaininterface::BroadcasterInterface;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Backoff, ChainSource, Error, Verdict, package};
@@ -23,6 +23,8 @@ pub struct Broadcaster {
 pub struct Outbox {
     incoming: mpsc::UnboundedReceiver<Package>,
     waiting: VecDeque<Package>,
+    /// How many packages paid too little, so far.
+    too_cheap: watch::Sender<u64>,
 }
 
 /// Why a package was not taken.
@@ -60,7 +62,10 @@ impl Broadcaster {
     #[allow(clippy::new_ret_no_self)]
     pub fn new() -> (Broadcaster, Outbox) {
         let (queue, incoming) = mpsc::unbounded_channel();
-        (Broadcaster { queue }, Outbox { incoming, waiting: VecDeque::new() })
+        (
+            Broadcaster { queue },
+            Outbox { incoming, waiting: VecDeque::new(), too_cheap: watch::Sender::new(0) },
+        )
     }
 
     fn queue(&self, package: Package) {
@@ -96,6 +101,11 @@ impl Package {
 }
 
 impl Outbox {
+    /// Changes whenever bitcoind refuses a package because it pays too little.
+    pub fn too_cheap(&self) -> watch::Receiver<u64> {
+        self.too_cheap.subscribe()
+    }
+
     /// Sends what is queued until `stopping`, and then what is still queued.
     pub async fn run(mut self, source: impl ChainSource, stopping: CancellationToken) -> Outcome {
         stopping.run_until_cancelled(self.send_all(&source)).await;
@@ -116,6 +126,9 @@ impl Outbox {
             match self.waiting.front() {
                 Some(next) => {
                     let outcome = patiently(source, &next.transactions).await;
+                    if let Err(BroadcastRefusal { verdict: Verdict::FeeTooLow(_), .. }) = &outcome {
+                        self.too_cheap.send_modify(|count| *count += 1);
+                    }
                     // Only now: a send that is cut short is repeated at the end.
                     let sent = self.waiting.pop_front().and_then(|package| package.reply);
                     if let Some(reply) = sent {
@@ -245,10 +258,16 @@ mod tests {
         let chain = FakeChain::new();
         let dust = transaction(1, &[]);
         chain.judge(dust.compute_txid(), Verdict::Refused("dust".into()));
+        let cheap = transaction(2, &[]);
+        chain.judge(cheap.compute_txid(), Verdict::FeeTooLow("1 < 2".into()));
         let (broadcaster, outbox) = Broadcaster::new();
+        let too_cheap = outbox.too_cheap();
         let stopping = CancellationToken::new();
         let script = async {
             let answer = broadcaster.offer(vec![dust.clone()]).await.expect("an answer");
+            assert_eq!(*too_cheap.borrow(), 0, "no fee helps it");
+            let answered = broadcaster.offer(vec![cheap.clone()]).await.expect("an answer");
+            assert!(answered.is_err() && *too_cheap.borrow() == 1);
             stopping.cancel();
             answer.expect_err("refused")
         };

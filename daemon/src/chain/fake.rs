@@ -243,6 +243,7 @@ impl ChainSource for FakeChain {
             hash,
             height: *height,
             time: block.header.time,
+            median_time: block.header.time,
             work: work(*chainwork),
             initial_download: false,
             peers: 8,

@@ -113,6 +113,7 @@ mod tests {
                 hash: hash(hash_of_tip),
                 height,
                 time: 0,
+                median_time: 0,
                 work: work(tip_work),
                 initial_download,
                 peers: 8,

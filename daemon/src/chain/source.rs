@@ -94,6 +94,8 @@ pub struct SourceTip {
     pub height: u32,
     /// The time in its header, in seconds since 1970.
     pub time: u32,
+    /// The median time of it and the ten before it (BIP 113).
+    pub median_time: u32,
     /// All the work in the chain up to it.
     pub work: Work,
     /// Whether the source is still downloading old blocks.

@@ -37,6 +37,8 @@ pub struct Tip {
     pub hash: BlockHash,
     /// The time in its header, in seconds since 1970.
     pub time: u32,
+    /// The median time of the source's tip and the ten blocks before it.
+    pub median_time: u32,
     /// When the source last confirmed that this is the tip, by the wall clock; old when bitcoind is away.
     pub confirmed_at: SystemTime,
     /// The same by the clock that nobody sets.
@@ -254,6 +256,7 @@ fn tip_of(tip: &SourceTip, connected: Instant) -> Tip {
         height: tip.height,
         hash: tip.hash,
         time: tip.time,
+        median_time: tip.median_time,
         confirmed_at: SystemTime::now(),
         confirmed: now,
         connected: if tip.peers > 0 { now } else { connected },

@@ -15,6 +15,7 @@ pub use self::quote::CloseQuote;
 
 use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ChannelStage};
 use super::{ChannelRef, Channels, Error};
+use crate::amounts::Grouped;
 use crate::node::negotiation::closes::Sides;
 use crate::node::negotiation::fees::Fees;
 use crate::storage::{self, Batch};
@@ -254,8 +255,8 @@ fn asked_feerate(
         Some(asked) => Ok(Some(asked)),
         None => refuse(format!(
             "{} msat per vbyte is less than the mempool takes now, {}",
-            feerate.to_sat_per_kwu() * 4,
-            u64::from(minimum) * 4
+            Grouped(feerate.to_sat_per_kwu() * 4),
+            Grouped(u64::from(minimum) * 4)
         )),
     }
 }

@@ -5,7 +5,7 @@
 //! the store's queue before the manager's note that it has seen the block, so no crash loses it; a block seen twice
 //! writes the same record again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bitcoin::block::Header;
@@ -104,6 +104,21 @@ impl FundingSpends {
             tracing::info!(%channel_id, %txid, "a channel's closing transaction is broadcast");
             self.changes.notify();
         }
+    }
+
+    /// Returns the funding outputs that blocks below a height have spent.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub fn spent_below(&self, height: u32) -> Result<HashSet<OutPoint>, storage::Error> {
+        let spends = SPENDS.all(&self.store)?.into_iter().map(|(_, spend)| spend);
+        Ok(spends.filter(|spend| spend.height < height).map(|spend| spend.funding).collect())
+    }
+
+    /// Returns how many of these funding outputs no block has spent yet.
+    pub fn unspent_of(&self, fundings: &HashSet<OutPoint>) -> usize {
+        let watched = self.lock();
+        fundings.iter().filter(|funding| watched.contains_key(funding)).count()
     }
 
     /// Watches the funding output of another channel, with its value in satoshis.
@@ -297,6 +312,10 @@ mod tests {
         let txid = block.txdata[0].compute_txid();
         let expected = Some(Spend { funding, txid, height: 100, fee_sat: Some(100_000) });
         assert_eq!(spends.of(&channel_id).expect("read"), expected);
+        let fundings = HashSet::from([funding]);
+        assert_eq!(spends.spent_below(101).expect("read"), fundings);
+        assert_eq!(spends.spent_below(100).expect("read"), HashSet::new());
+        assert_eq!(spends.unspent_of(&fundings), 0);
 
         let again = FundingSpends::load(&store).expect("loaded");
         assert!(again.lock().is_empty(), "what is spent is not watched");

@@ -22,6 +22,7 @@ use super::policy::{self, Policy};
 use super::record::{self, CHANNELS, ChannelRecord, ChannelStage, OPENS_BY_KEY, OpenKey};
 use super::{Channels, Config, Error};
 use crate::admission::NotReady;
+use crate::amounts::Grouped;
 use crate::idempotency;
 use crate::storage::{self, Batch};
 use crate::wallet::reserve::AnchorReserve;
@@ -354,17 +355,28 @@ const MAX_PENDING_OUTBOUND: usize = 20;
 
 fn check_capacity(config: &Config, capacity_sat: u64, push_msat: u64) -> Result<(), Error> {
     if capacity_sat < config.min_capacity_sat {
-        let why = format!("{capacity_sat} is below the least, {}", config.min_capacity_sat);
+        let why = format!(
+            "{} is below the least, {}",
+            Grouped(capacity_sat),
+            Grouped(config.min_capacity_sat)
+        );
         return Err(Error::Argument("capacity_sat", why));
     }
     if capacity_sat > config.max_capacity_sat {
-        let why = format!("{capacity_sat} is above the most, {}", config.max_capacity_sat);
+        let why = format!(
+            "{} is above the most, {}",
+            Grouped(capacity_sat),
+            Grouped(config.max_capacity_sat)
+        );
         return Err(Error::Argument("capacity_sat", why));
     }
     // The peer gets at most what leaves us our own reserve (BOLT 2).
     let reserve_sat = capacity_sat / 100;
     if push_msat > (capacity_sat - reserve_sat) * 1_000 {
-        let why = format!("{push_msat} leaves less than a hundredth of the capacity on our side");
+        let why = format!(
+            "{} leaves less than a hundredth of the capacity on our side",
+            Grouped(push_msat)
+        );
         return Err(Error::Argument("push_msat", why));
     }
     Ok(())

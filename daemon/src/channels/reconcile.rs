@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use bitcoin::Txid;
+use bitcoin::secp256k1::PublicKey;
 use lightning::util::config::ChannelConfigUpdate;
 
 use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ChannelStage, ClosedChannel};
@@ -79,11 +80,40 @@ impl Channels {
                     self.record_never_funded(&record, why).await?;
                     self.fail(user_channel_id, record, why).await?;
                 }
-                Verdict::CloseByMonitor => self.close_by_monitor(user_channel_id, record).await?,
+                Verdict::CloseByMonitor => {
+                    let reason = "the daemon was restarted while the channel was being funded; \
+                                  what was paid in comes back on chain";
+                    self.close_without_ldk(user_channel_id, record, "outdated_manager", reason)
+                        .await?;
+                }
             }
         }
         self.0.node.wallet.discard_fundings_except(&self.known_fundings())?;
         Ok(())
+    }
+
+    /// Records the channels of a stale store, which LDK does not run any more, as closed, and returns their peers.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn reconcile_recovery(&self) -> Result<Vec<PublicKey>, Error> {
+        let mut peers = Vec::new();
+        for (key, record) in CHANNELS.all(&self.0.store)? {
+            let Ok(bytes) = <[u8; 16]>::try_from(key.as_slice()) else { continue };
+            match record.stage {
+                ChannelStage::Closed | ChannelStage::Failed => (),
+                ChannelStage::Negotiating
+                | ChannelStage::Funded
+                | ChannelStage::Pending
+                | ChannelStage::Ready => {
+                    peers.push(record.node_id);
+                    let reason = "the store was an older copy: the peer closes the channel with its newest state";
+                    self.close_without_ldk(u128::from_be_bytes(bytes), record, "recovered", reason)
+                        .await?;
+                }
+            }
+        }
+        Ok(peers)
     }
 
     /// Lets `node::negotiation` alone bound the fees of closes, for channels of earlier releases as well.
@@ -119,14 +149,14 @@ impl Channels {
         known
     }
 
-    async fn close_by_monitor(
+    async fn close_without_ldk(
         &self,
         user_channel_id: u128,
         record: ChannelRecord,
+        kind: &str,
+        reason: &str,
     ) -> Result<(), Error> {
         let Some(channel_id) = record.channel_id else { return Ok(()) };
-        let reason = "the daemon was restarted while the channel was being funded; \
-                      what was paid in comes back on chain";
         let closed = ClosedChannel {
             channel_id,
             short_channel_id: None,
@@ -135,7 +165,7 @@ impl Channels {
             capacity_sat: record.capacity_sat,
             local_msat: (record.capacity_sat * 1_000).saturating_sub(record.push_msat),
             closed_at: self.0.clock.unix_secs(),
-            kind: "outdated_manager".to_owned(),
+            kind: kind.to_owned(),
             reason: reason.to_owned(),
             outbound: record.outbound,
         };

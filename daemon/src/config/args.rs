@@ -39,6 +39,10 @@ pub struct Args {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Makes the node's seed and shows its 24 words once
+    ///
+    /// The words bring back the money on chain, and what closed channels paid to it. They do not bring back open channels:
+    /// with the help of a static backup (backup.path) their peers are asked to close them, and what was under way is lost.
+    /// Keep a copy of the store on another disk (storage.mirror), and never start from an older copy of it.
     Create {
         /// Take 24 words from standard input instead of making new ones
         #[arg(long)]
@@ -62,6 +66,15 @@ pub enum Command {
     },
     /// Prints a configuration file with every option at its default
     SampleConfig,
+    /// Gets back what can be got back when the newest store is lost
+    Recover {
+        /// The store is an older copy: its channels are given up, and their peers close them with the newest state
+        #[arg(long, required = true)]
+        stale: bool,
+        /// Go on without asking
+        #[arg(long)]
+        yes: bool,
+    },
     /// Looks after the store while the daemon does not run
     Store {
         /// What to do with it
@@ -89,11 +102,21 @@ pub enum StoreVerb {
     /// Rewrites the store without what is no longer needed
     Compact,
     /// Writes the whole store into one file
+    ///
+    /// The file has the channels as they are now, payments, invoices and the journal; it has neither the seed nor
+    /// certificates, macaroons and configuration. Once the daemon has run again, the file is an older state: see
+    /// `fulmend store import --help`.
     Export {
         /// The file to make; only an older export is overwritten
         to: PathBuf,
     },
     /// Makes the store from an export or from a mirror; there must be none yet
+    ///
+    /// Brings back channels, payments, invoices and the journal as they were then; the seed (`fulmend create
+    /// --restore`), certificates, macaroons and configuration it does not. Only the newest state is safe to start: a
+    /// channel has moved on since an older one, and a node that publishes its old state loses all money in it to the peer. If
+    /// the daemon has run since the export was made, do not start it; `fulmend recover --stale` asks the peers to close
+    /// the channels instead.
     Import {
         /// The file of an export, or the directory of a mirror
         from: PathBuf,
@@ -106,5 +129,35 @@ impl Args {
         self.dir.clone().unwrap_or_else(|| {
             std::env::home_dir().unwrap_or_else(|| PathBuf::from(".")).join(".fulmen")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// What `fulmend VERBS --help` prints.
+    fn help(verbs: &[&str]) -> String {
+        let mut command = Args::command();
+        for verb in verbs {
+            command = command.find_subcommand(verb).expect("it exists").clone();
+        }
+        command.render_long_help().to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn help_says_what_is_not_brought_back_and_what_is_dangerous() {
+        for (verbs, words) in [
+            (&["create"][..], "They do not bring back open channels"),
+            (&["store", "export"], "it has neither the seed nor certificates"),
+            (&["store", "import"], "Only the newest state is safe to start"),
+            (&["store", "import"], "`fulmend recover --stale`"),
+            (&["recover"], "The store is an older copy"),
+        ] {
+            let help = help(verbs);
+            assert!(help.contains(words), "{words:?} is not in: {help}");
+        }
     }
 }

@@ -116,13 +116,13 @@ fn lay(
 
 /// The readings of a text from the environment or a flag, the likeliest first.
 ///
-/// An option that is a text takes it as it stands, digits and brackets included; only quotes around all of it go. Any
-/// other option takes it as TOML writes its value.
-pub(super) fn readings(text: &str) -> Vec<Value> {
+/// An option that is a text takes it as it stands, digits and brackets included. Quotes around all of it go, unless the
+/// option is one in which a quote may stand (`is_free`). Any other option takes it as TOML writes its value.
+pub(super) fn readings(text: &str, is_free: bool) -> Vec<Value> {
     let as_toml: Result<Table, _> = format!("value = {text}").parse();
     let literal = Value::String(text.to_owned());
     match as_toml.ok().and_then(|mut table| table.remove("value")) {
-        Some(quoted @ Value::String(_)) => vec![quoted, literal],
+        Some(quoted @ Value::String(_)) if !is_free => vec![quoted, literal],
         Some(value) => vec![literal, value],
         None => vec![literal],
     }

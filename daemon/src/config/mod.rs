@@ -142,7 +142,9 @@ mod tests {
     fn a_text_option_takes_any_text_and_others_what_toml_takes() {
         let password =
             |config: &Config| config.bitcoind.rpc_password.clone().map(|secret| secret.0);
-        for text in ["12345678", "true", "[x]", "1e9", "0x10", "a=b", "'", "2026-01-31"] {
+        for text in
+            ["12345678", "true", "[x]", "1e9", "0x10", "a=b", "'", "2026-01-31", "\"abc\"", "'x'"]
+        {
             let env = [
                 ("FULMEN_BITCOIND_RPC_PASSWORD", text),
                 ("FULMEN_BITCOIND_RPC_USER", "7"),
@@ -154,10 +156,14 @@ mod tests {
             let set = format!("node.alias={text}");
             assert_eq!(load_text("", &[], &[&set]).expect(text).node.alias, text);
         }
-        let sets =
-            ["node.alias=\"bob\"", "node.listen=[\"127.0.0.1:1\"]", "channels.confirmations=3"];
+        let sets = [
+            "bitcoind.rpc_address=\"127.0.0.1:2\"",
+            "node.listen=[\"127.0.0.1:1\"]",
+            "channels.confirmations=3",
+        ];
         let config = load_text("", &[], &sets).expect("no problems");
-        assert_eq!((config.node.alias.as_str(), config.channels.confirmations), ("bob", 3));
+        assert_eq!(config.bitcoind.rpc_address, "127.0.0.1:2");
+        assert_eq!(config.channels.confirmations, 3);
         assert_eq!(config.node.listen.len(), 1);
     }
 

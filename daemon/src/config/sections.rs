@@ -62,6 +62,10 @@ impl Default for Config {
 /// Options whose values no message shows.
 const SECRETS: [(&str, &str); 1] = [("bitcoind", "rpc_password")];
 
+/// Options that are any text, quotes included: nobody else decides how a password begins.
+const FREE_TEXTS: [(&str, &str); 3] =
+    [("bitcoind", "rpc_user"), ("bitcoind", "rpc_password"), ("node", "alias")];
+
 /// Options that name a file or a directory.
 const PATHS: [(&str, &str); 5] = [
     ("backup", "path"),
@@ -150,7 +154,7 @@ fn section<C: DeserializeOwned + Default>(
     let mut sound = Table::new();
     for (option, value) in options {
         let is_text = texts.contains(&(name.to_owned(), option.clone()));
-        match taken::<C>(&option, value, is_text) {
+        match taken::<C>(name, &option, value, is_text) {
             Ok(Value::String(text)) if PATHS.contains(&(name, &option)) => {
                 match paths::absolute(&text) {
                     Ok(path) => drop(sound.insert(option, Value::String(path))),
@@ -172,9 +176,15 @@ fn section<C: DeserializeOwned + Default>(
 }
 
 /// Returns the reading of a value that the section takes for this option.
-fn taken<C: DeserializeOwned>(option: &str, value: Value, is_text: bool) -> Result<Value, String> {
+fn taken<C: DeserializeOwned>(
+    section: &str,
+    option: &str,
+    value: Value,
+    is_text: bool,
+) -> Result<Value, String> {
+    let is_free = FREE_TEXTS.contains(&(section, option));
     let readings = match value {
-        Value::String(text) if is_text => readings(&text),
+        Value::String(text) if is_text => readings(&text, is_free),
         value => vec![value],
     };
     let mut why = String::new();

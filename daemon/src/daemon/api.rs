@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::chain::Chain;
 use super::rooms::Rooms;
-use super::{Error, Ground};
+use super::{Error, Ground, Threshold};
 use crate::access::Access;
 use crate::api::{serve, v1};
 use crate::chain::{Broadcaster, Tip};
@@ -27,27 +27,21 @@ use crate::{collectors, ports};
 pub(super) struct Doors {
     peers: Vec<TcpListener>,
     grpc: serve::Port,
-    access: Access,
     registry: Registry,
 }
 
 /// What is served beside the rooms.
 pub(super) struct Served {
+    pub(super) access: Access,
     pub(super) wallet: Wallet,
     pub(super) broadcaster: Arc<RecordingBroadcaster<Broadcaster>>,
     pub(super) tip: watch::Receiver<Tip>,
 }
 
 /// Binds all ports, so that one in use is known before anything else has been done, and serves what can be served.
-pub(super) async fn bind(
-    ground: &Ground,
-    config: &Config,
-    journal: &Journal,
-) -> Result<Doors, Error> {
+pub(super) async fn bind(ground: &Threshold, config: &Config) -> Result<Doors, Error> {
     let peers = ports::bind("peers", "node.listen", &config.node.listen).await?;
-    let (data, clock) = (&ground.places.data, &ground.clock);
-    let access = Access::open(data, &ground.store, journal.clone(), clock.clone())?;
-    let grpc = serve::bind(&config.grpc, data, access.clone(), clock.clone())?;
+    let grpc = serve::bind(&config.grpc, &ground.places.data, ground.clock.clone())?;
     let registry = Registry::default();
     registry.report_warnings(ground.warnings.clone());
     let scraped = ports::bind("metrics", "metrics.listen", &config.metrics.listen).await?;
@@ -55,7 +49,15 @@ pub(super) async fn bind(
     let starting = ground.starting.clone();
     registry.report_start(move || starting.phase().map(|phase| phase.to_string()));
     let grpc = grpc.serve(ground.starting.clone(), &ground.tasks).await?;
-    Ok(Doors { peers, grpc, access, registry })
+    Ok(Doors { peers, grpc, registry })
+}
+
+/// Admits the bearers of macaroons, once the store knows which are revoked.
+pub(super) fn admit(ground: &Ground, doors: &Doors, journal: &Journal) -> Result<Access, Error> {
+    let Ground { places, store, clock, .. } = ground;
+    let access = Access::open(&places.data, store, journal.clone(), clock.clone())?;
+    doors.grpc.admit(access.clone());
+    Ok(access)
 }
 
 /// Lets peers in, then scrapers see the rooms, then users.
@@ -68,7 +70,7 @@ pub(super) async fn open(
     node: Arc<Node>,
     rooms: Rooms,
 ) {
-    let Doors { peers, grpc, access, registry } = doors;
+    let Doors { peers, grpc, registry } = doors;
     let listening: Vec<_> =
         peers.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     open_to_peers(&ground.tasks, &node, &rooms, peers);
@@ -87,7 +89,7 @@ pub(super) async fn open(
         collectors::register(collected, &registry, &ground.tasks);
     }
     let (node_id, address) = (node.id(), grpc.address());
-    let services = services(ground, access, chain, served, node, rooms, listening.clone());
+    let services = services(ground, chain, served, node, rooms, listening.clone());
     let routes = services.into_routes(config.grpc.max_request_bytes);
     grpc.open(routes).await;
     let version = env!("CARGO_PKG_VERSION");
@@ -110,7 +112,6 @@ fn open_to_peers(tasks: &Tasks, node: &Arc<Node>, rooms: &Rooms, listeners: Vec<
 /// The services of gRPC, one a `.proto` file.
 fn services(
     ground: &Ground,
-    access: Access,
     chain: Chain,
     served: Served,
     node: Arc<Node>,
@@ -122,7 +123,7 @@ fn services(
     let feerates = chain.feerates;
     let stopping = ground.tasks.stopping(Stage::Api);
     v1::Services {
-        access: v1::access::AccessService { access },
+        access: v1::access::AccessService { access: served.access },
         node: v1::node::NodeService {
             node: node.clone(),
             channels: channels.clone(),

@@ -1,6 +1,7 @@
 //! The chain's stage: bitcoind, fee estimates, broadcasts.
 
 use bitcoin::Network;
+use tokio::sync::watch;
 
 use super::{Error, Ground};
 use crate::chain::{self, Broadcaster, Source};
@@ -13,6 +14,8 @@ pub(super) struct Chain {
     pub(super) source: Source,
     pub(super) feerates: Feerates,
     pub(super) broadcaster: Broadcaster,
+    /// Changes whenever bitcoind refuses a package because it pays too little.
+    pub(super) too_cheap: watch::Receiver<u64>,
 }
 
 /// Connects to bitcoind; waits for it as long as it takes.
@@ -31,7 +34,7 @@ pub(super) async fn start(ground: &Ground, config: &Config) -> Result<Chain, Err
         ground.warnings.add(move || node.announce_warning());
     }
     let (broadcaster, outbox) = Broadcaster::new();
-    let to_bitcoind = source.clone();
+    let (to_bitcoind, too_cheap) = (source.clone(), outbox.too_cheap());
     ground.tasks.spawn(Stage::Chain, "broadcast", |stopping| outbox.run(to_bitcoind, stopping));
-    Ok(Chain { source, feerates, broadcaster })
+    Ok(Chain { source, feerates, broadcaster, too_cheap })
 }

@@ -2,8 +2,9 @@
 
 use crate::api::serve;
 use crate::node::ldk::slots;
+use crate::node::stale::StaleProof;
 use crate::wallet::{self, BirthdayError, SeedError};
-use crate::{access, chain, channels, payments, ports, storage};
+use crate::{access, chain, channels, payments, peers, ports, storage};
 
 /// Why the daemon did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -38,19 +39,55 @@ pub enum Error {
     /// Payment records do not fit LDK's payments.
     #[error("could not reconcile payments: {0}")]
     Payments(#[from] payments::Error),
+    /// The peers of a recovery cannot be remembered.
+    #[error("could not remember the peers that have to close channels: {0}")]
+    Peers(#[from] peers::Error),
     /// Channel records do not fit LDK's channels.
     #[error("could not reconcile channels: {0}")]
     Channels(#[from] channels::Error),
     /// The operating system does not deliver signals.
     #[error("could not listen for signals: {0}")]
     Signals(#[source] std::io::Error),
+    /// There is no thread to open the store in.
+    #[error("could not start a thread to open the store: {0}")]
+    Thread(#[source] std::io::Error),
     /// The store failed: no further write becomes durable.
     #[error("{failure}; {remedy}", remedy = failure.remedy())]
     StoreFailed {
         /// What happened to the store.
         failure: storage::Error,
     },
+    /// A peer has proved that the state is older than what the node has signed.
+    #[error("{0}")]
+    Stale(String),
     /// A task that the daemon needs failed.
     #[error("{0}")]
     Failed(String),
+}
+
+/// The exit code of a daemon whose data directory is an older copy: to start it again loses money.
+pub const STALE_EXIT_CODE: u8 = 10;
+
+impl Error {
+    /// Returns whether the data directory is known to be an older copy of what this node has signed.
+    pub fn is_stale(&self) -> bool {
+        matches!(self, Error::Stale(_) | Error::Store(storage::Error::Behind { .. }))
+    }
+
+    /// Returns the exit code of the process: 1, or [`STALE_EXIT_CODE`], upon which no supervisor should start it again.
+    pub fn exit_code(&self) -> u8 {
+        match self.is_stale() {
+            true => STALE_EXIT_CODE,
+            false => 1,
+        }
+    }
+}
+
+/// The sentence for the operator of a store that a peer has proved to be an older copy.
+pub(super) fn stale_words(proof: &StaleProof) -> String {
+    format!(
+        "{proof} of what this node has signed since. Nothing was published; a commitment that is published now lets the peer \
+         take all money of the channel, so do not start this copy on another machine either. Put the newest store back; if \
+         there is none, `fulmend recover --stale` lets the peers close the channels"
+    )
 }

@@ -24,13 +24,24 @@ use crate::clock::Clock;
 use crate::config::{Config, Places};
 use crate::journal::Journal;
 use crate::offline;
-use crate::storage::{self, Store};
+use crate::storage::{self, Claim, Store};
 use crate::tasks::{Stage, Stop, Tasks};
 use crate::wallet::Seed;
 use crate::warnings::Warnings;
 
 /// How long each stage may take to end.
 const STAGE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// What there is before the store is open.
+#[derive(Clone)]
+struct Threshold {
+    tasks: Tasks,
+    places: Places,
+    clock: Clock,
+    /// What the start waits for.
+    starting: Starting,
+    warnings: Warnings,
+}
 
 /// What every stage builds on.
 #[derive(Clone)]
@@ -56,39 +67,78 @@ pub async fn run(places: &Places, config: Config) -> Result<(), Error> {
     let seed = offline::seed_file(places).load(|path| config.seed.passphrase(path))?;
     let tasks = Tasks::new();
     stop_on_signals(&tasks)?;
-    let store = Store::open(&places.data, &config.storage)?;
+    // Before a file in it is written: the address of a daemon that runs on it stays.
+    let claim = Claim::take(&places.data)?;
     let clock = Clock::system();
-    let started_at = clock.unix_secs();
-    let ground = Ground {
+    let threshold = Threshold {
         tasks,
-        store,
         places: places.clone(),
         starting: Starting::new(clock.clone()),
         clock,
         warnings: Warnings::default(),
-        started_at,
+    };
+    let (doors, ground) = match open_store(&threshold, claim, &config).await {
+        Ok(Some(opened)) => opened,
+        other => {
+            threshold.tasks.shutdown(STAGE_DEADLINE).await;
+            return other.map(|_| tracing::info!("stopped"));
+        }
     };
 
     // A failed store is awaited here and not in a task, and LDK is not called from here: its threads wait for a
     // disk that never answers.
-    unless_store_fails(&ground.store, starting(&ground, seed, config)).await??;
+    unless_store_fails(&ground.store, starting(&ground, doors, seed, config)).await??;
     let stop = unless_store_fails(&ground.store, ground.tasks.stopped()).await?;
     match &stop {
         Stop::Asked(why) => tracing::info!(why, "stopping"),
         Stop::Failed(why) => tracing::error!(why, "stopping"),
+        Stop::Stale(why) => return Err(Error::Stale(why.clone())),
     }
     unless_store_fails(&ground.store, end(&ground)).await?;
     tracing::info!("stopped");
     match stop {
         Stop::Asked(_) => Ok(()),
         Stop::Failed(why) => Err(Error::Failed(why)),
+        Stop::Stale(why) => Err(Error::Stale(why)),
     }
 }
 
-/// Storage, restore, chain, events, and only then peers and users.
-async fn start(ground: &Ground, seed: &Seed, config: Config) -> Result<(), Error> {
+/// Binds the ports, so that users are answered while the store opens; `None` if the daemon is to stop meanwhile.
+///
+/// The store may take minutes to open: it replays its log, verifies its seals, and fills a new mirror.
+async fn open_store(
+    threshold: &Threshold,
+    claim: Claim,
+    config: &Config,
+) -> Result<Option<(api::Doors, Ground)>, Error> {
+    let started_at = threshold.clock.unix_secs();
+    let doors = api::bind(threshold, config).await?;
+    threshold.starting.waits_for("the store to open");
+    let storage = config.storage.clone();
+    let (report, opened) = oneshot::channel();
+    crate::tasks::thread("open store", move || {
+        // The receiver is gone if the daemon is to stop.
+        let _ = report.send(Store::open_claimed(claim, &storage));
+    })
+    .map_err(Error::Thread)?;
+    let store = tokio::select! {
+        opened = opened => opened.map_err(|_| Error::Failed("the store panicked as it opened".to_owned()))??,
+        _ = threshold.tasks.stopped() => return Ok(None),
+    };
+    node::refuse_stale(&store)?;
+    let Threshold { tasks, places, clock, starting, warnings } = threshold.clone();
+    Ok(Some((doors, Ground { tasks, store, places, clock, starting, warnings, started_at })))
+}
+
+/// Restore, chain, events, and only then peers and users.
+async fn start(
+    ground: &Ground,
+    doors: api::Doors,
+    seed: &Seed,
+    config: Config,
+) -> Result<(), Error> {
     let journal = Journal::open(&ground.store, ground.clock.clone())?;
-    let doors = api::bind(ground, &config, &journal).await?;
+    let access = api::admit(ground, &doors, &journal)?;
     ground.starting.waits_for("bitcoind");
     let mut chain = chain::start(ground, &config).await?;
     ground.starting.waits_for("the wallet to catch up with the chain");
@@ -105,6 +155,7 @@ async fn start(ground: &Ground, seed: &Seed, config: Config) -> Result<(), Error
     ground.starting.waits_for("payments and channels to be compared with LDK's");
     let rooms = rooms::start(ground, &config, &journal, &chain, &wallet, &node, admission).await?;
     let served = api::Served {
+        access,
         wallet: wallet.wallet.clone(),
         broadcaster: wallet.broadcaster.clone(),
         tip: wallet.tip.clone(),
@@ -123,12 +174,17 @@ async fn end(ground: &Ground) {
 }
 
 /// [`start`] in a task of its own, given up when the daemon is to stop before it is done.
-async fn starting(ground: &Ground, seed: Seed, config: Config) -> Result<(), Error> {
+async fn starting(
+    ground: &Ground,
+    doors: api::Doors,
+    seed: Seed,
+    config: Config,
+) -> Result<(), Error> {
     let (report, started) = oneshot::channel();
     let given = ground.clone();
     ground.tasks.spawn_once(Stage::Work, "start", async move {
         let started = tokio::select! {
-            started = start(&given, &seed, config) => started,
+            started = start(&given, doors, &seed, config) => started,
             _ = given.tasks.stopped() => Ok(()),
         };
         // The receiver is gone if the store failed meanwhile.

@@ -76,6 +76,11 @@ pub(super) async fn start(
     let (unwritten, recovering) = (backup.clone(), backup.clone());
     ground.warnings.add(move || unwritten.warning());
     ground.warnings.add(move || recovering.recovery_warning());
+    if admission.is_recovering() {
+        for peer in channels.reconcile_recovery().await? {
+            peers.expect(peer, &[]).await?;
+        }
+    }
     channels.reconcile().await?;
     payments.reconcile()?;
     let journal = journal.clone();

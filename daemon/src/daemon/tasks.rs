@@ -1,23 +1,27 @@
 //! The tasks' stage: what runs for as long as the daemon does, events and blocks among it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use bitcoin::Network;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::Ground;
 use super::chain::Chain;
 use super::rooms::Rooms;
 use super::wallet::{OnChain, listener, observer, searcher};
-use crate::chain::Listener;
+use crate::chain::{Listener, Source};
 use crate::channels::Sighting;
 use crate::config::Config;
 use crate::events;
+use crate::feerates::Feerates;
 use crate::journal::{Entry, Journal};
 use crate::node::Node;
+use crate::node::gossip::clocks;
 use crate::node::run::{catch_up, process, pruning, reserve};
 use crate::storage::{self, Batch, MirrorStatus, Store};
-use crate::tasks::{Stage, Tasks};
+use crate::tasks::{Outcome, Stage, Tasks};
 
 /// Starts the tasks; from here on LDK's events are handled and blocks are followed.
 pub(super) fn start(
@@ -67,6 +71,15 @@ pub(super) fn start(
     tasks.spawn(Stage::Work, "recover lost channels", |stopping| {
         recovering.recover(mined, stopping)
     });
+    let (raised, asked, claiming) = (chain.feerates.clone(), chain.source.clone(), node.clone());
+    let too_cheap = chain.too_cheap.clone();
+    tasks.spawn(Stage::Work, "raise refused fees", |stopping| {
+        raise_refused_fees(raised, asked, claiming, too_cheap, stopping)
+    });
+    if config.network != Network::Regtest {
+        compare_clocks(ground, node);
+    }
+
     let holding = rooms.invoices.clone();
     tasks.spawn(Stage::Work, "cancel hold invoices in time", |stopping| {
         holding.cancel_in_time(tip, stopping)
@@ -82,6 +95,58 @@ pub(super) fn start(
     prune_history(ground, config, rooms, replayed);
     let probing = rooms.payments.clone();
     tasks.spawn(Stage::Work, "probe in the background", |stopping| probing.explore(stopping));
+}
+
+/// Pause after a dearer attempt, for bitcoind's answer to it.
+const RAISE_PAUSE: Duration = Duration::from_secs(10);
+
+/// Claims and sweeps again at higher feerates, as soon as bitcoind refuses one that pays too little.
+async fn raise_refused_fees(
+    feerates: Feerates,
+    source: Source,
+    node: Arc<Node>,
+    mut too_cheap: watch::Receiver<u64>,
+    stopping: CancellationToken,
+) -> Outcome {
+    let raise = async {
+        while too_cheap.changed().await.is_ok() {
+            feerates.raise_minimum();
+            match feerates.refresh(&source).await {
+                Ok(()) => process::claim_again(&node),
+                Err(error) => tracing::debug!(%error, "no new feerates for what was too cheap"),
+            }
+            tokio::time::sleep(RAISE_PAUSE).await;
+        }
+    };
+    stopping.run_until_cancelled(raise).await;
+    Ok(())
+}
+
+/// How often our clock is compared with those of other nodes.
+const CLOCKS_EVERY: Duration = Duration::from_secs(600);
+
+/// Warns while this machine's clock is behind those of other nodes: what we sign would be born expired.
+fn compare_clocks(ground: &Ground, node: &Arc<Node>) {
+    let lag = Arc::new(Mutex::new(None));
+    let (found, node, clock) = (lag.clone(), node.clone(), ground.clock.clone());
+    ground.warnings.add(move || {
+        let lag: Option<Duration> = *lag.lock().expect("no panic while held");
+        let minutes = lag?.as_secs() / 60;
+        Some(format!(
+            "this machine's clock is {minutes} minutes behind those of other nodes: invoices expire too early"
+        ))
+    });
+    ground.tasks.spawn(Stage::Work, "compare clocks", |stopping| async move {
+        let compare = async {
+            loop {
+                let lag = clocks::lag(&node.graph, clock.since_epoch());
+                *found.lock().expect("no panic while held") = lag;
+                tokio::time::sleep(CLOCKS_EVERY).await;
+            }
+        };
+        stopping.run_until_cancelled(compare).await;
+        Ok(())
+    });
 }
 
 fn watch_wallet(tasks: &Tasks, config: &Config, chain: &Chain, on_chain: &OnChain) {

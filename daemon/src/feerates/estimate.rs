@@ -139,10 +139,8 @@ impl Estimates {
             ConfirmationTarget::AnchorChannelFee => self.smooth_minimum.saturating_mul(3) / 2,
             ConfirmationTarget::NonAnchorChannelFee => self.smooth_six_blocks,
             // The least that is accepted in a close by agreement: what the mempool takes. More would keep channels
-            // open that the peer pays to close. LDK's weight is a byte or two off, so a fiftieth is added.
-            ConfirmationTarget::ChannelCloseMinimum => {
-                self.mempool_minimum.saturating_add(self.mempool_minimum / 50)
-            }
+            // open that the peer pays to close.
+            ConfirmationTarget::ChannelCloseMinimum => self.mempool_minimum,
             ConfirmationTarget::OutputSpendingFee => {
                 let most = sat_per_kw(config.max_sweep_sat_per_vb).max(self.mempool_minimum);
                 self.twelve_blocks.min(most)
@@ -208,22 +206,22 @@ mod tests {
             // A usual day: 40, 20, 12, 4 sat/vB over an empty mempool.
             (
                 all([10_000, 5_000, 3_000, 1_000], 250),
-                [22_500, 5_000, 253, 750, 379, 5_000, 258, 3_000],
+                [22_500, 5_000, 253, 750, 379, 5_000, 253, 3_000],
             ),
             // A full mempool lifts what the estimator has forgotten.
             (
                 all([10_000, 5_000, 3_000, 1_000], 4_000),
-                [22_500, 5_000, 253, 3_830, 6_120, 5_000, 4_161, 4_080],
+                [22_500, 5_000, 253, 3_830, 6_120, 5_000, 4_080, 4_080],
             ),
             // A storm: what is not urgent is capped at 200 sat/vB.
             (
                 all([400_000, 300_000, 200_000, 100_000], 2_500),
-                [802_500, 300_000, 253, 99_750, 3_825, 300_000, 2_601, 50_000],
+                [802_500, 300_000, 253, 99_750, 3_825, 300_000, 2_550, 50_000],
             ),
             // Below LDK's floor: bitcoind 30 relays from 0.1 sat/vB.
-            (all([30, 30, 30, 25], 25), [3_006, 253, 253, 253, 379, 253, 258, 253]),
+            (all([30, 30, 30, 25], 25), [3_006, 253, 253, 253, 379, 253, 253, 253]),
             // Regtest: nothing is known.
-            (answers([None; 4], 250), [12_500, 12_500, 253, 253, 379, 2_500, 258, 1_250]),
+            (answers([None; 4], 250), [12_500, 12_500, 253, 253, 379, 2_500, 253, 1_250]),
         ] {
             assert_eq!(rates(&config, answers), expected, "{answers:?}");
         }

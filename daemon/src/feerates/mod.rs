@@ -23,7 +23,14 @@ pub struct Feerates(Arc<Inner>);
 struct Inner {
     config: Config,
     current: Mutex<(Estimates, SystemTime)>,
+    /// By how many percent the mempool's minimum is raised, because it was refused as too little.
+    raised_percent: Mutex<u32>,
 }
+
+/// A refusal raises the mempool's minimum by so many percent, each refresh lowers it by one.
+const RAISE_PERCENT: u32 = 5;
+/// The mempool's minimum is at most doubled.
+const MAX_RAISE_PERCENT: u32 = 100;
 
 /// The feerates at one moment, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +49,8 @@ impl Feerates {
     /// Begins with the configured fallbacks, until the first refresh.
     pub fn new(config: Config) -> Self {
         let estimates = estimate::estimate(&config, RawEstimates::default(), None);
-        Self(Arc::new(Inner { config, current: Mutex::new((estimates, SystemTime::UNIX_EPOCH)) }))
+        let current = Mutex::new((estimates, SystemTime::UNIX_EPOCH));
+        Self(Arc::new(Inner { config, current, raised_percent: Mutex::new(0) }))
     }
 
     /// Returns the feerate for a transaction of the wallet that shall confirm within `blocks`.
@@ -87,8 +95,23 @@ impl Feerates {
         *self.0.current.lock().expect("no panic while held")
     }
 
+    /// Raises all feerates that are near the mempool's minimum from the next refresh on: bitcoind has refused one.
+    pub fn raise_minimum(&self) {
+        let mut percent = self.0.raised_percent.lock().expect("no panic while held");
+        // One more, because the refresh takes one away.
+        *percent = (*percent + RAISE_PERCENT + 1).min(MAX_RAISE_PERCENT);
+    }
+
     /// Takes in what the chain source said.
     fn learn(&self, answers: RawEstimates) {
+        let percent = {
+            let mut percent = self.0.raised_percent.lock().expect("no panic while held");
+            *percent = percent.saturating_sub(1);
+            u64::from(*percent)
+        };
+        let raised = u64::from(answers.mempool_minimum) * (100 + percent) / 100;
+        let mempool_minimum = u32::try_from(raised).unwrap_or(u32::MAX);
+        let answers = RawEstimates { mempool_minimum, ..answers };
         let mut current = self.0.current.lock().expect("no panic while held");
         let (before, updated_at) = *current;
         // What `new` began with is no past to be smoothed.
@@ -110,6 +133,32 @@ fn fee_rate(sat_per_kw: u32) -> FeeRate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_fee_raises_the_minimum_at_once_and_for_a_while() {
+        let feerates = Feerates::new(Config::default());
+        let answers =
+            RawEstimates { day: Some(1_000), mempool_minimum: 1_000, ..RawEstimates::default() };
+        let close =
+            || feerates.get_est_sat_per_1000_weight(ConfirmationTarget::ChannelCloseMinimum);
+        feerates.learn(answers);
+        let before = close();
+        feerates.raise_minimum();
+        feerates.learn(answers);
+        assert_eq!(close(), before + before / 20);
+        feerates.raise_minimum();
+        feerates.learn(answers);
+        assert!(close() > before + before / 12, "{}", close());
+        for _ in 0..12 {
+            feerates.learn(answers);
+        }
+        assert_eq!(close(), before);
+        for _ in 0..100 {
+            feerates.raise_minimum();
+        }
+        feerates.learn(answers);
+        assert!(close() < 2 * before, "{}", close());
+    }
 
     #[test]
     fn missing_estimates_are_warned_of_but_on_regtest() {

@@ -2,6 +2,7 @@
 
 use super::record::InvoiceState;
 use crate::admission::NotReady;
+use crate::bolt11;
 use crate::storage;
 
 /// Why something cannot be done with invoices.
@@ -16,8 +17,8 @@ pub enum Error {
         why: String,
     },
     /// The text is not an invoice.
-    #[error("this is not a BOLT 11 invoice: {0}")]
-    NotAnInvoice(String),
+    #[error(transparent)]
+    NotAnInvoice(#[from] bolt11::Fault),
     /// An invoice with the preimage's hash exists.
     #[error("an invoice with this payment hash exists already")]
     HashTaken,

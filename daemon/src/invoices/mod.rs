@@ -17,7 +17,6 @@ mod refusal;
 mod retain;
 
 use std::collections::HashSet;
-use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -39,6 +38,7 @@ pub use record::{
 };
 
 use crate::admission::{AdmissionCheck, NotReady};
+use crate::bolt11;
 use crate::clock::Clock;
 use crate::idempotency::Key;
 use crate::journal::Budget;
@@ -403,8 +403,8 @@ fn hash_of(balance: &Balance) -> Option<[u8; 32]> {
 ///
 /// # Errors
 /// [`Error::NotAnInvoice`].
-pub fn decode(bolt11: &str) -> Result<Bolt11Invoice, Error> {
-    Bolt11Invoice::from_str(bolt11.trim()).map_err(|error| Error::NotAnInvoice(error.to_string()))
+pub fn decode(text: &str) -> Result<Bolt11Invoice, Error> {
+    Ok(bolt11::read(text.trim())?)
 }
 
 /// The states of one invoice as they come.

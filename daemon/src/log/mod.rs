@@ -5,6 +5,7 @@
 
 mod config;
 mod file;
+mod panics;
 
 use std::io;
 use std::path::Path;
@@ -18,6 +19,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
 
 pub use self::config::{Config, Format};
+pub use self::panics::report_panics;
 
 use self::file::RotatedFile;
 use crate::tasks;

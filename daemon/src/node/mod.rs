@@ -17,6 +17,9 @@ pub mod planner;
 
 pub mod negotiation;
 
+pub mod recovery;
+pub mod stale;
+
 pub mod config;
 
 pub mod address;

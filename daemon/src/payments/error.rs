@@ -6,6 +6,8 @@ use bitcoin::secp256k1::PublicKey;
 use super::named::Fault;
 use super::records::record::PaymentState;
 use crate::admission::NotReady;
+use crate::amounts::Grouped;
+use crate::bolt11;
 use crate::node::planner::NoRouteReason;
 use crate::storage;
 
@@ -18,8 +20,8 @@ fn short(scid: u64) -> String {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The text is not an invoice.
-    #[error("this is not a BOLT 11 invoice: {0}")]
-    NotAnInvoice(String),
+    #[error(transparent)]
+    NotAnInvoice(#[from] bolt11::Fault),
     /// The text is not an offer.
     #[error("this is not a BOLT 12 offer: {0}")]
     NotAnOffer(String),
@@ -58,7 +60,11 @@ pub enum Error {
     #[error("the amount is left to the payer: give one")]
     AmountMissing,
     /// Less than the invoice asks for.
-    #[error("{given_msat} msat are less than the {asked_msat} msat that are asked for")]
+    #[error(
+        "{} msat are less than the {} msat that are asked for",
+        Grouped(*given_msat),
+        Grouped(*asked_msat)
+    )]
     AmountTooSmall {
         /// The invoice's amount.
         asked_msat: u64,
@@ -66,7 +72,11 @@ pub enum Error {
         given_msat: u64,
     },
     /// More than twice what the invoice asks for: BOLT 4 has the recipient refuse it.
-    #[error("{given_msat} msat are more than twice the {asked_msat} msat that are asked for")]
+    #[error(
+        "{} msat are more than twice the {} msat that are asked for",
+        Grouped(*given_msat),
+        Grouped(*asked_msat)
+    )]
     AmountTooLarge {
         /// The invoice's amount.
         asked_msat: u64,
@@ -74,7 +84,7 @@ pub enum Error {
         given_msat: u64,
     },
     /// More than all bitcoin, or nothing.
-    #[error("{0} msat is not an amount that can be paid")]
+    #[error("{} msat is not an amount that can be paid", Grouped(*.0))]
     AmountAbsurd(u64),
     /// More than one payment may be here.
     #[error(
@@ -124,7 +134,11 @@ pub enum Error {
     #[error("no channel is open and connected")]
     NoUsableChannel,
     /// The channels do not hold enough.
-    #[error("the channels can send {available_msat} msat now, {needed_msat} msat are needed")]
+    #[error(
+        "the channels can send {} msat now, {} msat are needed",
+        Grouped(*available_msat),
+        Grouped(*needed_msat)
+    )]
     TooLittleMoney {
         /// The amount of the payment.
         needed_msat: u64,

@@ -6,13 +6,17 @@ use std::str::FromStr as _;
 use bitcoin::Network;
 use bitcoin::secp256k1::PublicKey;
 use bitcoin_payment_instructions::dns_resolver::DNSHrnResolver;
-use bitcoin_payment_instructions::hrn_resolution::{DummyHrnResolver, HumanReadableName};
+use bitcoin_payment_instructions::hrn_resolution::{
+    DummyHrnResolver, HrnResolution, HrnResolver as _, HumanReadableName,
+};
 use bitcoin_payment_instructions::{
     ParseError, PaymentInstructions, PaymentMethod, PossiblyResolvedPaymentMethod,
 };
 use lightning::offers::offer::Offer;
 use lightning::offers::refund::Refund;
 use lightning_invoice::Bolt11Invoice;
+
+use crate::bolt11;
 
 /// A longer text cannot be anything that is worth reading.
 const MAX_BYTES: usize = 7_089;
@@ -144,9 +148,9 @@ fn bare(text: &str) -> Result<Option<Payable>, NotUnderstood> {
         ));
     }
     if lower.starts_with("ln") && !lower.contains('@') {
-        return match Bolt11Invoice::from_str(text) {
+        return match bolt11::read(text) {
             Ok(invoice) => Ok(Some(Payable::Invoice(Box::new(invoice)))),
-            Err(error) => Err(broken("an invoice", error.to_string())),
+            Err(fault) => Err(broken("an invoice", fault.to_string())),
         };
     }
     Ok(None)
@@ -158,19 +162,17 @@ async fn instructions(
     network: Network,
     dns_resolver: Option<SocketAddr>,
 ) -> Result<Understood, NotUnderstood> {
-    let is_name = text.contains('@') && HumanReadableName::from_encoded(text).is_ok();
-    let parsed = match (is_name, dns_resolver) {
-        (true, None) => {
-            let why = "no DNS resolver is configured (payments.dns_resolver)".to_owned();
-            return Err(NotUnderstood::Name(why));
+    let (uri, name) = match HumanReadableName::from_encoded(text) {
+        Ok(name) => {
+            let uri = resolve(&name, dns_resolver).await.map_err(NotUnderstood::Name)?;
+            (uri, Some(text.trim_start_matches('₿').to_owned()))
         }
-        (true, Some(resolver)) => {
-            PaymentInstructions::parse(text, network, &DNSHrnResolver(resolver), false).await
-        }
-        (false, _) => PaymentInstructions::parse(text, network, &DummyHrnResolver, false).await,
+        Err(()) => (text.to_owned(), None),
     };
+    bolt11::check_uri(&uri)
+        .map_err(|fault| NotUnderstood::Broken { what: "an invoice", why: fault.to_string() })?;
+    let parsed = PaymentInstructions::parse(&uri, network, &DummyHrnResolver, false).await;
     let parsed = parsed.map_err(|error| not_understood(error, network))?;
-    let name = is_name.then(|| text.trim_start_matches('₿').to_owned());
     let (methods, amount_msat): (Vec<PaymentMethod>, Option<u64>) = match &parsed {
         PaymentInstructions::ConfigurableAmount(any) => {
             let resolved = any.methods().filter_map(|method| match method {
@@ -185,6 +187,27 @@ async fn instructions(
         }
     };
     chosen(methods, amount_msat, name)
+}
+
+/// Returns the `bitcoin:` URI that a name stands for.
+async fn resolve(
+    name: &HumanReadableName,
+    dns_resolver: Option<SocketAddr>,
+) -> Result<String, String> {
+    let resolver = dns_resolver
+        .ok_or_else(|| "no DNS resolver is configured (payments.dns_resolver)".to_owned())?;
+    match DNSHrnResolver(resolver).resolve_hrn(name).await {
+        // Another name would be resolved again, without end.
+        Ok(HrnResolution::DNSSEC { result, .. }) if is_uri(&result) => Ok(result),
+        Ok(HrnResolution::DNSSEC { .. } | HrnResolution::LNURLPay { .. }) => {
+            Err("it does not stand for a bitcoin: URI".to_owned())
+        }
+        Err(why) => Err(why.to_owned()),
+    }
+}
+
+fn is_uri(text: &str) -> bool {
+    without_scheme(text, "bitcoin:").len() < text.len()
 }
 
 /// Lightning first; the address is kept beside it.
@@ -240,6 +263,7 @@ fn not_understood(error: ParseError, network: Network) -> NotUnderstood {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bolt11::samples;
 
     /// BOLT 12, offer vectors: "Minimal bolt12 offer".
     const OFFER: &str = "lno1pgx2qttyypzhsf";
@@ -354,10 +378,17 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_payable_says_why() {
+        let sound = samples::signed(None);
+        let not_minimal = samples::under("lnbcrt01m", &sound);
+        let in_uri = format!("bitcoin:{ADDRESS}?lightning={not_minimal}");
+        let too_much = samples::under("lnbcrt18446744073709551615", &sound);
         for (text, part) in [
             ("", "is needed"),
             ("nonsense", "is needed"),
             ("lnbc1nonsense", "begins like an invoice"),
+            (not_minimal.as_str(), "other bytes were signed"),
+            (in_uri.as_str(), "other bytes were signed"),
+            (too_much.as_str(), "more than all bitcoin"),
             ("lno1nonsense", "begins like an offer"),
             (OFFER, "begins like an offer"),
             ("lnr1nonsense", "begins like a refund"),

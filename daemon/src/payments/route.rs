@@ -1,15 +1,13 @@
 //! Routes for those who ask without paying: found and estimated.
 
-use std::str::FromStr as _;
-
 use bitcoin::secp256k1::PublicKey;
 use fulmen_routing::{NoRoute, Plan};
 use lightning::ln::channelmanager::MIN_FINAL_CLTV_EXPIRY_DELTA;
 use lightning::routing::gossip::NodeId;
-use lightning_invoice::Bolt11Invoice;
 
 use super::check::{self, AskedLimits};
 use super::{Error, Payments, blocking};
+use crate::bolt11;
 use crate::node::planner::{Constraints, NoRouteReason, Wanted};
 
 /// The blocks that the last node has left to claim a keysend; a few blocks may pass on the way.
@@ -88,8 +86,7 @@ impl Payments {
                 ..blank(payer)
             },
             Payee::Invoice(text) => {
-                let invoice = Bolt11Invoice::from_str(text.trim())
-                    .map_err(|error| Error::NotAnInvoice(error.to_string()))?;
+                let invoice = bolt11::read(text.trim())?;
                 let terms = check::terms(&invoice, amount_msat, &self.facts())?;
                 let splittable =
                     invoice.features().is_some_and(|features| features.supports_basic_mpp());

@@ -37,6 +37,7 @@ pub use error::Error;
 pub use jobs::JobUpdate;
 pub use ldk::kv_store::KvStore;
 pub use ldk::kv_write::KvWrite;
+pub use open::Claim;
 pub use rows::codec::{DecodeError, JOURNAL_KIND, Record};
 pub use store::Store;
 pub use table::history::{History, Page, PruneDecision, Pruned};

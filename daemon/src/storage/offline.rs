@@ -1,6 +1,7 @@
 //! `fulmend store`: the verbs for a store that no daemon runs on; each takes the lock of the data directory.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::storage::care::check::{Check, CheckReport, Decode};
@@ -10,6 +11,7 @@ use crate::storage::care::export::{ExportReport, Exporter};
 use crate::storage::care::stats::StatsReport;
 use crate::storage::care::{export, stats};
 use crate::storage::commit::witness::Seen;
+use crate::storage::config::Config;
 use crate::storage::engine::backend::Backend;
 use crate::storage::engine::disk::sync_directory;
 use crate::storage::engine::lock::Lock;
@@ -100,6 +102,22 @@ pub fn restore(mirror: &Path, directory: &Path) -> Result<u64, Error> {
     let Unverified { lock: _lock, backend: copy, .. } = existing(mirror)?;
     Seal::verified(&copy, mirror)?;
     place(directory, |backend| copy_differences(&copy, backend).map(|_| ()))
+}
+
+/// Deletes what the witnesses have seen, so that an older copy can be opened: the caller knows that it is one.
+///
+/// A mirror that is ahead is kept, and refuses the copy: it is the newest store.
+pub fn forget_witnesses(directory: &Path, config: &Config) -> Result<(), Error> {
+    let _lock = Lock::take(directory)?;
+    for path in [Some(&directory.join("witness")), config.witness.as_ref()].into_iter().flatten() {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::io("delete", path, error));
+            }
+            Ok(()) | Err(_) => (),
+        }
+    }
+    sync_directory(directory)
 }
 
 /// Fills a new database and puts it in its place when it is whole.

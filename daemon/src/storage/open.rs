@@ -36,6 +36,30 @@ pub(super) struct Unverified {
     pub(super) lock: Lock,
 }
 
+/// A data directory that no other process can open until this is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    directory: PathBuf,
+    lock: Lock,
+}
+
+impl Claim {
+    /// Takes a data directory, creating it if need be; nothing in it is opened yet.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where another process has it.
+    pub fn take(directory: &Path) -> Result<Self, Error> {
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        created.map_err(|error| Error::io("create", directory, error))?;
+        Ok(Self { directory: directory.to_owned(), lock: Lock::take(directory)? })
+    }
+
+    /// The directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
 /// A verified store.
 pub(super) struct Verified {
     /// What distinguishes the store from others; 0 where it has no id.
@@ -80,9 +104,11 @@ pub(super) fn witness(directory: &Path) -> Result<Witness, Error> {
 
 /// Opens a data directory without verifying what it holds.
 pub(super) fn open_unverified(directory: &Path, cache_mib: u64) -> Result<Unverified, Error> {
-    let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    created.map_err(|error| Error::io("create", directory, error))?;
-    let lock = Lock::take(directory)?;
+    open_claimed(Claim::take(directory)?, cache_mib)
+}
+
+fn open_claimed(Claim { directory, lock }: Claim, cache_mib: u64) -> Result<Unverified, Error> {
+    let directory = directory.as_path();
     let witness = witness(directory)?;
     if witness.seen().commit > 0 && !database(directory).exists() {
         return Err(behind(directory, 0, &witness));
@@ -94,10 +120,11 @@ pub(super) fn open_unverified(directory: &Path, cache_mib: u64) -> Result<Unveri
 }
 
 /// Opens a data directory, its mirror and its second witness for use.
-pub(super) fn verified(directory: &Path, config: &Config) -> Result<Verified, Error> {
+pub(super) fn verified(claim: Claim, config: &Config) -> Result<Verified, Error> {
     // Declared first, so that the locks are released last on every path.
     let mut locks = Locks::default();
-    let Unverified { lock, backend, witness } = open_unverified(directory, config.cache_mib)?;
+    let directory = &claim.directory.clone();
+    let Unverified { lock, backend, witness } = open_claimed(claim, config.cache_mib)?;
     locks.add(&backend, lock);
     let found = last_commit(&backend)?;
     if found < witness.seen().commit {

@@ -31,7 +31,7 @@ use crate::storage::engine::overlay::Value;
 use crate::storage::engine::progress::OnProgress;
 use crate::storage::error::Error;
 use crate::storage::open;
-use crate::storage::open::{Locks, Verified};
+use crate::storage::open::{Claim, Locks, Verified};
 use crate::storage::rows::chunks::{Chunked, Manifest};
 use crate::storage::rows::damage::damaged;
 #[cfg(test)]
@@ -67,9 +67,19 @@ impl Store {
     ///
     /// Refuses a directory in use, a database that is damaged or newer, and one that lacks acknowledged writes.
     pub fn open(directory: &Path, config: &Config) -> Result<Self, Error> {
-        let disks = [Some(directory.to_owned()), config.mirror.clone()];
+        Self::open_claimed(Claim::take(directory)?, config)
+    }
+
+    /// Opens a directory that has been claimed; it may take long, and blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`], but for a directory in use.
+    pub fn open_claimed(claim: Claim, config: &Config) -> Result<Self, Error> {
+        let directory = claim.directory().to_owned();
+        let disks = [Some(directory.clone()), config.mirror.clone()];
         let space = SpaceWatch::new(disks.into_iter().flatten().collect(), config.min_free_mib);
-        Self::start(open::verified(directory, config)?, space, directory)
+        Self::start(open::verified(claim, config)?, space, &directory)
     }
 
     /// A store in memory that is gone with its last handle.

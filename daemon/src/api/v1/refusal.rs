@@ -288,7 +288,11 @@ mod tests {
     fn refused_payments_have_the_code_of_their_kind_and_name_the_argument() {
         use crate::payments::Error;
         for (error, code, begins) in [
-            (Error::NotAnInvoice("x".to_owned()), Code::InvalidArgument, "bolt11: "),
+            (
+                Error::NotAnInvoice(crate::bolt11::Fault::NotCanonical),
+                Code::InvalidArgument,
+                "bolt11: ",
+            ),
             (Error::Expired { ago_secs: 3 }, Code::FailedPrecondition, "bolt11: "),
             (Error::AmountMissing, Code::InvalidArgument, "amount_msat: "),
             (Error::AmountAbsurd(0), Code::InvalidArgument, "amount_msat: "),
@@ -329,7 +333,11 @@ mod tests {
                 Code::InvalidArgument,
                 "expiry_secs: x",
             ),
-            (Error::NotAnInvoice("x".to_owned()), Code::InvalidArgument, "bolt11: "),
+            (
+                Error::NotAnInvoice(crate::bolt11::Fault::NotCanonical),
+                Code::InvalidArgument,
+                "bolt11: ",
+            ),
             (Error::HashTaken, Code::AlreadyExists, "bolt11: "),
             (Error::NotAccepted, Code::FailedPrecondition, "bolt11: "),
             (Error::WrongPreimage, Code::InvalidArgument, "preimage: "),

@@ -24,6 +24,7 @@ pub(super) async fn tip(rpc: &Arc<Rpc>) -> Result<SourceTip, Error> {
         hash: answer.bestblockhash,
         height: answer.blocks,
         time: answer.time.unwrap_or(answer.mediantime),
+        median_time: answer.mediantime,
         work: work(method, &answer.chainwork)?,
         initial_download: answer.initialblockdownload,
         peers: rpc.call::<answers::Node>("getnetworkinfo", vec![]).await?.connections,

@@ -248,20 +248,19 @@ impl Rpc {
         explain(&self.url, &from, method, error)
     }
 
-    /// Keeps the health and says, once each, that bitcoind went away and that it is back.
     /// Repeats now and then that bitcoind is away, for an operator who comes later.
     fn remind(&self, error: &Error) {
         let Health::Away { since, .. } = *self.health.borrow() else { return };
         let mut reminded = self.reminded.lock().expect("no panic while held");
-        // That it went away is in the log already.
-        let last = reminded.filter(|at| *at >= since).unwrap_or(since);
-        if last.elapsed().is_ok_and(|age| age >= REMIND_EVERY) {
-            *reminded = Some(SystemTime::now());
+        let now = SystemTime::now();
+        if is_reminder_due(since, *reminded, now) {
+            *reminded = Some(now);
             let seconds = since.elapsed().unwrap_or_default().as_secs();
             tracing::warn!("no answer from bitcoind for {seconds} s: {error}; still trying");
         }
     }
 
+    /// Keeps the health and says, once each, that bitcoind went away and that it is back.
     fn note(&self, error: Option<&Error>) {
         let away = error.filter(|error| error.is_away());
         self.health.send_if_modified(|health| match (&*health, away) {
@@ -290,6 +289,12 @@ impl Rpc {
             self.remind(error);
         }
     }
+}
+
+/// Whether the log has not said for a while that bitcoind is away; that it went away at `since` is in it.
+fn is_reminder_due(since: SystemTime, reminded: Option<SystemTime>, now: SystemTime) -> bool {
+    let last = reminded.filter(|at| *at >= since).unwrap_or(since);
+    now.duration_since(last).is_ok_and(|age| age >= REMIND_EVERY)
 }
 
 fn raw(method: &'static str, params: &[Value]) -> Result<Box<RawValue>, Error> {
@@ -366,6 +371,22 @@ mod tests {
             let credentials = rpc.credentials().expect("a cookie");
             assert_eq!(credentials, ("__cookie__".to_owned(), password.to_owned()));
         }
+    }
+
+    #[test]
+    fn the_log_repeats_four_times_in_two_minutes_that_bitcoind_is_away() {
+        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        // Of an earlier absence.
+        let mut reminded = Some(since - Duration::from_secs(5));
+        let mut reminders = Vec::new();
+        for secs in 0..=120 {
+            let now = since + Duration::from_secs(secs);
+            if is_reminder_due(since, reminded, now) {
+                reminded = Some(now);
+                reminders.push(secs);
+            }
+        }
+        assert_eq!(reminders, [30, 60, 90, 120]);
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub use bolt11::{Extras, Hints};
 use super::{Config, Error};
 use crate::idempotency;
 
-const MAX_MONEY_MSAT: u64 = 21_000_000 * 100_000_000 * 1_000;
+/// BOLT 11 counts in tenths of a millisatoshi, and LDK in 64 bits: 18.4 million bitcoin.
+const MAX_INVOICE_MSAT: u64 = u64::MAX / 10;
 const MAX_EXPIRY_SECS: u32 = 366 * 24 * 3_600;
 const MAX_FINAL_CLTV_DELTA: u32 = 2_016;
 /// LDK adds three blocks to what it is asked for.
@@ -74,8 +75,8 @@ impl CreateInvoice {
     pub(super) fn parameters(&self, config: &Config) -> Result<Bolt11InvoiceParameters, Error> {
         self.extras.check()?;
         let bad = |argument, why| Err(Error::Bad { argument, why });
-        if self.amount_msat.is_some_and(|msat| msat == 0 || msat > MAX_MONEY_MSAT) {
-            return bad("amount_msat", "is not an amount that can be paid".to_owned());
+        if self.amount_msat.is_some_and(|msat| msat == 0 || msat > MAX_INVOICE_MSAT) {
+            return bad("amount_msat", "is not an amount that an invoice can ask for".to_owned());
         }
         let description = match &self.describe {
             Describe::Text(text) => match Description::new(text.clone()) {
@@ -146,6 +147,12 @@ mod tests {
             (CreateInvoice { amount_msat: None, ..a_request() }, None),
             (CreateInvoice { amount_msat: Some(0), ..a_request() }, Some("amount_msat")),
             (CreateInvoice { amount_msat: Some(u64::MAX), ..a_request() }, Some("amount_msat")),
+            // 21 million bitcoin.
+            (
+                CreateInvoice { amount_msat: Some(2_100_000_000_000_000_000), ..a_request() },
+                Some("amount_msat"),
+            ),
+            (CreateInvoice { amount_msat: Some(u64::MAX / 10), ..a_request() }, None),
             (CreateInvoice { describe: long, ..a_request() }, Some("description")),
             (CreateInvoice { describe: Describe::Hash([7; 32]), ..a_request() }, None),
             (CreateInvoice { expiry_secs: u32::MAX, ..a_request() }, Some("expiry_secs")),

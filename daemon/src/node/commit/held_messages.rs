@@ -1,5 +1,6 @@
 //! LDK's `ChannelMessageHandler` whose outgoing messages wait at the gate.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bitcoin::constants::ChainHash;
@@ -21,9 +22,11 @@ use tokio::time::Instant;
 use super::buckets::Buckets;
 use super::gate::{OutputGate, Waiting};
 use crate::admission::AdmissionCheck;
+use crate::clock::Clock;
 use crate::node::ldk::keys::Keys;
 use crate::node::negotiation::closes::Closes;
 use crate::node::negotiation::opens::Opens;
+use crate::node::stale::{OnStale, StaleProof};
 
 /// Passes messages in at once, and out when the gate releases them.
 pub struct HeldMessages<M> {
@@ -35,22 +38,33 @@ pub struct HeldMessages<M> {
     opens: Opens,
     closes: Arc<Closes>,
     keys: Arc<Keys>,
+    clock: Clock,
+    on_stale: OnStale,
+}
+
+/// What [`HeldMessages`] consults on the way in.
+pub struct Consulted {
+    /// HTLCs are refused while it refuses.
+    pub admission: AdmissionCheck,
+    /// HTLCs are refused beyond these.
+    pub buckets: Buckets,
+    /// Narrows the fees of closes.
+    pub closes: Arc<Closes>,
+    /// Learns which peers take only old shutdown scripts.
+    pub keys: Arc<Keys>,
+    /// Stamps what is found.
+    pub clock: Clock,
+    /// Hears that a peer has proved our state stale.
+    pub on_stale: OnStale,
 }
 
 impl<M> HeldMessages<M> {
-    /// Puts `gate` in front of `manager`; HTLCs are refused while `admission` does, and beyond `buckets`. `closes` narrows
-    /// the fees of closes, and `keys` learns which peers take only old shutdown scripts.
-    pub fn new(
-        manager: Arc<M>,
-        gate: Arc<OutputGate>,
-        admission: AdmissionCheck,
-        buckets: Buckets,
-        closes: Arc<Closes>,
-        keys: Arc<Keys>,
-    ) -> Self {
+    /// Puts `gate` in front of `manager`.
+    pub fn new(manager: Arc<M>, gate: Arc<OutputGate>, consulted: Consulted) -> Self {
+        let Consulted { admission, buckets, closes, keys, clock, on_stale } = consulted;
         let (waiting, buckets) = (Mutex::default(), Mutex::new(buckets));
         let opens = Opens::default();
-        Self { manager, gate, waiting, admission, buckets, opens, closes, keys }
+        Self { manager, gate, waiting, admission, buckets, opens, closes, keys, clock, on_stale }
     }
 
     /// Returns why a new HTLC on a channel is to be failed back, if so.
@@ -152,13 +166,24 @@ impl<M: ChannelMessageHandler> ChannelMessageHandler for HeldMessages<M> {
         handle_revoke_and_ack: &RevokeAndACK;
         handle_update_fee: &UpdateFee;
         handle_announcement_signatures: &AnnouncementSignatures;
-        handle_channel_reestablish: &ChannelReestablish;
         handle_channel_update: &ChannelUpdate;
     }
 
     fn handle_accept_channel(&self, their_node_id: PublicKey, message: &AcceptChannel) {
         self.opens.accepted(their_node_id, message.common_fields.temporary_channel_id);
         self.manager.handle_accept_channel(their_node_id, message);
+    }
+
+    /// Unwinds on when the peer has proved our state stale: LDK's locks are poisoned, and nothing of it may act again.
+    fn handle_channel_reestablish(&self, their_node_id: PublicKey, message: &ChannelReestablish) {
+        let handle = || self.manager.handle_channel_reestablish(their_node_id, message);
+        let Err(panic) = catch_unwind(AssertUnwindSafe(handle)) else { return };
+        if StaleProof::is_told_by(&*panic) {
+            let unix_secs = self.clock.unix_secs();
+            let channel_id = message.channel_id;
+            (self.on_stale)(StaleProof { peer: their_node_id, channel_id, unix_secs });
+        }
+        resume_unwind(panic);
     }
 
     fn handle_shutdown(&self, their_node_id: PublicKey, message: &Shutdown) {

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod ask;
+pub mod clocks;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod first_update;

@@ -20,11 +20,13 @@ pub struct Logger {
 const CHATTER: [&str; 3] =
     ["lightning::ln::peer_handler", "lightning::routing::", "lightning::onion_message::"];
 /// Lines about each payment or update, which rooms of ours record themselves.
-const ROUTINE: [(&str, &str); 4] = [
+const ROUTINE: [(&str, &str); 5] = [
     ("lightning::chain::channelmonitor", "Applying update to monitor "),
     ("lightning::chain::chainmonitor", "Persistence of new ChannelMonitor "),
     ("lightning::ln::outbound_payment", ""),
     ("lightning::ln::channelmanager", "Failed to accept/forward incoming HTLC"),
+    // The last line of the daemon tells it: see `node::stale`.
+    ("lightning::ln::channel", "We have fallen behind"),
 ];
 
 /// The level that a line gets while its peer has a budget.
@@ -117,6 +119,12 @@ mod tests {
             (Level::Info, monitor, "Applying update to monitor 7, bringing", Treatment::Debug),
             (Level::Warn, "lightning::ln::peer_handler", "Got message", Treatment::Debug),
             (Level::Error, "lightning::onion_message::messenger", "Failed", Treatment::Debug),
+            (
+                Level::Error,
+                "lightning::ln::channel",
+                "We have fallen behind - we",
+                Treatment::Debug,
+            ),
             (Level::Info, "lightning::ln::outbound_payment", "anything", Treatment::Debug),
             (Level::Debug, "lightning::ln::channel", "anything", Treatment::Debug),
             (Level::Gossip, "lightning::ln::channel", "anything", Treatment::Trace),

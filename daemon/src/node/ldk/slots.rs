@@ -83,6 +83,12 @@ pub const BELIEFS: Slot = Slot {
     secondary: "",
     key: "liquidity_beliefs",
 };
+/// A peer's proof that this store is an older copy.
+pub const STALE_PROOF: Slot =
+    Slot { what: "the proof of a stale state", primary: "", secondary: "", key: "stale_proof" };
+/// Present while the peers are to close channels of which only older states are known.
+pub const RECOVERY: Slot =
+    Slot { what: "the mark of a recovery", primary: "", secondary: "", key: "recovery" };
 /// Transactions that bitcoind had perhaps not accepted at the last checkpoint.
 pub const BROADCASTS: Slot = Slot {
     what: "the transactions to be broadcast",

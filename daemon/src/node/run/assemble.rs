@@ -1,9 +1,10 @@
 //! Wires LDK's parts together, in the order in which they need each other.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcoin::{BlockHash, Network};
+use bitcoin::{BlockHash, Network, OutPoint};
 use lightning::chain::BestBlock;
 use lightning::chain::chainmonitor::Persist;
 use lightning::events::bump_transaction::sync::WalletSync;
@@ -24,7 +25,7 @@ use crate::node::commit::buckets::Buckets;
 use crate::node::commit::checkpoint::CheckpointParts;
 use crate::node::commit::deferred_persister::{DeferredPersister, DeferredStore};
 use crate::node::commit::gate::OutputGate;
-use crate::node::commit::held_messages::HeldMessages;
+use crate::node::commit::held_messages::{Consulted, HeldMessages};
 use crate::node::commit::types::{
     Bumper, ChainMonitor, ChannelManager, ChannelManagerReadArgs, DeferredMonitorPersister,
     HeldBroadcaster, MonitorPersister, OnionMessenger, PeerManager,
@@ -41,6 +42,8 @@ use crate::node::ldk::types::{
 };
 use crate::node::negotiation::closes::{ClosePolicy, Closes, LookUp, Sides};
 use crate::node::planner::router::NodeRouter;
+use crate::node::recovery;
+use crate::node::stale::OnStale;
 use crate::node::{Config, Node};
 use crate::storage::{KvStore, Store};
 use crate::wallet::Wallet;
@@ -75,6 +78,10 @@ pub struct Materials {
     pub clock: Clock,
     /// While it refuses, HTLCs are failed back.
     pub admission: AdmissionCheck,
+    /// In a recovery, the funding outputs that deep transactions have spent.
+    pub recovering: Option<HashSet<OutPoint>>,
+    /// Stops the daemon at once.
+    pub on_stale: OnStale,
 }
 
 /// Restores all parts, or makes those that were never stored.
@@ -85,6 +92,10 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
     let ground = Ground::new(&materials);
     let output = Output::new(&materials, &ground)?;
     let monitors = restore::monitors(&stored_monitors(&materials, &ground, &output))?;
+    let recovery::Sorted { closed: monitors, set_aside, oldest } = match &materials.recovering {
+        Some(spent) => recovery::sorted(monitors, spent),
+        None => recovery::Sorted { closed: monitors, set_aside: HashSet::new(), oldest: None },
+    };
     let chain_monitor = Arc::new(chain_monitor(&materials, &ground, &output));
     let routing = Routing::restore(&materials, &ground)?;
     let channel_manager =
@@ -100,10 +111,14 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
     let messages = HeldMessages::new(
         channel_manager.clone(),
         output.message_gate.clone(),
-        materials.admission.clone(),
-        Buckets::new(materials.config.max_htlcs_per_minute),
-        closes.clone(),
-        ground.keys.clone(),
+        Consulted {
+            admission: materials.admission.clone(),
+            buckets: Buckets::new(materials.config.max_htlcs_per_minute),
+            closes: closes.clone(),
+            keys: ground.keys.clone(),
+            clock: materials.clock.clone(),
+            on_stale: materials.on_stale.clone(),
+        },
     );
     let peer_manager = peer_manager(&ground, messages, &gossip, &chain_monitor, &onion_messenger);
 
@@ -159,7 +174,8 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
         wake: Notify::new(),
         channels_changed: watch::Sender::new(()),
     });
-    Ok(Assembled { node, manager_best, sweeper_best, monitors })
+    let spends_best = oldest.unwrap_or(manager_best);
+    Ok(Assembled { node, manager_best, sweeper_best, spends_best, set_aside, monitors })
 }
 
 /// What nearly every part needs.
@@ -304,7 +320,10 @@ fn channel_manager(
         materials.user_config.clone(),
         monitors.iter().map(|(_, monitor)| monitor).collect(),
     );
-    if let Some((_, restored)) = restore::manager(&ground.kv, args)? {
+    // In a recovery a new one each time: LDK reads none without the monitors of its channels.
+    if materials.recovering.is_none()
+        && let Some((_, restored)) = restore::manager(&ground.kv, args)?
+    {
         return Ok(restored);
     }
     Ok(ChannelManager::new(

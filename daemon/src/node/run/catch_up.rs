@@ -1,7 +1,9 @@
 //! Brings restored parts to the tip of the chain before they run, and names those that follow it from then on.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use bitcoin::OutPoint;
 use lightning::chain::{BestBlock, Listen};
 
 use crate::chain::Listener;
@@ -14,6 +16,10 @@ pub struct Assembled {
     pub node: Arc<Node>,
     pub(super) manager_best: BestBlock,
     pub(super) sweeper_best: BestBlock,
+    /// From where on spends of funding outputs are looked for.
+    pub spends_best: BestBlock,
+    /// In a recovery, the funding outputs that the peers have yet to spend.
+    pub set_aside: HashSet<OutPoint>,
     pub(super) monitors: Vec<Arc<RestoredMonitor>>,
 }
 

@@ -110,6 +110,13 @@ pub async fn run(node: Arc<Node>, outlet: Outlet, stopping: CancellationToken) -
     Ok(())
 }
 
+/// Makes and sends pending claims and sweeps again, at the feerates of now where these are higher.
+pub fn claim_again(node: &Node) {
+    node.chain_monitor.rebroadcast_pending_claims();
+    node.commit.broadcasts.retry();
+    sweep::retry(node);
+}
+
 /// Forwards and claims HTLCs that have waited long enough; returns when to call it again.
 fn forward(node: &Node, due: Option<Instant>) -> Option<Instant> {
     if !node.channel_manager.needs_pending_htlc_processing() {
@@ -209,11 +216,7 @@ impl Tick<'_> {
                     &*node.onion_messenger,
                 );
             }
-            Tick::Rebroadcast => {
-                node.chain_monitor.rebroadcast_pending_claims();
-                node.commit.broadcasts.retry();
-                sweep::retry(node);
-            }
+            Tick::Rebroadcast => claim_again(node),
             Tick::Gossip(announcer, healer) => {
                 announcer.announce_if_due(node);
                 healer.heal(node);

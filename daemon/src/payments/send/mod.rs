@@ -8,7 +8,6 @@ mod rebalance;
 mod reconcile;
 mod refund;
 
-use std::str::FromStr as _;
 use std::sync::atomic::Ordering;
 
 use bitcoin::hashes::{Hash as _, sha256};
@@ -17,7 +16,6 @@ use lightning::ln::channelmanager::RecipientOnionFields;
 use lightning::routing::router::{Path, PaymentParameters, RouteParameters};
 use lightning::sign::EntropySource as _;
 use lightning::types::payment::PaymentPreimage;
-use lightning_invoice::Bolt11Invoice;
 
 pub use along::SendToRoute;
 pub use attempt::{PaymentInFlight, SendRequest};
@@ -30,6 +28,7 @@ use super::records::book::{Admitted, NewPayment, PaymentAdmission};
 use super::records::record::{PaymentKind, PaymentRecord};
 use super::route::KEYSEND_FINAL_CLTV_DELTA;
 use super::{Error, PaymentFollower, Payments};
+use crate::bolt11;
 use crate::idempotency::Key;
 use crate::node::planner::Constraints;
 use crate::tasks::Stage;
@@ -77,8 +76,7 @@ impl Payments {
     /// # Errors
     /// Refusals before anything is recorded; whatever happens later is a state of the payment.
     pub async fn pay(&self, request: Pay) -> Result<PaymentFollower, Error> {
-        let invoice = Bolt11Invoice::from_str(request.bolt11.trim())
-            .map_err(|error| Error::NotAnInvoice(error.to_string()))?;
+        let invoice = bolt11::read(request.bolt11.trim())?;
         let facts = self.facts();
         let terms = check::terms(&invoice, request.amount_msat, &facts)?;
         let fingerprint = check::fingerprint(&terms.payment_hash, request.amount_msat);

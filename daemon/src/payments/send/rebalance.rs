@@ -1,11 +1,8 @@
 //! Moving our money from one of our channels to another: a payment to ourselves that goes around.
 
-use std::str::FromStr as _;
-
 use bitcoin::hashes::Hash as _;
 use fulmen_routing::Plan;
 use lightning::ln::channel_state::ChannelDetails;
-use lightning_invoice::Bolt11Invoice;
 
 use super::attempt::SendRequest;
 use super::{non_empty, some_constraints};
@@ -103,8 +100,7 @@ impl Payments {
     /// Refusals before anything is recorded; whatever happens later is a state of the payment.
     pub fn rebalance(&self, request: Rebalance, bolt11: &str) -> Result<PaymentFollower, Error> {
         let limits = check::fee_budget(request.limits()?, request.amount_msat, &self.0.config)?;
-        let invoice = Bolt11Invoice::from_str(bolt11)
-            .map_err(|error| Error::NotAnInvoice(error.to_string()))?;
+        let invoice = crate::bolt11::read(bolt11)?;
         let record = PaymentRecord {
             payment_hash: invoice.payment_hash().to_byte_array(),
             payee: Some(self.0.node.id()),

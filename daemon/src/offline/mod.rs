@@ -1,5 +1,7 @@
 //! What `fulmend` does besides running: make the seed and guard it, show a sample configuration, care for the store.
 
+mod recover;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
@@ -30,6 +32,9 @@ pub enum Error {
     /// The store could not be worked on.
     #[error(transparent)]
     Store(#[from] storage::Error),
+    /// The operator has not agreed to what cannot be undone; the text says what.
+    #[error("nothing was changed: --yes, or `yes` on a terminal, is needed to go on\n{0}")]
+    NotAgreed(&'static str),
     /// The store can be read, but what is in it does not hold.
     #[error("{0}")]
     Unsound(String),
@@ -94,8 +99,9 @@ pub fn run(command: &Command, places: &Places, config: &Config) -> Result<String
             Ok(told(&words, *restore, *json, places))
         }
         Command::Seed { verb } => reform_seed(*verb, &seed_file(places), &config.seed),
-        Command::SampleConfig => Ok(include_str!("../fulmen.sample.toml").to_owned()),
+        Command::SampleConfig => Ok(include_str!("../../fulmen.sample.toml").to_owned()),
         Command::Store { verb } => store(verb, places),
+        Command::Recover { stale: _, yes } => recover::stale(places, config, *yes),
     }
 }
 
