@@ -193,6 +193,7 @@ fn figures_equal_what_the_api_tells() {
         ensure!(told["fulmen_store_written_bytes_total"] > 0.0, "{told:?}");
         ensure!(told["fulmen_checkpoint_duration_seconds_count"] > 0.0, "{told:?}");
         ensure!(told["fulmen_checkpoint_duration_seconds_sum"] > 0.0, "{told:?}");
+        ensure!(told["fulmen_checkpoint_bytes_total"] > 0.0, "{told:?}");
         ensure!(told["fulmen_store_free_bytes"] > 0.0, "{told:?}");
         ensure!(!told.contains_key("fulmen_mirror_ok"), "there is no mirror");
         Ok(())

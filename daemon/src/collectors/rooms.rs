@@ -14,7 +14,7 @@ impl MeasuredRooms {
     pub(super) fn metrics(&self) -> Vec<Metric> {
         let channels = self.channels.list(None);
         let mut metrics = self.of_the_node();
-        metrics.extend(self.node.checkpoint_times.metrics());
+        metrics.extend(self.node.checkpoint_costs.metrics());
         metrics.extend(self.of_the_chain());
         metrics.extend(self.of_the_money());
         metrics.extend(of_the_channels(&channels));

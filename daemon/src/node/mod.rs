@@ -38,6 +38,7 @@ use tokio::sync::{Notify, watch};
 pub use config::Config;
 
 use commit::checkpoint::CheckpointParts;
+use commit::costs::Costs;
 use commit::types::{Bumper, ChainMonitor, ChannelManager, OnionMessenger, PeerManager};
 use gossip::order::{OrderedGossip, Resolving};
 use gossip::spent::SpentChannels;
@@ -51,7 +52,6 @@ use planner::router::NodeRouter;
 use planner::stored::StoredBeliefs;
 
 use crate::clock::Clock;
-use crate::metrics::Durations;
 use crate::storage::{Commit, KvStore};
 use crate::wallet::Wallet;
 
@@ -99,8 +99,8 @@ pub struct Node {
     pub config: Config,
     /// The wall clock.
     pub clock: Clock,
-    /// How long checkpoints took, from their moment until they were durable.
-    pub checkpoint_times: Durations,
+    /// What checkpoints cost so far.
+    pub checkpoint_costs: Costs,
     commit: CheckpointParts,
     kv: Arc<KvStore>,
     wake: Notify,

@@ -57,7 +57,10 @@ impl Laid {
 pub(super) async fn lay_out(options: &Options, screen: &Screen) -> Result<Laid> {
     let topology = options.topology();
     let stage = screen.stage("bitcoind and the daemons");
-    let settings = Settings::default();
+    let mut settings = Settings::default();
+    for setting in &options.settings {
+        settings.set(&setting.section, &setting.option, &setting.value);
+    }
     let mut network = Network::start_on("load", settings, BitcoindOptions::default()).await?;
     let scratch = network.folder("counts")?;
     let mut meters = Vec::new();

@@ -70,11 +70,8 @@ async fn measure(laid: &Laid, options: &Options, screen: &Screen) -> Result<Seri
         let now = laid.read().await?;
         let at = began.elapsed();
         let done = interval.end(at, &before, &now);
-        // What remains after the last full interval is too short to compare.
-        if !over || series.intervals.is_empty() {
-            screen.line(&done.line());
-            series.intervals.push(done);
-        }
+        screen.line(&done.line());
+        series.intervals.push(done);
         if over {
             drop(running);
             series.finish(laid.live_bytes().await?);

@@ -47,9 +47,34 @@ pub struct Options {
     /// Seconds of an interval
     #[arg(long = "every", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub every_secs: u64,
+    /// An option of all daemons, as TOML writes it; may be given again
+    #[arg(long = "set", value_name = "SECTION.OPTION=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<Setting>,
     /// Where the plot is written [default: load.svg beside this program]
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
+}
+
+/// An option of the daemons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its section.
+    pub section: String,
+    /// Its name there.
+    pub option: String,
+    /// Its value, as TOML writes it.
+    pub value: String,
+}
+
+fn parse_setting(text: &str) -> Result<Setting, String> {
+    let parts = text.split_once('=').and_then(|(name, value)| {
+        let (section, option) = name.split_once('.')?;
+        Some((section, option, value))
+    });
+    let (section, option, value) =
+        parts.ok_or_else(|| format!("`{text}` is not of the form section.option=value"))?;
+    let [section, option, value] = [section, option, value].map(str::to_owned);
+    Ok(Setting { section, option, value })
 }
 
 /// Shapes by name.
@@ -118,6 +143,15 @@ mod tests {
 
     fn pairs(line: &str) -> Vec<(usize, usize)> {
         Program::parse_from(line.split(' ')).options.pairs()
+    }
+
+    #[test]
+    fn a_setting_has_a_section_an_option_and_a_value() {
+        let options = Program::parse_from(["load", "--set", "storage.cache_mib=16"]).options;
+        let [setting] = &options.settings[..] else { panic!("one is given") };
+        let named = [&setting.section, &setting.option, &setting.value];
+        assert_eq!(named, ["storage", "cache_mib", "16"]);
+        assert!(Program::try_parse_from(["load", "--set", "cache_mib=16"]).is_err());
     }
 
     #[test]

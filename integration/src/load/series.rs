@@ -198,10 +198,16 @@ impl Series {
         self.audit == "ok" && self.intervals.iter().all(|interval| interval.failed == 0)
     }
 
+    /// The last interval that is long enough to be compared with the first one: what remains at the end may be short.
+    fn last(&self) -> Option<&Done> {
+        let first = self.intervals.first()?;
+        self.intervals.iter().rfind(|one| one.seconds >= first.seconds / 2.0)
+    }
+
     /// For machines: one object.
     pub fn json(&self) -> String {
         let first = self.intervals.first();
-        let last = self.intervals.last();
+        let last = self.last();
         let settled: usize = self.intervals.iter().map(|one| one.settled).sum();
         let spent = || self.intervals.iter().flat_map(|one| &one.nodes);
         let payer = || self.intervals.iter().filter_map(|one| one.nodes.first());
@@ -288,5 +294,16 @@ mod tests {
         }
         assert_eq!(json["first_try_failures"], 2);
         assert!(series.is_perfect());
+    }
+
+    #[test]
+    fn a_short_rest_is_counted_and_not_compared() {
+        let mut series = Series::new(vec!["alice".to_owned(), "bob".to_owned()]);
+        let rest = Done { seconds: 0.5, ..done(3, 9 << 20) };
+        series.intervals = vec![done(60, 1 << 20), done(40, 3 << 20), rest];
+        let json: Value = serde_json::from_str(&series.json()).expect("one object");
+        assert_eq!(json["settled"], 103);
+        assert_eq!(json["per_second_last"].as_f64(), Some(4.0));
+        assert_eq!(json["rss_mib_last"].as_f64(), Some(3.0));
     }
 }

@@ -18,14 +18,14 @@ use lightning::ln::types::ChannelId;
 use lightning::util::ser::{Writeable, Writer};
 use tokio::time::{Instant, sleep_until};
 
+use super::costs::Costs;
 use super::deferred_persister::{DeferredStore, PendingWrites};
 use super::gate::OutputGate;
 use super::held_broadcaster::Packages;
 use super::manager_rows::ManagerRows;
 use super::types::{ChainMonitor, ChannelManager, HeldBroadcaster};
-use crate::metrics::Durations;
 use crate::node::ldk::slots::BROADCASTS;
-use crate::storage::{Commit, Error, KvStore};
+use crate::storage::{Commit, Error, KvStore, KvWrite};
 use crate::tasks::Outcome;
 
 /// Pause after a checkpoint, as a multiple of the time that encoding the manager took.
@@ -47,8 +47,8 @@ pub struct CheckpointParts {
     pub broadcasts: Arc<HeldBroadcaster>,
     /// Where checkpoints are written.
     pub kv: Arc<KvStore>,
-    /// Measures checkpoints.
-    pub times: Durations,
+    /// Counts what checkpoints cost.
+    pub costs: Costs,
 }
 
 /// Takes checkpoints of a node and releases the output that waits for them.
@@ -201,7 +201,8 @@ impl<'a> Checkpoints<'a> {
         state.broadcasts = Some(broadcasts);
         let rows = state.rows.writes(&mut manager);
         state.buffer = manager;
-        let writes = pending.writes.into_iter().chain(rows).chain(slot);
+        let writes: Vec<KvWrite> = pending.writes.into_iter().chain(rows).chain(slot).collect();
+        self.parts.costs.add_writes(&writes);
         let commit = self.parts.kv.commit_all(writes);
         state.in_progress.push_back(InProgress { began, commit, number, updates: pending.updates });
     }
@@ -228,7 +229,7 @@ impl<'a> Checkpoints<'a> {
     /// Messages leave when the peer manager runs next.
     fn release(&self, durable: InProgress) {
         self.parts.gate.pass(durable.number);
-        self.parts.times.add(durable.began.elapsed());
+        self.parts.costs.add_time(durable.began.elapsed());
         self.parts.broadcasts.release();
         for (channel_id, update) in durable.updates {
             if let Err(error) = self.parts.chain_monitor.channel_monitor_updated(channel_id, update)

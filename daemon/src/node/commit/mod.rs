@@ -5,6 +5,7 @@
 
 pub mod buckets;
 pub mod checkpoint;
+pub mod costs;
 pub mod deferred_persister;
 pub mod difference;
 pub mod finished;

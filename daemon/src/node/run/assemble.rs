@@ -20,9 +20,9 @@ use crate::admission::AdmissionCheck;
 use crate::chain::UtxoCheck;
 use crate::clock::Clock;
 use crate::feerates::Feerates;
-use crate::metrics::Durations;
 use crate::node::commit::buckets::Buckets;
 use crate::node::commit::checkpoint::CheckpointParts;
+use crate::node::commit::costs::Costs;
 use crate::node::commit::deferred_persister::{DeferredPersister, DeferredStore};
 use crate::node::commit::gate::OutputGate;
 use crate::node::commit::held_messages::{Consulted, HeldMessages};
@@ -133,10 +133,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
         ground.keys.clone(),
         ground.logger.clone(),
     );
-    let checkpoint_times = Durations::new(
-        "fulmen_checkpoint_duration_seconds",
-        "How long checkpoints took from the moment that they hold until they were durable.",
-    );
+    let checkpoint_costs = Costs::new();
     let commit = CheckpointParts {
         channel_manager: channel_manager.clone(),
         chain_monitor: chain_monitor.clone(),
@@ -144,7 +141,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
         gate: output.gate,
         broadcasts: output.broadcasts,
         kv: ground.kv.clone(),
-        times: checkpoint_times.clone(),
+        costs: checkpoint_costs.clone(),
     };
     let node = Arc::new(Node {
         channel_manager,
@@ -168,7 +165,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
         network: materials.network,
         config: materials.config,
         clock: materials.clock,
-        checkpoint_times,
+        checkpoint_costs,
         commit,
         kv: ground.kv,
         wake: Notify::new(),
