@@ -2,9 +2,10 @@
 use clap::Args;
 use fulmen_proto::v1::{
     Channel, ClosedChannel, Event, Forward, Invoice, ListChannelsResponse,
-    ListClosedChannelsResponse, ListEventsResponse, ListForwardsResponse, ListInvoicesResponse, ListMacaroonsResponse,
-    ListOffersResponse, ListPaymentsResponse, ListPeersResponse, ListTransactionsResponse,
-    ListUnspentResponse, Macaroon, Offer, PageRequest, Payment, Peer, Utxo, WalletTransaction,
+    ListClosedChannelsResponse, ListEventsResponse, ListForwardsResponse, ListInvoicesResponse,
+    ListMacaroonsResponse, ListOffersResponse, ListPaymentsResponse, ListPeersResponse,
+    ListTransactionsResponse, ListUnspentResponse, Macaroon, Offer, PageRequest, Payment, Peer,
+    Utxo, WalletTransaction,
 };
 use prost::{Message, Name};
 use tonic::{Response, Status};
