@@ -87,7 +87,7 @@ fn a_large_payment_is_probed_before_it_is_sent() {
             which: Some(Which::All(true)),
             base_fee_msat: Some(50_000),
             proportional_millionths: Some(3_000),
-            cltv_expiry_delta: None,
+            ..SetPolicyRequest::default()
         };
         carol.channels().set_policy(dear).await?;
         let amount_msat = 2_000_000_000;

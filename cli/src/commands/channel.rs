@@ -17,7 +17,6 @@ use fulmen_proto::v1::{
 };
 
 use super::options::filter::Filtering;
-use super::options::names;
 use super::options::paging;
 use super::rebalance::Rebalance;
 use crate::amount::{Msat, SatOrAll};

@@ -1,7 +1,7 @@
 //! The API's names of arguments, in the words of the command line.
 
 /// Arguments of requests, and what they are called here.
-const ARGUMENTS: [(&str, &str); 43] = [
+const ARGUMENTS: [(&str, &str); 46] = [
     ("address", "the address"),
     ("after_index", "--after"),
     ("after_sequence", "--after"),

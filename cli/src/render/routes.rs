@@ -7,7 +7,7 @@ use fulmen_proto::v1::{
 
 use crate::format::human;
 use crate::format::names::Names;
-use crate::format::table::{Cell, Column, Facts, Look, id, node, table, text, time, words};
+use crate::format::table::{Cell, Column, Facts, Look, node, table, text, time, words};
 
 /// A route with its parts and hops.
 pub fn route(route: &Route, names: &Names, look: Look) -> String {

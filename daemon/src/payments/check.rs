@@ -127,7 +127,11 @@ pub fn limits(
 ///
 /// # Errors
 /// [`Error::OverBudget`], [`Error::BadLimit`].
-pub fn budget(asked: AskedLimits, amount_msat: u64, config: &Config) -> Result<Limits, Error> {
+pub fn budget(
+    asked: AskedLimits,
+    amount_msat: u64,
+    config: &Config,
+) -> Result<PaymentLimits, Error> {
     let max_msat = config.max_amount_sat.saturating_mul(1_000);
     if max_msat != 0 && amount_msat > max_msat {
         return Err(Error::OverBudget { amount_msat, max_msat });
@@ -139,7 +143,11 @@ pub fn budget(asked: AskedLimits, amount_msat: u64, config: &Config) -> Result<L
 ///
 /// # Errors
 /// [`Error::BadLimit`].
-pub fn fee_budget(asked: AskedLimits, amount_msat: u64, config: &Config) -> Result<Limits, Error> {
+pub fn fee_budget(
+    asked: AskedLimits,
+    amount_msat: u64,
+    config: &Config,
+) -> Result<PaymentLimits, Error> {
     let limits = limits(asked, amount_msat, config)?;
     let most_msat = config.max_fee_sat.saturating_mul(1_000);
     match (most_msat, asked.max_fee_msat) {
@@ -151,7 +159,7 @@ pub fn fee_budget(asked: AskedLimits, amount_msat: u64, config: &Config) -> Resu
             );
             Err(Error::BadLimit("max_fee_msat", why))
         }
-        (_, _) => Ok(Limits { max_fee_msat: limits.max_fee_msat.min(most_msat), ..limits }),
+        (_, _) => Ok(PaymentLimits { max_fee_msat: limits.max_fee_msat.min(most_msat), ..limits }),
     }
 }
 

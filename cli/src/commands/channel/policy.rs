@@ -8,6 +8,7 @@ use fulmen_proto::v1::{
 };
 
 use super::{base_fee, get};
+use crate::commands::options::names;
 use crate::failure::Failure;
 use crate::ids::{ChannelName, NodeId};
 use crate::render::channels;
@@ -77,7 +78,9 @@ impl Policy {
         let node_id = self.peer.map(|NodeId(id)| id).unwrap_or_default();
         let request = ListChannelsRequest { node_id, ..Default::default() };
         let list = session.channels().list(request).await?.into_inner();
-        session.screen.show(&list, |list, look| channels::policies(&list.channels, look))
+        let peers = list.channels.iter().map(|channel| channel.node_id.clone());
+        let names = names::names(session, peers).await;
+        session.screen.show(&list, |list, look| channels::policies(&list.channels, &names, look))
     }
 
     async fn set(self, session: &Session) -> Result<(), Failure> {

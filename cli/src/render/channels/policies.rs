@@ -1,9 +1,9 @@
 //! Forwarding policies, and channels that wait for a decision, for people.
 use fulmen_proto::v1::{ListNewPoliciesResponse, OpenProposal, SetPolicyResponse};
 
-use super::{name, policy};
+use super::policy;
 use crate::format::human;
-use crate::format::table::{Column, Facts, Look, id, table, text};
+use crate::format::table::{Column, Facts, Look, channel as channel_name, id, table, text};
 
 /// What a change of policies did, or would do.
 pub fn set_policy(set: &SetPolicyResponse, dry_run: bool, only_new: bool, look: Look) -> String {
@@ -25,7 +25,7 @@ pub fn set_policy(set: &SetPolicyResponse, dry_run: bool, only_new: bool, look: 
     ];
     let rows = set.changes.iter().map(|change| {
         [
-            name(change.short_channel_id, &change.channel_id),
+            channel_name(change.short_channel_id, &change.channel_id),
             id(&change.node_id),
             text(policy(change.before.as_ref())),
             text(policy(change.after.as_ref())),

@@ -1,7 +1,5 @@
 //! Paying over a route that the caller names, once: LDK looks for no other.
 
-use std::str::FromStr as _;
-
 use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::secp256k1::PublicKey;
 use fulmen_routing::Plan;
@@ -200,7 +198,7 @@ fn send_request(
 }
 
 fn invoice(text: &str) -> Result<Bolt11Invoice, Error> {
-    Bolt11Invoice::from_str(text.trim()).map_err(|error| Error::NotAnInvoice(error.to_string()))
+    Ok(crate::bolt11::read(text.trim())?)
 }
 
 fn final_delta(invoice: &Bolt11Invoice) -> u32 {
