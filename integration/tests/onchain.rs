@@ -27,6 +27,7 @@ fn fund_spend_list_and_empty_a_wallet() {
             feerate_msat_per_vb: 3_000,
             idempotency_key: "rent".to_owned(),
             label: "rent for May".to_owned(),
+            ..WalletSendRequest::default()
         };
         let sent = alice.wallet().send(send.clone()).await?.into_inner();
         ensure!(sent.amount_sat == 300_000);
