@@ -131,10 +131,10 @@ async fn a_psbt_is_signed_unless_it_eats_the_reserve() {
     let funded = funded.await.expect("funded");
     assert_eq!((funded.amount_sat, funded.leases.len(), funded.change.len()), (20_000, 1, 1));
     bench.reserve(60_000);
-    let refused = bench.wallet.sign_psbt(funded.psbt.clone());
+    let refused = bench.wallet.sign_inputs(funded.psbt.clone());
     assert!(matches!(refused, Err(Error::CoinsOfTheReserve { left_sat: 50_000, .. })));
     bench.reserve(25_000);
-    let signed = bench.wallet.sign_psbt(funded.psbt).expect("signed");
+    let signed = bench.wallet.sign_inputs(funded.psbt).expect("signed");
     assert!(signed.complete && signed.signed == 1);
     let whole = bench.wallet.finalize_psbt(signed.psbt).expect("whole");
     assert_eq!(whole.fee_sat, funded.fee_sat);
