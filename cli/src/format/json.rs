@@ -114,11 +114,12 @@ mod tests {
             short_channel_id: 539 << 40 | 1 << 16,
             failure: String::new(),
             capacity_sat: u64::MAX,
+            funding_address: String::new(),
         };
         let expected = literal!({
             "state": "funding_broadcast", "channel_id": "0102",
             "funding": {"txid": explorer, "vout": 7}, "short_channel_id": "539x1x0",
-            "failure": "", "capacity_sat": u64::MAX,
+            "failure": "", "capacity_sat": u64::MAX, "funding_address": "",
         });
         assert_eq!(json(&update), expected);
     }
@@ -128,6 +129,9 @@ mod tests {
         let expected = literal!({
             "state": "unspecified", "channel_id": "", "closing_txid": "", "reason": "", "fee_sat": 0,
             "max_fee_sat": 0, "forced_fee_sat": 0, "forced_lock_blocks": 0,
+            "agreed_receive_sat": 0, "forced_receive_sat": 0, "pending_htlcs": 0, "pending_claims": 0,
+            "pending_outbound_msat": 0, "pending_inbound_msat": 0, "pending_until_height": 0,
+            "agreed_obstacle": "",
         });
         assert_eq!(json(&v1::CloseChannelUpdate::default()), expected);
         let limits = literal!({

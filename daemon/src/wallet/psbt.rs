@@ -114,7 +114,7 @@ impl Wallet {
     ///
     /// # Errors
     /// [`Error::BadPsbt`], [`Error::CoinNotSpendable`], [`Error::CoinsOfTheReserve`], [`Error::InsufficientFunds`].
-    pub fn sign_psbt(&self, mut psbt: Psbt) -> Result<SignedPsbt, Error> {
+    pub fn sign_inputs(&self, mut psbt: Psbt) -> Result<SignedPsbt, Error> {
         let ledger = self.ledger();
         let ours = ledger.own_inputs(&mut psbt)?;
         let leased = ledger.leased(self.now());

@@ -2,6 +2,7 @@
 
 mod bumping;
 mod chain;
+mod choices;
 mod funding;
 mod mempool;
 mod sending;

@@ -44,7 +44,7 @@ pub(super) fn sign(
     service: &WalletService,
     request: &v1::SignPsbtRequest,
 ) -> Result<v1::SignPsbtResponse, Status> {
-    let signed = service.wallet.sign_psbt(read(&request.psbt)?).map_err(refusal::wallet)?;
+    let signed = service.wallet.sign_inputs(read(&request.psbt)?).map_err(refusal::wallet)?;
     Ok(v1::SignPsbtResponse {
         psbt: signed.psbt.serialize(),
         signed_inputs: u32::try_from(signed.signed).unwrap_or(u32::MAX),
