@@ -4,7 +4,7 @@ use std::path::PathBuf;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = [
         "types", "routes", "node", "wallet", "peers", "channels", "invoices", "payments", "offers",
-        "forwards", "graph", "events", "store",
+        "forwards", "graph", "events", "store", "backup",
     ]
     .map(|name| format!("fulmen/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=fulmen");

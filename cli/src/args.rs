@@ -3,7 +3,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::setup::{completions, create, seed};
 use crate::commands::{
-    channel, events, forward, graph, invoice, node, offer, pay, payment, peer, probe, store, wallet,
+    backup, channel, events, forward, graph, invoice, node, offer, pay, payment, peer, probe,
+    store, wallet,
 };
 use crate::discover::Place;
 
@@ -117,10 +118,16 @@ pub enum Command {
     /// Importing needs the daemon stopped: `fulmend store import`.
     #[command(subcommand)]
     Store(store::Group),
+    /// Static channel backups: export, follow, verify, restore, status
+    ///
+    /// With the 24 words alone a node finds its announced channels again, and with a backup all of them: their peers
+    /// close them, and what was ours comes back on chain.
+    #[command(subcommand)]
+    Backup(backup::Group),
     /// Make the seed of a new node, or restore one from its words
     ///
-    /// The words bring back on-chain money. Money in channels is not in the words: it also needs the store (see
-    /// `fulmen store export --help`).
+    /// The words bring back on-chain money. Channels are in the store, not in the words: with the words alone their
+    /// peers are asked to close them, and what was ours comes back on chain (see `fulmen backup --help`).
     ///
     /// Run it once, before the daemon first starts. The 24 words are shown once and never again: with
     /// them the node's on-chain money can be restored, by you or by anyone who finds them.

@@ -46,5 +46,6 @@ pub async fn run(args: Args, screen: Screen) -> Result<(), Failure> {
         Command::Forward(group) => group.run(&session).await,
         Command::Graph(group) => group.run(&session).await,
         Command::Store(group) => group.run(&session).await,
+        Command::Backup(group) => group.run(&session).await,
     }
 }

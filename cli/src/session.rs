@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use fulmen_proto::dial::{Connection, dial};
 use fulmen_proto::v1::GetInfoRequest;
+use fulmen_proto::v1::backup_client::BackupClient;
 use fulmen_proto::v1::channels_client::ChannelsClient;
 use fulmen_proto::v1::events_client::EventsClient;
 use fulmen_proto::v1::forwards_client::ForwardsClient;
@@ -86,6 +87,7 @@ impl Session {
         graph: GraphClient,
         events: EventsClient,
         store: StoreClient,
+        backup: BackupClient,
     }
 }
 

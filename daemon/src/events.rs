@@ -10,7 +10,7 @@ use lightning::sign::HTLCDescriptor;
 use tokio::sync::Notify;
 
 use crate::chain::Source;
-use crate::channels::{Channels, Closing, OpenRequest};
+use crate::channels::{ChannelClosed, Channels, OpenRequest};
 use crate::forwards::{Forwards, Settled};
 use crate::invoices::{Claimable, Invoices};
 use crate::node::Node;
@@ -22,7 +22,7 @@ use crate::storage;
 use crate::tasks::{Stage, Tasks};
 
 /// The rooms that events go to.
-pub struct Rooms {
+pub struct EventHandlers {
     /// LDK.
     pub node: Arc<Node>,
     /// Tells whether an output is unspent.
@@ -46,7 +46,7 @@ pub struct Rooms {
 }
 
 /// Returns what the processing loop hands events to.
-pub fn outlet(rooms: Rooms) -> Outlet {
+pub fn outlet(rooms: EventHandlers) -> Outlet {
     let rooms = Arc::new(rooms);
     let (stored, replayed) = (rooms.clone(), rooms.clone());
     Outlet {
@@ -66,7 +66,7 @@ pub fn outlet(rooms: Rooms) -> Outlet {
     }
 }
 
-impl Rooms {
+impl EventHandlers {
     async fn handle(&self, event: Event) -> Result<(), ReplayEvent> {
         learn::learn(&self.node, &event, self.node.clock.since_epoch());
         self.dispatch(event).await.map_err(|error| {
@@ -137,7 +137,7 @@ impl Rooms {
                 channel_funding_txo,
                 last_local_balance_msat,
             } => {
-                let closing = Closing {
+                let closing = ChannelClosed {
                     channel_id,
                     user_channel_id,
                     reason: &reason,

@@ -45,6 +45,8 @@ pub mod events;
 
 pub mod usecases;
 
+pub mod backup;
+
 pub mod channels;
 pub mod forwards;
 pub mod invoices;

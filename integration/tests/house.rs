@@ -12,7 +12,7 @@ const LONG_FOR_A_REASON: [(&str, &str); 0] = [];
 const CEILING: usize = 500;
 const TEST_CEILING: usize = 600;
 /// Files that a folder may hold side by side; more want an inner room.
-const FOLDER_CEILING: usize = 15;
+const FOLDER_CEILING: usize = 18;
 
 /// The inner rooms of rooms, top to bottom: a file of one imports only from those below it.
 const INNER: [(&str, &[&str]); 9] = [
@@ -43,7 +43,7 @@ const INNER: [(&str, &[&str]); 9] = [
             "query",
             "constraints",
             "beliefs",
-            "words",
+            "no_route",
             "stored",
         ],
     ),
@@ -104,7 +104,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 11] = [
 ];
 
 /// The rooms of `daemon/src`, top to bottom; a line is a storey, whose rooms do not see each other.
-const STOREYS: [&[&str]; 28] = [
+const STOREYS: [&[&str]; 29] = [
     &["main"],
     &["daemon"],
     &["offline"],
@@ -113,6 +113,7 @@ const STOREYS: [&[&str]; 28] = [
     &["api"],
     &["events"],
     &["usecases"],
+    &["backup"],
     &["peers", "channels", "invoices", "offers", "payments", "forwards"],
     &["parts"],
     &["idempotency"],

@@ -1,4 +1,5 @@
 //! One file per group of commands: read the arguments, ask the daemon, hand the answer to the screen.
+pub mod backup;
 pub mod channel;
 pub mod events;
 pub mod forward;
@@ -52,6 +53,7 @@ mod tests {
             ),
             ("Events", include_str!("events.rs")),
             ("Store", include_str!("store.rs")),
+            ("Backup", include_str!("backup.rs")),
         ];
         let pool = DescriptorPool::decode(fulmen_proto::v1::FILE_DESCRIPTOR_SET).expect("compiled");
         for service in pool.services() {

@@ -1,4 +1,5 @@
 //! The screen: the only place that prints.
+pub mod backup;
 pub mod channel_progress;
 pub mod channels;
 pub mod events;

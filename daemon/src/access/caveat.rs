@@ -23,7 +23,7 @@ pub struct Call {
 
 /// Why a macaroon does not allow a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum CaveatRefusal {
     /// It has expired.
     #[error("the macaroon expired at unix time {0}")]
     Expired(u64),
@@ -39,33 +39,33 @@ pub enum Refusal {
 }
 
 /// Checks whether a call meets one caveat.
-pub fn check(caveat: &[u8], call: &Call) -> Result<(), Refusal> {
+pub fn check(caveat: &[u8], call: &Call) -> Result<(), CaveatRefusal> {
     let text = std::str::from_utf8(caveat).map_err(|_| unknown("bytes that are no text"))?;
     let (name, value) = text.split_once('=').ok_or_else(|| unknown(text))?;
     let value = value.trim();
     match name.trim() {
         "permission" => match value.split(',').any(|one| grants(one.trim(), call.permission)) {
             true => Ok(()),
-            false => Err(Refusal::Permission(call.permission.to_string())),
+            false => Err(CaveatRefusal::Permission(call.permission.to_string())),
         },
         "before" => match value.parse::<u64>() {
             Ok(end) if call.now < end => Ok(()),
-            Ok(end) => Err(Refusal::Expired(end)),
+            Ok(end) => Err(CaveatRefusal::Expired(end)),
             Err(_) => Err(unknown(text)),
         },
         "ip" => {
-            let from = call.from.ok_or(Refusal::Address)?;
+            let from = call.from.ok_or(CaveatRefusal::Address)?;
             match value.split(',').any(|network| contains(network.trim(), from)) {
                 true => Ok(()),
-                false => Err(Refusal::Address),
+                false => Err(CaveatRefusal::Address),
             }
         }
         _ => Err(unknown(text)),
     }
 }
 
-fn unknown(text: &str) -> Refusal {
-    Refusal::Unknown(text.chars().filter(|c| !c.is_control()).take(64).collect())
+fn unknown(text: &str) -> CaveatRefusal {
+    CaveatRefusal::Unknown(text.chars().filter(|c| !c.is_control()).take(64).collect())
 }
 
 fn grants(given: &str, wanted: Permission) -> bool {
@@ -105,7 +105,7 @@ mod tests {
 
     const PAY: Permission = Permission { entity: "payments", action: Action::Write };
 
-    fn outcome(caveat: &str) -> Result<(), Refusal> {
+    fn outcome(caveat: &str) -> Result<(), CaveatRefusal> {
         let from = Some("10.1.2.3".parse().expect("an address"));
         check(caveat.as_bytes(), &Call { permission: PAY, now: 1_000, from })
     }
@@ -132,7 +132,7 @@ mod tests {
         ] {
             assert_eq!(
                 outcome(missed),
-                Err(Refusal::Permission("payments:write".into())),
+                Err(CaveatRefusal::Permission("payments:write".into())),
                 "{missed}"
             );
         }
@@ -141,9 +141,9 @@ mod tests {
     #[test]
     fn time_ends_at_its_second() {
         assert_eq!(outcome("before = 1001"), Ok(()));
-        assert_eq!(outcome("before = 1000"), Err(Refusal::Expired(1_000)));
-        assert!(matches!(outcome("before = soon"), Err(Refusal::Unknown(_))));
-        assert!(matches!(outcome("before = -1"), Err(Refusal::Unknown(_))));
+        assert_eq!(outcome("before = 1000"), Err(CaveatRefusal::Expired(1_000)));
+        assert!(matches!(outcome("before = soon"), Err(CaveatRefusal::Unknown(_))));
+        assert!(matches!(outcome("before = -1"), Err(CaveatRefusal::Unknown(_))));
     }
 
     #[test]
@@ -152,13 +152,13 @@ mod tests {
             assert_eq!(outcome(&format!("ip = {met}")), Ok(()), "{met}");
         }
         for missed in ["10.1.2.4", "10.1.3.0/24", "::/0", "10.1.2.3/x", "nowhere", ""] {
-            assert_eq!(outcome(&format!("ip = {missed}")), Err(Refusal::Address), "{missed}");
+            assert_eq!(outcome(&format!("ip = {missed}")), Err(CaveatRefusal::Address), "{missed}");
         }
         let mapped = Some("::ffff:10.1.2.3".parse().expect("an address"));
         let call = Call { permission: PAY, now: 0, from: mapped };
         assert_eq!(check(b"ip = 10.1.2.3", &call), Ok(()));
         let call = Call { permission: PAY, now: 0, from: None };
-        assert_eq!(check(b"ip = 0.0.0.0/0", &call), Err(Refusal::Address));
+        assert_eq!(check(b"ip = 0.0.0.0/0", &call), Err(CaveatRefusal::Address));
         let six = Some("2001:db8::7".parse().expect("an address"));
         let call = Call { permission: PAY, now: 0, from: six };
         assert_eq!(check(b"ip = 2001:db8::/32", &call), Ok(()));
@@ -168,11 +168,11 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_not_met() {
         for caveat in ["", "admin", "user = alice", "permissions = *:*"] {
-            assert!(matches!(outcome(caveat), Err(Refusal::Unknown(_))), "{caveat}");
+            assert!(matches!(outcome(caveat), Err(CaveatRefusal::Unknown(_))), "{caveat}");
         }
         assert!(matches!(
             check(&[0xff], &Call { permission: PAY, now: 0, from: None }),
-            Err(Refusal::Unknown(_))
+            Err(CaveatRefusal::Unknown(_))
         ));
     }
 }

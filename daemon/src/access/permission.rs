@@ -59,7 +59,7 @@ const fn write(entity: &'static str) -> Access {
 /// Every entity of a permission.
 pub const ENTITIES: &[&str] = &[
     "info", "node", "message", "wallet", "peers", "channels", "invoices", "offers", "payments",
-    "forwards", "graph", "events", "store",
+    "forwards", "graph", "events", "store", "backup",
 ];
 
 /// Each method with who may call it.
@@ -75,6 +75,11 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/fulmen.v1.Wallet/Send", write("wallet")),
     ("/fulmen.v1.Wallet/ListTransactions", read("wallet")),
     ("/fulmen.v1.Wallet/ListUnspent", read("wallet")),
+    ("/fulmen.v1.Backup/Export", read("backup")),
+    ("/fulmen.v1.Backup/Subscribe", read("backup")),
+    ("/fulmen.v1.Backup/Verify", read("backup")),
+    ("/fulmen.v1.Backup/Restore", write("backup")),
+    ("/fulmen.v1.Backup/GetStatus", read("backup")),
     ("/fulmen.v1.Peers/Connect", write("peers")),
     ("/fulmen.v1.Peers/Disconnect", write("peers")),
     ("/fulmen.v1.Peers/List", read("peers")),

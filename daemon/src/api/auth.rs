@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use super::limits::connections::connection_of;
 use super::status::refuse;
 use crate::access::bake::IDENTIFIER_PREFIX;
-use crate::access::caveat::{self, Call, Refusal};
+use crate::access::caveat::{self, Call, CaveatRefusal};
 use crate::access::macaroon::{MAX_BYTES, Macaroon, RootKey};
 use crate::access::permission::{self, Access};
 use crate::clock::Clock;
@@ -126,10 +126,10 @@ fn admit(
     macaroon.caveats.iter().try_for_each(|caveat| caveat::check(caveat, &call)).map_err(
         |refusal| {
             let (code, reason) = match &refusal {
-                Refusal::Expired(_) => (Code::Unauthenticated, "MACAROON_EXPIRED"),
-                Refusal::Unknown(_) => (Code::Unauthenticated, "MACAROON_INVALID"),
-                Refusal::Permission(_) => (Code::PermissionDenied, "PERMISSION_MISSING"),
-                Refusal::Address => (Code::PermissionDenied, "ADDRESS_NOT_ALLOWED"),
+                CaveatRefusal::Expired(_) => (Code::Unauthenticated, "MACAROON_EXPIRED"),
+                CaveatRefusal::Unknown(_) => (Code::Unauthenticated, "MACAROON_INVALID"),
+                CaveatRefusal::Permission(_) => (Code::PermissionDenied, "PERMISSION_MISSING"),
+                CaveatRefusal::Address => (Code::PermissionDenied, "ADDRESS_NOT_ALLOWED"),
             };
             refuse(code, reason, refusal.to_string())
         },

@@ -10,7 +10,7 @@ use tonic::Status;
 use super::status;
 
 /// The answers of a streaming method.
-pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// A source of answers.
 pub trait Steps: Send + 'static {
@@ -22,7 +22,7 @@ pub trait Steps: Send + 'static {
 }
 
 /// Streams the answers of `steps`; the daemon's stop ends the stream with `UNAVAILABLE`.
-pub fn stream<S: Steps>(steps: S, stopping: CancellationToken) -> Answers<S::Item> {
+pub fn stream<S: Steps>(steps: S, stopping: CancellationToken) -> ResponseStream<S::Item> {
     Box::pin(unfold(Some(steps), move |steps| {
         let stopping = stopping.clone();
         async move {

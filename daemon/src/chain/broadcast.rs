@@ -28,7 +28,7 @@ pub struct Outbox {
 /// Why a package was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bitcoind does not take transaction {txid}: {}", verdict.reason())]
-pub struct Refusal {
+pub struct BroadcastRefusal {
     /// Its first transaction that was not.
     pub txid: Txid,
     /// Why.
@@ -36,7 +36,7 @@ pub struct Refusal {
 }
 
 /// What bitcoind says of a package once it is back, or that nobody will ask it any more.
-pub type Answer = oneshot::Receiver<Result<(), Refusal>>;
+pub type Answer = oneshot::Receiver<Result<(), BroadcastRefusal>>;
 
 /// Sends transactions of which somebody wants to know what became.
 pub trait Offer {
@@ -52,7 +52,7 @@ pub trait Offer {
 struct Package {
     transactions: Vec<Transaction>,
     ids: Vec<Txid>,
-    reply: Option<oneshot::Sender<Result<(), Refusal>>>,
+    reply: Option<oneshot::Sender<Result<(), BroadcastRefusal>>>,
 }
 
 impl Broadcaster {
@@ -87,7 +87,7 @@ impl BroadcasterInterface for Broadcaster {
 impl Package {
     fn new(
         transactions: Vec<Transaction>,
-        reply: Option<oneshot::Sender<Result<(), Refusal>>>,
+        reply: Option<oneshot::Sender<Result<(), BroadcastRefusal>>>,
     ) -> Self {
         let transactions = package::parents_first(transactions);
         let ids = transactions.iter().map(Transaction::compute_txid).collect();
@@ -143,7 +143,10 @@ impl Outbox {
     }
 }
 
-async fn patiently(source: &impl ChainSource, transactions: &[Transaction]) -> Result<(), Refusal> {
+async fn patiently(
+    source: &impl ChainSource,
+    transactions: &[Transaction],
+) -> Result<(), BroadcastRefusal> {
     let mut backoff = Backoff::new(source.health());
     loop {
         match attempt(source, transactions).await {
@@ -157,7 +160,7 @@ async fn patiently(source: &impl ChainSource, transactions: &[Transaction]) -> R
 async fn attempt(
     source: &impl ChainSource,
     transactions: &[Transaction],
-) -> Result<Result<(), Refusal>, Error> {
+) -> Result<Result<(), BroadcastRefusal>, Error> {
     let verdicts = match package::offer(source, transactions).await {
         Ok(verdicts) => verdicts,
         Err(error @ (Error::Refused { .. } | Error::Garbled { .. })) => {
@@ -165,13 +168,13 @@ async fn attempt(
             tracing::error!(%error, "bitcoind cannot judge a transaction");
             let txid = transactions.first().map(Transaction::compute_txid);
             let verdict = Verdict::Refused(error.to_string());
-            return Ok(txid.map_or(Ok(()), |txid| Err(Refusal { txid, verdict })));
+            return Ok(txid.map_or(Ok(()), |txid| Err(BroadcastRefusal { txid, verdict })));
         }
         Err(error) => return Err(error),
     };
     verdicts.iter().for_each(tell);
     let refused = verdicts.into_iter().find(|(_, verdict)| !verdict.is_good());
-    Ok(refused.map_or(Ok(()), |(txid, verdict)| Err(Refusal { txid, verdict })))
+    Ok(refused.map_or(Ok(()), |(txid, verdict)| Err(BroadcastRefusal { txid, verdict })))
 }
 
 /// What LDK's repetitions and races with a peer bring about is expected; a broken rule is not.

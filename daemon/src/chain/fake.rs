@@ -15,7 +15,7 @@ use bitcoin::{
 use lightning::chain::BestBlock;
 use tokio::sync::watch;
 
-use super::{ChainSource, Error, EstimateMode, Health, KnownBlock, SourceTip, Unspent, Verdict};
+use super::{ChainSource, Error, EstimateMode, Health, KnownBlock, SourceTip, UtxoState, Verdict};
 
 /// A chain in memory; clones are the same chain.
 #[derive(Clone)]
@@ -283,14 +283,14 @@ impl ChainSource for FakeChain {
         Ok(block.txdata.iter().map(Transaction::compute_txid).collect())
     }
 
-    async fn unspent(&self, outpoint: OutPoint) -> Result<Option<Unspent>, Error> {
+    async fn unspent(&self, outpoint: OutPoint) -> Result<Option<UtxoState>, Error> {
         let state = self.asked()?;
         for (depth, hash) in state.active.iter().rev().enumerate() {
             for transaction in &state.blocks[hash].0.txdata {
                 if transaction.compute_txid() == outpoint.txid {
                     let output = transaction.output.get(outpoint.vout as usize).cloned();
                     let confirmations = depth as u32 + 1;
-                    return Ok(output.map(|output| Unspent { output, confirmations }));
+                    return Ok(output.map(|output| UtxoState { output, confirmations }));
                 }
             }
         }

@@ -22,12 +22,12 @@ mod utxos;
 mod verdict;
 
 pub use bitcoind::Source;
-pub use broadcast::{Answer, Broadcaster, Offer, Outbox, Refusal};
+pub use broadcast::{Answer, BroadcastRefusal, Broadcaster, Offer, Outbox};
 pub use config::{Config, Secret};
 pub use deliver::Listener;
 pub use error::Error;
 pub use patience::Backoff;
-pub use source::{ChainSource, EstimateMode, Health, KnownBlock, SourceTip, Unspent};
+pub use source::{ChainSource, EstimateMode, Health, KnownBlock, SourceTip, UtxoState};
 pub use sync::{Sync, Tip, patient_tip};
 pub use utxos::UtxoCheck;
 pub use verdict::Verdict;

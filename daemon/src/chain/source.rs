@@ -45,7 +45,7 @@ pub trait ChainSource: Clone + Send + Sync + 'static {
     fn unspent(
         &self,
         outpoint: OutPoint,
-    ) -> impl Future<Output = Result<Option<Unspent>, Error>> + Send;
+    ) -> impl Future<Output = Result<Option<UtxoState>, Error>> + Send;
 
     /// Returns the feerate, in sat per 1000 weight, to confirm within `blocks`; none if unknown.
     fn estimate_sat_per_kw(
@@ -124,7 +124,7 @@ pub struct KnownBlock {
 
 /// An output in the set of unspent ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unspent {
+pub struct UtxoState {
     /// The output.
     pub output: TxOut,
     /// How deep it is; 1 in the tip's block.

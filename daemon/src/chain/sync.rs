@@ -92,8 +92,8 @@ impl<S: ChainSource> Sync<S> {
         let mut hints = self.source.tip_hints();
         loop {
             match self.step(listeners).await {
-                Ok(Step::AtTip) => return Ok(()),
-                Ok(Step::Moved) => tokio::time::sleep(PAUSE_AFTER_MOVE).await,
+                Ok(SyncStep::AtTip) => return Ok(()),
+                Ok(SyncStep::Moved) => tokio::time::sleep(PAUSE_AFTER_MOVE).await,
                 Err(error @ Error::Behind { .. }) => tokio::select! {
                     () = backoff.wait("following the chain", &error) => (),
                     () = changed(&mut hints) => (),
@@ -131,18 +131,18 @@ impl<S: ChainSource> Sync<S> {
         }
     }
 
-    async fn step(&mut self, listeners: &mut [Listener]) -> Result<Step, Error> {
+    async fn step(&mut self, listeners: &mut [Listener]) -> Result<SyncStep, Error> {
         let source_tip = self.source.tip().await?;
         self.disconnect(listeners, &source_tip).await?;
         let lowest = listeners.iter().map(|listener| listener.best.height).min();
         let from = lowest.unwrap_or(source_tip.height) + 1;
         self.connect(listeners, from, &source_tip).await?;
         if listeners.iter().any(|listener| listener.best.block_hash != source_tip.hash) {
-            return Ok(Step::Moved);
+            return Ok(SyncStep::Moved);
         }
         let connected = self.tip.borrow().connected;
         self.publish(tip_of(&source_tip, connected));
-        Ok(Step::AtTip)
+        Ok(SyncStep::AtTip)
     }
 
     /// Takes each listener that is on a stale branch back to where the branch began.
@@ -213,7 +213,7 @@ impl<S: ChainSource> Sync<S> {
 }
 
 /// How a step ended.
-enum Step {
+enum SyncStep {
     /// All listeners have seen the source's tip.
     AtTip,
     /// The chain moved on, to the side or up, while blocks were fetched.

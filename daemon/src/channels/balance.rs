@@ -20,7 +20,7 @@ pub struct Split {
 
 /// The numbers of `ChannelDetails` that the split follows from.
 #[derive(Clone, Copy, Debug)]
-struct Facts {
+struct BalanceFacts {
     capacity_msat: u64,
     outbound_capacity_msat: u64,
     inbound_capacity_msat: u64,
@@ -37,7 +37,7 @@ pub fn split(details: &ChannelDetails) -> Split {
     let inbound = details.pending_inbound_htlcs.iter().map(|htlc| htlc.amount_msat);
     let outbound = details.pending_outbound_htlcs.iter().map(|htlc| htlc.amount_msat);
     let channel_type = details.channel_type.as_ref();
-    calculate(Facts {
+    calculate(BalanceFacts {
         capacity_msat: details.channel_value_satoshis.saturating_mul(1_000),
         outbound_capacity_msat: details.outbound_capacity_msat,
         inbound_capacity_msat: details.inbound_capacity_msat,
@@ -52,7 +52,7 @@ pub fn split(details: &ChannelDetails) -> Split {
 
 /// A capacity is a balance less the reserve and, for the opener, less the anchors, but never below 0.
 /// So the side that has a capacity tells its balance, and what is left is the other's.
-fn calculate(facts: Facts) -> Split {
+fn calculate(facts: BalanceFacts) -> Split {
     let anchors = |pays: bool| if pays && facts.anchors { ANCHORS_MSAT } else { 0 };
     let (in_flight_outbound_msat, in_flight_inbound_msat) =
         (facts.in_flight_outbound_msat, facts.in_flight_inbound_msat);
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     /// 1,000,000 sat with 1 % reserve on each side, opened by us.
-    const OURS: Facts = Facts {
+    const OURS: BalanceFacts = BalanceFacts {
         capacity_msat: 1_000_000_000,
         outbound_capacity_msat: 0,
         inbound_capacity_msat: 0,
@@ -91,26 +91,26 @@ mod tests {
         in_flight_inbound_msat: 0,
     };
 
-    fn of(facts: Facts) -> (u64, u64) {
+    fn of(facts: BalanceFacts) -> (u64, u64) {
         let split = calculate(facts);
         (split.local_msat, split.remote_msat)
     }
 
     #[test]
     fn all_is_ours_after_we_opened() {
-        let facts = Facts { outbound_capacity_msat: 989_340_000, ..OURS };
+        let facts = BalanceFacts { outbound_capacity_msat: 989_340_000, ..OURS };
         assert_eq!(of(facts), (1_000_000_000, 0));
     }
 
     #[test]
     fn nothing_is_ours_after_the_peer_opened() {
-        let facts = Facts { outbound: false, inbound_capacity_msat: 989_340_000, ..OURS };
+        let facts = BalanceFacts { outbound: false, inbound_capacity_msat: 989_340_000, ..OURS };
         assert_eq!(of(facts), (0, 1_000_000_000));
     }
 
     #[test]
     fn odd_amounts_and_what_is_in_flight_are_exact() {
-        let facts = Facts {
+        let facts = BalanceFacts {
             outbound_capacity_msat: 489_340_000 - 1_001,
             inbound_capacity_msat: 490_000_000 - 3,
             in_flight_outbound_msat: 1_000,
@@ -122,13 +122,13 @@ mod tests {
 
     #[test]
     fn a_balance_below_the_reserve_follows_from_the_other_side() {
-        let facts = Facts { inbound_capacity_msat: 984_999_993, ..OURS };
+        let facts = BalanceFacts { inbound_capacity_msat: 984_999_993, ..OURS };
         assert_eq!(of(facts), (5_000_007, 994_999_993));
     }
 
     #[test]
     fn the_parts_add_up_to_the_capacity() {
-        let facts = Facts {
+        let facts = BalanceFacts {
             outbound_capacity_msat: 480_000_000,
             in_flight_outbound_msat: 5_000_000,
             in_flight_inbound_msat: 7_000_000,

@@ -9,7 +9,7 @@ use lightning::ln::types::ChannelId;
 use lightning::util::errors::APIError;
 use tokio::sync::watch;
 
-use super::record::{self, CHANNELS, CLOSED, ChannelRecord, Stage};
+use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ChannelStage};
 use super::{ChannelRef, Channels, Error};
 use crate::node::negotiation::closes::Sides;
 use crate::node::negotiation::fees::Fees;
@@ -197,10 +197,10 @@ impl Channels {
             user_channel_id: details.user_channel_id,
             forced,
             sides: Sides::of(details),
-            changes: self.0.spends.changes.follow(),
+            changes: self.0.spends.changes.subscribe(),
             offers: self.0.node.closes.changes(),
-            told: Told::Nothing,
-            told_stuck: None,
+            reported: Reported::Nothing,
+            reported_stuck: None,
         }
     }
 }
@@ -300,12 +300,12 @@ pub struct CloseFollower {
     sides: Sides,
     changes: watch::Receiver<u64>,
     offers: watch::Receiver<u64>,
-    told: Told,
-    told_stuck: Option<String>,
+    reported: Reported,
+    reported_stuck: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Reported {
     Nothing,
     Closing,
     /// With this transaction.
@@ -325,13 +325,13 @@ impl CloseFollower {
     /// When a record cannot be read.
     pub async fn next(&mut self) -> Result<Option<CloseUpdate>, storage::Error> {
         loop {
-            match self.told {
-                Told::Nothing => {
-                    self.told = Told::Closing;
+            match self.reported {
+                Reported::Nothing => {
+                    self.reported = Reported::Closing;
                     return Ok(Some(self.closing(None)));
                 }
-                Told::Confirmed => return Ok(None),
-                Told::Closing | Told::Closed(_) => {
+                Reported::Confirmed => return Ok(None),
+                Reported::Closing | Reported::Closed(_) => {
                     if let Some(update) = self.look()? {
                         return Ok(Some(update));
                     }
@@ -359,10 +359,10 @@ impl CloseFollower {
     /// Tells once why there is no agreement.
     fn look_at_offers(&mut self) -> Option<CloseUpdate> {
         let negotiation = self.channels.0.node.closes.negotiation(&self.channel_id)?;
-        if self.told != Told::Closing || negotiation.stuck == self.told_stuck {
+        if self.reported != Reported::Closing || negotiation.stuck == self.reported_stuck {
             return None;
         }
-        self.told_stuck = negotiation.stuck.clone();
+        self.reported_stuck = negotiation.stuck.clone();
         negotiation.stuck.map(|why| self.closing(Some(why)))
     }
 
@@ -376,17 +376,17 @@ impl CloseFollower {
         let txid = closing.map(|closing| closing.txid);
         let fee_sat = closing.and_then(|closing| closing.fee_sat);
         let confirmed = closing.is_some_and(|closing| closing.height.is_some());
-        match self.told {
-            Told::Closed(_) if confirmed => {
-                self.told = Told::Confirmed;
+        match self.reported {
+            Reported::Closed(_) if confirmed => {
+                self.reported = Reported::Confirmed;
                 Ok(Some(CloseUpdate::Confirmed { txid, fee_sat, reason }))
             }
-            Told::Closed(told) if told == txid => Ok(None),
-            Told::Nothing | Told::Closing | Told::Closed(_) => {
-                self.told = Told::Closed(txid);
+            Reported::Closed(reported) if reported == txid => Ok(None),
+            Reported::Nothing | Reported::Closing | Reported::Closed(_) => {
+                self.reported = Reported::Closed(txid);
                 Ok(Some(CloseUpdate::Closed { txid, fee_sat, reason }))
             }
-            Told::Confirmed => Ok(None),
+            Reported::Confirmed => Ok(None),
         }
     }
 
@@ -399,12 +399,14 @@ impl CloseFollower {
         }
         let record = CHANNELS.get(&inner.store, &record::key(self.user_channel_id))?;
         let reason = match record {
-            Some(record) if record.stage == Stage::Failed => record.ending.unwrap_or_default(),
+            Some(record) if record.stage == ChannelStage::Failed => {
+                record.ending.unwrap_or_default()
+            }
             // It is gone from LDK, but the event that tells why is still to come.
             Some(_) => return Ok(None),
             None => "it was given up before it was funded".to_owned(),
         };
-        self.told = Told::Confirmed;
+        self.reported = Reported::Confirmed;
         Ok(Some(CloseUpdate::Confirmed { txid: None, fee_sat: None, reason }))
     }
 }

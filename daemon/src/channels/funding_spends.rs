@@ -14,7 +14,7 @@ use lightning::chain::transaction::TransactionData;
 use lightning::chain::{BestBlock, Listen};
 use lightning::ln::types::ChannelId;
 
-use super::changes::Changes;
+use super::change_notifier::ChangeNotifier;
 use super::record::{CHANNELS, CLOSED, SPENDS, Spend};
 use crate::storage::{self, Batch, Store};
 
@@ -54,7 +54,7 @@ pub struct FundingSpends {
     watched: Mutex<Watched>,
     /// The last transaction that was seen to spend an output which no block has spent.
     seen: Mutex<HashMap<ChannelId, Seen>>,
-    pub(super) changes: Changes,
+    pub(super) changes: ChangeNotifier,
 }
 
 impl FundingSpends {
@@ -77,7 +77,7 @@ impl FundingSpends {
             }
         }
         let watched = Mutex::new(watched);
-        let (seen, changes) = (Mutex::default(), Changes::default());
+        let (seen, changes) = (Mutex::default(), ChangeNotifier::default());
         Ok(Arc::new(Self { store: store.clone(), watched, seen, changes }))
     }
 
@@ -102,7 +102,7 @@ impl FundingSpends {
         drop(seen);
         if before.is_none_or(|known| known.txid != txid) {
             tracing::info!(%channel_id, %txid, "a channel's closing transaction is broadcast");
-            self.changes.tell();
+            self.changes.notify();
         }
     }
 
@@ -172,7 +172,7 @@ impl Listen for FundingSpends {
         }
         // Not waited for: the block is delivered again if this is lost.
         drop(self.store.commit(batch));
-        self.changes.tell();
+        self.changes.notify();
     }
 
     fn blocks_disconnected(&self, fork_point: BestBlock) {
@@ -195,7 +195,7 @@ impl Listen for FundingSpends {
         }
         if !batch.is_empty() {
             drop(self.store.commit(batch));
-            self.changes.tell();
+            self.changes.notify();
         }
     }
 }
@@ -247,7 +247,7 @@ mod tests {
         let funding = OutPoint { txid: Txid::from_byte_array([5; 32]), vout: 1 };
         let spends = FundingSpends::load(&store).expect("loaded");
         spends.watch(funding, channel_id, 700);
-        let mut woken = spends.changes.follow();
+        let mut woken = spends.changes.subscribe();
         woken.mark_unchanged();
         let ours = block_spending(funding).txdata.remove(0);
         let theirs = Transaction { version: Version::ONE, ..ours.clone() };
@@ -285,7 +285,7 @@ mod tests {
         store.commit(batch).wait().expect("stored");
 
         let spends = FundingSpends::load(&store).expect("loaded");
-        let mut woken = spends.changes.follow();
+        let mut woken = spends.changes.subscribe();
         woken.mark_unchanged();
         let block = block_spending(funding);
         let other = block_spending(OutPoint { vout: 0, ..funding });

@@ -6,7 +6,7 @@ use lightning::events::{ClosureReason, FundingInfo, InboundChannelFunds};
 use lightning::ln::types::ChannelId;
 use lightning::types::features::ChannelTypeFeatures;
 
-use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ClosedChannel, Stage};
+use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ChannelStage, ClosedChannel};
 use super::{Channels, accept, reason};
 use crate::journal::Entry;
 use crate::node::run::reserve;
@@ -32,7 +32,7 @@ pub struct OpenRequest<'a> {
 
 /// A channel's end (`Event::ChannelClosed`).
 #[derive(Clone, Debug)]
-pub struct Closing<'a> {
+pub struct ChannelClosed<'a> {
     /// Its id; a temporary one if it never was funded.
     pub channel_id: ChannelId,
     /// Our own name for it.
@@ -115,7 +115,7 @@ impl Channels {
         user_channel_id: u128,
     ) -> Result<(), storage::Error> {
         let known = CHANNELS.get(&self.0.store, &record::key(user_channel_id))?;
-        let Some(record) = known.filter(|record| record.stage < Stage::Pending) else {
+        let Some(record) = known.filter(|record| record.stage < ChannelStage::Pending) else {
             self.give_up(temporary_channel_id, node_id, "this channel is not wanted any more");
             return Ok(());
         };
@@ -147,7 +147,7 @@ impl Channels {
         let funding = record::outpoint(ldk_funding);
         let channel_id = ChannelId::v1_from_funding_outpoint(ldk_funding);
         let funded = ChannelRecord {
-            stage: Stage::Funded,
+            stage: ChannelStage::Funded,
             funding: Some(funding),
             channel_id: Some(channel_id),
             ..record
@@ -186,11 +186,11 @@ impl Channels {
         self.0.node.channels_changed();
         let key = record::key(user_channel_id);
         let known = CHANNELS.get(&self.0.store, &key)?;
-        if known.as_ref().is_some_and(|record| record.stage >= Stage::Pending) {
+        if known.as_ref().is_some_and(|record| record.stage >= ChannelStage::Pending) {
             return Ok(());
         }
         let record = ChannelRecord {
-            stage: Stage::Pending,
+            stage: ChannelStage::Pending,
             channel_id: Some(channel_id),
             funding: Some(funding),
             ending: None,
@@ -209,7 +209,7 @@ impl Channels {
         self.0.journal.append(&mut batch, opening);
         self.0.store.commit(batch).await?;
         tracing::info!(%channel_id, peer = %node_id, %funding, "a channel waits for confirmations");
-        self.0.spends.changes.tell();
+        self.0.spends.changes.notify();
         Ok(())
     }
 
@@ -226,13 +226,13 @@ impl Channels {
         self.0.node.channels_changed();
         let key = record::key(user_channel_id);
         let known = CHANNELS.get(&self.0.store, &key)?;
-        if known.as_ref().is_some_and(|record| record.stage >= Stage::Ready) {
+        if known.as_ref().is_some_and(|record| record.stage >= ChannelStage::Ready) {
             return Ok(());
         }
         let details = self.details(&channel_id, &node_id);
         let known = known.unwrap_or_else(|| self.inbound_record(&channel_id, node_id));
         let record = ChannelRecord {
-            stage: Stage::Ready,
+            stage: ChannelStage::Ready,
             channel_id: Some(channel_id),
             short_channel_id: details.and_then(|details| details.short_channel_id),
             ..known
@@ -243,7 +243,7 @@ impl Channels {
         self.0.journal.append(&mut batch, entry);
         self.0.store.commit(batch).await?;
         tracing::info!(%channel_id, peer = %node_id, "a channel is ready");
-        self.0.spends.changes.tell();
+        self.0.spends.changes.notify();
         Ok(())
     }
 
@@ -251,14 +251,14 @@ impl Channels {
     ///
     /// # Errors
     /// The store's: LDK is to tell it again.
-    pub async fn closed(&self, closing: &Closing<'_>) -> Result<(), storage::Error> {
+    pub async fn closed(&self, closing: &ChannelClosed<'_>) -> Result<(), storage::Error> {
         self.0.node.channels_changed();
         let key = record::key(closing.user_channel_id);
         let known = CHANNELS.get(&self.0.store, &key)?;
         let described = reason::describe(closing.reason);
         self.0.node.closes.forget(&closing.channel_id);
         match known {
-            Some(record) if record.stage < Stage::Pending => {
+            Some(record) if record.stage < ChannelStage::Pending => {
                 // Never broadcast: LDK tells `ChannelPending` before it tells the end.
                 if let Some(funding) = record.funding {
                     self.discard(funding)?;
@@ -266,14 +266,14 @@ impl Channels {
                 let why = reason::of_refusal(closing.reason).unwrap_or(described.words);
                 self.fail(closing.user_channel_id, record, &why).await
             }
-            Some(record) if record.stage < Stage::Closed => {
+            Some(record) if record.stage < ChannelStage::Closed => {
                 self.record_closed(closing, record, described).await
             }
             Some(_) => Ok(()),
             None => {
                 let peer = closing.node_id.map(|id| id.to_string());
                 tracing::info!(?peer, why = %described.words, "an unfunded channel of a peer is gone");
-                self.0.spends.changes.tell();
+                self.0.spends.changes.notify();
                 Ok(())
             }
         }
@@ -303,7 +303,7 @@ impl Channels {
 
     async fn record_closed(
         &self,
-        closing: &Closing<'_>,
+        closing: &ChannelClosed<'_>,
         record: ChannelRecord,
         described: reason::Reason,
     ) -> Result<(), storage::Error> {
@@ -328,7 +328,7 @@ impl Channels {
             // Kept for its idempotency key and for followers of the open.
             true => {
                 let ending = Some(described.words.clone());
-                let ended = ChannelRecord { stage: Stage::Closed, ending, ..record };
+                let ended = ChannelRecord { stage: ChannelStage::Closed, ending, ..record };
                 CHANNELS.put(&mut batch, &key, &ended);
             }
             false => CHANNELS.delete(&mut batch, &key),
@@ -342,7 +342,7 @@ impl Channels {
         self.0.journal.append(&mut batch, entry);
         self.0.store.commit(batch).await?;
         tracing::info!(%channel_id, peer = %node_id, why = %described.words, "a channel is closed");
-        self.0.spends.changes.tell();
+        self.0.spends.changes.notify();
         Ok(())
     }
 
@@ -359,7 +359,7 @@ impl Channels {
             idempotency_key: None,
             asked: String::new(),
             created_at: self.0.clock.unix_secs(),
-            stage: Stage::Negotiating,
+            stage: ChannelStage::Negotiating,
             channel_id: Some(*channel_id),
             funding: None,
             short_channel_id: None,

@@ -7,7 +7,7 @@
 
 mod accept;
 pub mod balance;
-mod changes;
+mod change_notifier;
 mod close;
 pub mod config;
 mod error;
@@ -32,10 +32,10 @@ pub use close::{Close, CloseFollower, CloseQuote, CloseUpdate};
 pub use config::Config;
 pub use error::Error;
 pub use funding_spends::{ClosingTx, FundingSpends, Sighting};
-pub use lifecycle::{Closing, OpenRequest};
+pub use lifecycle::{ChannelClosed, OpenRequest};
 pub use open::{Amount, Open, OpenFollower};
 pub use policy::{Policy, PolicyChange, Which};
-pub use record::{ChannelRecord, ClosedChannel, Stage};
+pub use record::{ChannelRecord, ChannelStage, ClosedChannel};
 
 use crate::admission::AdmissionCheck;
 use crate::clock::Clock;
@@ -213,6 +213,20 @@ impl Channels {
         commitment: &Txid,
     ) -> Result<bool, storage::Error> {
         Ok(self.0.spends.of(channel_id)?.is_some_and(|spend| spend.txid != *commitment))
+    }
+
+    /// Whether an output funds a channel that is or was ours: LDK has, or had, a monitor for it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn owns_funding(&self, funding: &bitcoin::OutPoint) -> Result<bool, storage::Error> {
+        let monitors = &self.0.node.chain_monitor;
+        let is_watched = monitors.list_monitors().into_iter().any(|channel_id| {
+            let monitor = monitors.get_monitor(channel_id);
+            monitor
+                .is_ok_and(|monitor| monitor.get_funding_txo().into_bitcoin_outpoint() == *funding)
+        });
+        Ok(is_watched || self.find_closed(&ChannelRef::Funding(*funding))?.is_some())
     }
 
     /// Finds an open channel.

@@ -6,7 +6,7 @@ use lightning::sign::EntropySource as _;
 use tokio::sync::watch;
 
 use super::policy::{self, Policy};
-use super::record::{self, CHANNELS, ChannelRecord, OPENS_BY_KEY, OpenKey, Stage};
+use super::record::{self, CHANNELS, ChannelRecord, ChannelStage, OPENS_BY_KEY, OpenKey};
 use super::{Channels, Config, Error};
 use crate::admission::NotReady;
 use crate::idempotency;
@@ -42,7 +42,7 @@ pub struct Open {
 
 /// What is known when a channel is to be opened.
 #[derive(Clone, Debug)]
-struct Facts {
+struct OpenFacts {
     ourselves: bool,
     connected: bool,
     /// Whether the peer knows `option_anchors`.
@@ -84,7 +84,7 @@ impl Channels {
             idempotency_key: request.idempotency_key.clone(),
             asked: asked.clone(),
             created_at: self.0.clock.unix_secs(),
-            stage: Stage::Negotiating,
+            stage: ChannelStage::Negotiating,
             channel_id: None,
             funding: None,
             short_channel_id: None,
@@ -142,7 +142,7 @@ impl Channels {
         let facts = self.facts(request);
         // What the peer knows is seen once it is connected.
         let anchors = facts.anchors || !facts.connected;
-        check(request, &Facts { connected: true, anchors, ..facts })?;
+        check(request, &OpenFacts { connected: true, anchors, ..facts })?;
         match request.amount {
             Amount::Exactly(sat) => check_capacity(&self.0.config, sat, request.push_msat),
             Amount::All => Ok(()),
@@ -157,11 +157,12 @@ impl Channels {
         why: &str,
     ) -> Result<(), storage::Error> {
         tracing::warn!(peer = %record.node_id, why, "a channel could not be opened");
-        let failed = ChannelRecord { stage: Stage::Failed, ending: Some(why.to_owned()), ..record };
+        let failed =
+            ChannelRecord { stage: ChannelStage::Failed, ending: Some(why.to_owned()), ..record };
         let mut batch = Batch::new();
         CHANNELS.put(&mut batch, &record::key(user_channel_id), &failed);
         self.0.store.commit(batch).await?;
-        self.0.spends.changes.tell();
+        self.0.spends.changes.notify();
         Ok(())
     }
 
@@ -178,7 +179,7 @@ impl Channels {
     }
 
     fn follow_open(&self, user_channel_id: u128) -> OpenFollower {
-        let changes = self.0.spends.changes.follow();
+        let changes = self.0.spends.changes.subscribe();
         OpenFollower { channels: self.clone(), user_channel_id, changes, told: None }
     }
 
@@ -192,12 +193,12 @@ impl Channels {
             .map_err(|_| Error::KeyReused { asked: first.clone() })
     }
 
-    fn facts(&self, request: &Open) -> Facts {
+    fn facts(&self, request: &Open) -> OpenFacts {
         let node = &self.0.node;
         let with_peer = node.channel_manager.list_channels_with_counterparty(&request.node_id);
         let peer = node.peer_manager.peer_by_node_id(&request.node_id);
         let pending = |outbound: bool, ready: bool| outbound && !ready;
-        Facts {
+        OpenFacts {
             ourselves: request.node_id == node.id(),
             connected: peer.is_some(),
             anchors: peer
@@ -222,7 +223,7 @@ impl Channels {
     }
 }
 
-fn check(request: &Open, facts: &Facts) -> Result<(), Error> {
+fn check(request: &Open, facts: &OpenFacts) -> Result<(), Error> {
     if facts.ourselves {
         return Err(Error::Argument("node_id", "is this node itself".to_owned()));
     }
@@ -282,7 +283,7 @@ pub struct OpenFollower {
     channels: Channels,
     user_channel_id: u128,
     changes: watch::Receiver<u64>,
-    told: Option<Stage>,
+    told: Option<ChannelStage>,
 }
 
 impl OpenFollower {
@@ -291,7 +292,7 @@ impl OpenFollower {
     /// # Errors
     /// When the record cannot be read.
     pub async fn next(&mut self) -> Result<Option<ChannelRecord>, storage::Error> {
-        while self.told.is_none_or(|told| told < Stage::Ready) {
+        while self.told.is_none_or(|told| told < ChannelStage::Ready) {
             if self.changes.changed().await.is_err() {
                 return Ok(None);
             }
@@ -323,8 +324,8 @@ mod tests {
         }
     }
 
-    fn facts() -> Facts {
-        Facts {
+    fn facts() -> OpenFacts {
+        OpenFacts {
             ourselves: false,
             connected: true,
             anchors: true,
@@ -338,17 +339,23 @@ mod tests {
         assert!(check(&request(), &facts()).is_ok());
         let refusal = |facts| check(&request(), &facts).expect_err("must be refused");
         assert!(matches!(
-            refusal(Facts { ourselves: true, ..facts() }),
+            refusal(OpenFacts { ourselves: true, ..facts() }),
             Error::Argument("node_id", _)
         ));
-        assert!(matches!(refusal(Facts { connected: false, ..facts() }), Error::NotConnected(_)));
-        assert!(matches!(refusal(Facts { anchors: false, ..facts() }), Error::NoAnchors(_)));
         assert!(matches!(
-            refusal(Facts { not_ready: Some(NotReady::NotSynced(Unsynced::NoPeers)), ..facts() }),
+            refusal(OpenFacts { connected: false, ..facts() }),
+            Error::NotConnected(_)
+        ));
+        assert!(matches!(refusal(OpenFacts { anchors: false, ..facts() }), Error::NoAnchors(_)));
+        assert!(matches!(
+            refusal(OpenFacts {
+                not_ready: Some(NotReady::NotSynced(Unsynced::NoPeers)),
+                ..facts()
+            }),
             Error::NotReady(_)
         ));
         assert!(matches!(
-            refusal(Facts { pending_with_peer: 20, ..facts() }),
+            refusal(OpenFacts { pending_with_peer: 20, ..facts() }),
             Error::TooManyPending { pending: 20, .. }
         ));
         let policy = Policy { base_fee_msat: 0, proportional_millionths: 0, cltv_expiry_delta: 1 };

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bitcoin::Txid;
 use lightning::util::config::ChannelConfigUpdate;
 
-use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ClosedChannel, Stage};
+use super::record::{self, CHANNELS, CLOSED, ChannelRecord, ChannelStage, ClosedChannel};
 use super::{Channels, Error};
 use crate::journal::Entry;
 use crate::node::negotiation::closes::UNBOUNDED_AVOIDANCE_SAT;
@@ -22,13 +22,16 @@ enum Verdict {
     CloseByMonitor,
 }
 
-fn judge(stage: Stage, run_by_ldk: bool, monitored: bool) -> Verdict {
+fn judge(stage: ChannelStage, run_by_ldk: bool, monitored: bool) -> Verdict {
     match stage {
         _ if run_by_ldk => Verdict::Leave,
-        Stage::Negotiating | Stage::Funded if monitored => Verdict::CloseByMonitor,
-        Stage::Negotiating | Stage::Funded => Verdict::Fail,
+        ChannelStage::Negotiating | ChannelStage::Funded if monitored => Verdict::CloseByMonitor,
+        ChannelStage::Negotiating | ChannelStage::Funded => Verdict::Fail,
         // LDK's event of the end is durable with the manager that forgot the channel.
-        Stage::Pending | Stage::Ready | Stage::Closed | Stage::Failed => Verdict::Leave,
+        ChannelStage::Pending
+        | ChannelStage::Ready
+        | ChannelStage::Closed
+        | ChannelStage::Failed => Verdict::Leave,
     }
 }
 
@@ -129,7 +132,7 @@ impl Channels {
             reason: closed.reason.clone(),
         };
         let ending = Some(reason.to_owned());
-        let ended = ChannelRecord { stage: Stage::Closed, ending, ..record };
+        let ended = ChannelRecord { stage: ChannelStage::Closed, ending, ..record };
         let mut batch = Batch::new();
         CLOSED.insert(&self.0.store, &mut batch, &channel_id.0, &closed)?;
         CHANNELS.put(&mut batch, &record::key(user_channel_id), &ended);
@@ -146,15 +149,15 @@ mod tests {
     #[test]
     fn only_opens_that_were_cut_short_are_judged() {
         let table = [
-            (Stage::Negotiating, true, false, Verdict::Leave),
-            (Stage::Negotiating, false, false, Verdict::Fail),
-            (Stage::Funded, true, true, Verdict::Leave),
-            (Stage::Funded, false, false, Verdict::Fail),
-            (Stage::Funded, false, true, Verdict::CloseByMonitor),
-            (Stage::Pending, false, true, Verdict::Leave),
-            (Stage::Ready, false, true, Verdict::Leave),
-            (Stage::Closed, false, true, Verdict::Leave),
-            (Stage::Failed, false, false, Verdict::Leave),
+            (ChannelStage::Negotiating, true, false, Verdict::Leave),
+            (ChannelStage::Negotiating, false, false, Verdict::Fail),
+            (ChannelStage::Funded, true, true, Verdict::Leave),
+            (ChannelStage::Funded, false, false, Verdict::Fail),
+            (ChannelStage::Funded, false, true, Verdict::CloseByMonitor),
+            (ChannelStage::Pending, false, true, Verdict::Leave),
+            (ChannelStage::Ready, false, true, Verdict::Leave),
+            (ChannelStage::Closed, false, true, Verdict::Leave),
+            (ChannelStage::Failed, false, false, Verdict::Leave),
         ];
         for (stage, run_by_ldk, monitored, expected) in table {
             assert_eq!(judge(stage, run_by_ldk, monitored), expected, "{stage:?}");

@@ -19,7 +19,7 @@ pub const SPENDS: Table<Spend> = Table::new("channel-spends");
 
 /// How far a channel has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub enum ChannelStage {
     /// Recorded, perhaps offered to the peer.
     Negotiating,
     /// The funding transaction is signed and LDK has it; nobody else does.
@@ -34,7 +34,7 @@ pub enum Stage {
     Failed,
 }
 
-lightning::impl_writeable_tlv_based_enum!(Stage,
+lightning::impl_writeable_tlv_based_enum!(ChannelStage,
     (0, Negotiating) => {},
     (1, Funded) => {},
     (2, Pending) => {},
@@ -65,7 +65,7 @@ pub struct ChannelRecord {
     /// Unix time.
     pub created_at: u64,
     /// How far it has come.
-    pub stage: Stage,
+    pub stage: ChannelStage,
     /// LDK's name for it once it is funded.
     pub channel_id: Option<ChannelId>,
     /// Its funding output.
@@ -222,7 +222,7 @@ pub mod tests {
             idempotency_key: Some("key".to_owned()),
             asked: "100000".to_owned(),
             created_at: 1,
-            stage: Stage::Negotiating,
+            stage: ChannelStage::Negotiating,
             channel_id: None,
             funding: None,
             short_channel_id: None,
@@ -234,7 +234,7 @@ pub mod tests {
     #[test]
     fn records_survive_the_disk() {
         let record = ChannelRecord {
-            stage: Stage::Ready,
+            stage: ChannelStage::Ready,
             channel_id: Some(ChannelId([2; 32])),
             funding: Some(OutPoint::null()),
             short_channel_id: Some(7),

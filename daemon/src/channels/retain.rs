@@ -31,14 +31,14 @@ impl Channels {
         for (id, spend) in SPENDS.all(store)? {
             spent_at.insert(id, spend.height);
         }
-        let fate = |closed: &ClosedChannel| {
+        let decide = |closed: &ClosedChannel| {
             let spent_at = spent_at.get(&closed.channel_id.0[..]).copied();
             let is_home = is_buried(spent_at, height) && !on_its_way.contains(&closed.channel_id);
-            fate(closed, before, is_home)
+            decide(closed, before, is_home)
         };
         let _taking = self.0.taking_key.lock().expect("no panic while held");
         let mut batch = Batch::new();
-        let pruned = CLOSED.prune(store, &mut batch, from, 1, fate)?;
+        let pruned = CLOSED.prune(store, &mut batch, from, 1, decide)?;
         if pruned.removed.is_empty() {
             return Ok(pruned.step());
         }
@@ -81,7 +81,7 @@ fn is_buried(confirmed_at: Option<u32>, height: u32) -> bool {
     confirmed_at.is_some_and(|confirmed_at| confirmed_at.saturating_add(BURIED_BLOCKS) <= height)
 }
 
-fn fate(closed: &ClosedChannel, before: u64, is_home: bool) -> PruneDecision {
+fn decide(closed: &ClosedChannel, before: u64, is_home: bool) -> PruneDecision {
     match (closed.closed_at < before, is_home) {
         (false, _) => PruneDecision::Stop,
         (true, true) => PruneDecision::Remove,
@@ -107,9 +107,9 @@ mod tests {
             reason: "closed".to_owned(),
             outbound: true,
         };
-        assert_eq!(fate(&closed, 10, true), PruneDecision::Stop);
-        assert_eq!(fate(&closed, 11, true), PruneDecision::Remove);
-        assert_eq!(fate(&closed, 11, false), PruneDecision::Keep);
+        assert_eq!(decide(&closed, 10, true), PruneDecision::Stop);
+        assert_eq!(decide(&closed, 11, true), PruneDecision::Remove);
+        assert_eq!(decide(&closed, 11, false), PruneDecision::Keep);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::tasks::{Stage, Tasks};
 const COUNT_EVERY: Duration = Duration::from_secs(60);
 
 /// The rooms that are observed.
-pub struct Rooms {
+pub struct MeasuredRooms {
     /// LDK.
     pub node: Arc<Node>,
     /// The last block that all listeners have seen.
@@ -47,7 +47,7 @@ pub struct Rooms {
 }
 
 /// Registers the metrics and the health of all rooms; events are counted from now on.
-pub fn register(rooms: Rooms, registry: &Registry, tasks: &Tasks) {
+pub fn register(rooms: MeasuredRooms, registry: &Registry, tasks: &Tasks) {
     let admission = rooms.admission.clone();
     registry.report_health(move || admission.obstacles().iter().map(ToString::to_string).collect());
     let counted = Arc::new(Counted::from_now(rooms.journal.clone()));

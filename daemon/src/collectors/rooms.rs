@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use lightning::ln::channel_state::ChannelDetails;
 
-use super::Rooms;
+use super::MeasuredRooms;
 use crate::metrics::Metric;
 use crate::storage::{self, MirrorStatus};
 use crate::usecases::balances::balances;
 use crate::usecases::channel_state::ChannelState;
 
-impl Rooms {
+impl MeasuredRooms {
     pub(super) fn metrics(&self) -> Vec<Metric> {
         let channels = self.channels.list(None);
         let mut metrics = self.of_the_node();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use crate::journal::{Entry, InvoiceKind, Journal};
+use crate::journal::{Entry, Journal, ReceiptKind};
 use crate::metrics::Metric;
 
 /// Entries read at a time.
@@ -75,12 +75,12 @@ struct Tally {
 /// The kind of a close without trouble.
 const COOPERATIVE: &str = "cooperative";
 
-const KINDS: [(InvoiceKind, &str); 5] = [
-    (InvoiceKind::Bolt11, "bolt11"),
-    (InvoiceKind::Bolt12, "bolt12"),
-    (InvoiceKind::Keysend, "keysend"),
-    (InvoiceKind::Rebalance, "rebalance"),
-    (InvoiceKind::Hold, "hold"),
+const KINDS: [(ReceiptKind, &str); 5] = [
+    (ReceiptKind::Bolt11, "bolt11"),
+    (ReceiptKind::Bolt12, "bolt12"),
+    (ReceiptKind::Keysend, "keysend"),
+    (ReceiptKind::Rebalance, "rebalance"),
+    (ReceiptKind::Hold, "hold"),
 ];
 
 impl Tally {
@@ -186,7 +186,7 @@ mod tests {
         }
     }
 
-    fn received(kind: InvoiceKind, received_msat: u64) -> Entry {
+    fn received(kind: ReceiptKind, received_msat: u64) -> Entry {
         Entry::InvoiceSettled { payment_hash: [3; 32], received_msat, kind }
     }
 
@@ -208,13 +208,13 @@ mod tests {
             Journal::open(&store, crate::clock::Clock::system()).expect("an empty journal");
         happened(&store, &journal, &[paid(true, 1, 1), closed("cooperative")]).await;
         let counted = Counted::from_now(journal.clone());
-        let many = vec![received(InvoiceKind::Keysend, 7); STEP_ENTRIES];
+        let many = vec![received(ReceiptKind::Keysend, 7); STEP_ENTRIES];
         happened(&store, &journal, &many).await;
         let entries = [
             paid(true, 1_000, 5),
             paid(true, 2_000, 6),
             paid(false, 4_000, 0),
-            received(InvoiceKind::Bolt11, 3),
+            received(ReceiptKind::Bolt11, 3),
             closed("holder_force_closed"),
         ];
         happened(&store, &journal, &entries).await;

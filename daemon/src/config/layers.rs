@@ -18,9 +18,9 @@ pub(super) struct Layered {
 }
 
 /// The names of all sections.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "log", "node", "seed", "grpc", "metrics", "bitcoind", "feerates", "channels", "peers",
-    "payments", "invoices", "storage",
+    "payments", "invoices", "storage", "backup",
 ];
 
 /// Variables that `fulmend`'s flags read themselves.

@@ -11,7 +11,8 @@ use super::layers::{Layered, readings};
 use super::paths;
 
 use crate::{
-    api, chain, channels, feerates, invoices, log, metrics, node, payments, peers, storage, wallet,
+    api, backup, chain, channels, feerates, invoices, log, metrics, node, payments, peers, storage,
+    wallet,
 };
 
 /// Everything that can be configured.
@@ -43,6 +44,8 @@ pub struct Config {
     pub invoices: invoices::Config,
     /// Where everything is kept.
     pub storage: storage::Config,
+    /// Where static channel backups go.
+    pub backup: backup::Config,
 }
 
 impl Default for Config {
@@ -58,7 +61,8 @@ impl Default for Config {
 const SECRETS: [(&str, &str); 1] = [("bitcoind", "rpc_password")];
 
 /// Options that name a file or a directory.
-const PATHS: [(&str, &str); 4] = [
+const PATHS: [(&str, &str); 5] = [
+    ("backup", "path"),
     ("bitcoind", "rpc_cookie_file"),
     ("seed", "passphrase_file"),
     ("storage", "mirror"),
@@ -82,6 +86,7 @@ pub(super) fn read(mut layered: Layered, problems: &mut Vec<String>) -> Config {
         payments: section(&mut layered, "payments", problems),
         invoices: section(&mut layered, "invoices", problems),
         storage: section(&mut layered, "storage", problems),
+        backup: section(&mut layered, "backup", problems),
     };
     problems.extend(
         layered.table.keys().map(|name| format!("{name}: there is no such section or option")),

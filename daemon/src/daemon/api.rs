@@ -63,7 +63,7 @@ pub(super) async fn open(
         peers.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     open_to_peers(&ground.tasks, &node, &rooms, peers);
     if !config.metrics.listen.is_empty() {
-        let collected = collectors::Rooms {
+        let collected = collectors::MeasuredRooms {
             node: node.clone(),
             tip: served.tip.clone(),
             admission: rooms.admission.clone(),
@@ -106,7 +106,8 @@ fn services(
     rooms: Rooms,
     listening: Vec<SocketAddr>,
 ) -> v1::Services {
-    let Rooms { journal, admission, channels, payments, invoices, offers, forwards, peers } = rooms;
+    let Rooms { journal, admission, channels, payments, invoices, offers, forwards, peers, backup } =
+        rooms;
     let feerates = chain.feerates;
     let stopping = ground.tasks.stopping(Stage::Api);
     v1::Services {
@@ -151,6 +152,7 @@ fn services(
             directory: ground.places.data.clone(),
             stopping: stopping.clone(),
         },
+        backup: v1::backup::BackupService { backup, stopping: stopping.clone() },
         events: v1::events::EventsService { journal, forwards, stopping },
     }
 }

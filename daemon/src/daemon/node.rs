@@ -41,7 +41,7 @@ pub(super) async fn start(
         network: config.network,
         seed: on_chain.node_seed,
         store: ground.store.clone(),
-        broadcaster: on_chain.announcer.clone(),
+        broadcaster: on_chain.broadcaster.clone(),
         feerates: Arc::new(chain.feerates.clone()),
         wallet: on_chain.wallet.clone(),
         utxo_check: utxo_check.clone(),

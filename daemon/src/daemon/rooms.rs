@@ -6,6 +6,7 @@ use super::chain::Chain;
 use super::wallet::OnChain;
 use super::{Error, Ground};
 use crate::admission::Admission;
+use crate::backup::{self, Backup};
 use crate::channels::Channels;
 use crate::config::Config;
 use crate::forwards::Forwards;
@@ -27,6 +28,7 @@ pub(super) struct Rooms {
     pub(super) offers: Offers,
     pub(super) forwards: Forwards,
     pub(super) peers: Peers,
+    pub(super) backup: Backup,
 }
 
 /// Builds the rooms, and compares the records of channels and payments with what LDK has.
@@ -54,8 +56,23 @@ pub(super) async fn start(
     let offers = Offers::new(&parts);
     let forwards = Forwards::new(&parts)?;
     let peers = Peers::new(config.peers.clone(), &parts);
+    let backup = Backup::new(
+        config.backup.clone(),
+        &parts,
+        backup::Materials {
+            directory: ground.places.data.clone(),
+            node_seed: on_chain.node_seed,
+            channels: channels.clone(),
+            peers: peers.clone(),
+            source: chain.source.clone(),
+            static_outputs: on_chain.static_outputs.clone(),
+        },
+    );
+    let (unwritten, recovering) = (backup.clone(), backup.clone());
+    ground.warnings.add(move || unwritten.warning());
+    ground.warnings.add(move || recovering.recovery_warning());
     channels.reconcile().await?;
     payments.reconcile()?;
     let journal = journal.clone();
-    Ok(Rooms { journal, admission, channels, payments, invoices, offers, forwards, peers })
+    Ok(Rooms { journal, admission, channels, payments, invoices, offers, forwards, peers, backup })
 }

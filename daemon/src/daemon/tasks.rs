@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 use super::Ground;
 use super::chain::Chain;
 use super::rooms::Rooms;
-use super::wallet::{OnChain, listener, onlooker};
+use super::wallet::{OnChain, listener, observer, searcher};
 use crate::chain::Listener;
-use crate::channels::{FundingSpends, Sighting};
+use crate::channels::Sighting;
 use crate::config::Config;
 use crate::events;
 use crate::journal::{Entry, Journal};
@@ -18,7 +18,6 @@ use crate::node::Node;
 use crate::node::run::{catch_up, process, pruning, reserve};
 use crate::storage::{self, Batch, MirrorStatus, Store};
 use crate::tasks::{Stage, Tasks};
-use crate::wallet::Wallet;
 
 /// Starts the tasks; from here on LDK's events are handled and blocks are followed.
 pub(super) fn start(
@@ -39,7 +38,7 @@ pub(super) fn start(
     });
 
     let replayed = Arc::new(Notify::new());
-    let outlet = events::outlet(events::Rooms {
+    let outlet = events::outlet(events::EventHandlers {
         node: node.clone(),
         source: chain.source.clone(),
         channels: rooms.channels.clone(),
@@ -56,12 +55,18 @@ pub(super) fn start(
         process::run(processed, outlet, stopping)
     });
     let tip = on_chain.tip.clone();
-    let followers = following(node, &on_chain.wallet, &on_chain.spends);
+    let followers = following(node, &on_chain);
     let sync = on_chain.sync;
     tasks.spawn(Stage::Chain, "follow the chain", |stopping| sync.run(followers, stopping));
     let (refreshed, asked) = (chain.feerates.clone(), chain.source.clone());
     tasks.spawn(Stage::Work, "refresh feerates", |stopping| refreshed.run(asked, stopping));
 
+    let (writing, recovering) = (rooms.backup.clone(), rooms.backup.clone());
+    tasks.spawn(Stage::Work, "write the channel backup", |stopping| writing.keep_writing(stopping));
+    let mined = tip.clone();
+    tasks.spawn(Stage::Work, "recover lost channels", |stopping| {
+        recovering.recover(mined, stopping)
+    });
     let holding = rooms.invoices.clone();
     tasks.spawn(Stage::Work, "cancel hold invoices in time", |stopping| {
         holding.cancel_in_time(tip, stopping)
@@ -77,7 +82,7 @@ pub(super) fn start(
 
 fn watch_wallet(tasks: &Tasks, config: &Config, chain: &Chain, on_chain: &OnChain) {
     let (watching, mempool) = (on_chain.wallet.clone(), chain.source.clone());
-    let in_mempool = onlooker(&on_chain.spends, Sighting::Mempool);
+    let in_mempool = observer(&on_chain.spends, Sighting::Mempool);
     let interval = Duration::from_secs(config.bitcoind.mempool_interval_secs);
     tasks.spawn(Stage::Work, "watch the mempool", |stopping| {
         watching.keep_watching_mempool(mempool, interval, in_mempool, stopping)
@@ -119,11 +124,14 @@ fn prune_history(ground: &Ground, config: &Config, rooms: &Rooms, replayed: Arc<
 }
 
 /// The listeners to blocks, in the order in which each block reaches them.
-fn following(node: &Arc<Node>, wallet: &Wallet, spends: &Arc<FundingSpends>) -> Vec<Listener> {
+fn following(node: &Arc<Node>, on_chain: &OnChain) -> Vec<Listener> {
     let best = node.channel_manager.current_best_block();
     // Who closed a channel is known before the wallet, or LDK's next bump, meets the block.
-    let mut listeners =
-        vec![Listener { name: "funding spends", best, listen: spends.clone() }, listener(wallet)];
+    let mut listeners = vec![
+        Listener { name: "funding spends", best, listen: on_chain.spends.clone() },
+        listener(&on_chain.wallet),
+        searcher(&on_chain.static_outputs),
+    ];
     listeners.extend(catch_up::following(node).into_iter().map(|(name, best, listen)| Listener {
         name,
         best,

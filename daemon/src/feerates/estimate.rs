@@ -8,7 +8,7 @@ use super::Config;
 
 /// What the chain source said, once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Answers {
+pub(super) struct RawEstimates {
     /// To confirm within 2 blocks, conservatively.
     pub(super) two_blocks: Option<u32>,
     /// Within 6 blocks.
@@ -51,7 +51,11 @@ const SMOOTHING: u32 = 16;
 const ROUNDING: u32 = 250;
 
 /// Turns answers into estimates; `before` are the last ones.
-pub(super) fn estimate(config: &Config, answers: Answers, before: Option<&Estimates>) -> Estimates {
+pub(super) fn estimate(
+    config: &Config,
+    answers: RawEstimates,
+    before: Option<&Estimates>,
+) -> Estimates {
     let minimum = above_floor(answers.mempool_minimum);
     let fallback = |sat_per_vb: u32| sat_per_kw(sat_per_vb);
     let known = [answers.two_blocks, answers.six_blocks, answers.twelve_blocks, answers.day];
@@ -182,16 +186,16 @@ mod tests {
         ConfirmationTarget::OutputSpendingFee,
     ];
 
-    fn answers(horizons: [Option<u32>; 4], mempool_minimum: u32) -> Answers {
+    fn answers(horizons: [Option<u32>; 4], mempool_minimum: u32) -> RawEstimates {
         let [two_blocks, six_blocks, twelve_blocks, day] = horizons;
-        Answers { two_blocks, six_blocks, twelve_blocks, day, mempool_minimum }
+        RawEstimates { two_blocks, six_blocks, twelve_blocks, day, mempool_minimum }
     }
 
-    fn all(horizons: [u32; 4], mempool_minimum: u32) -> Answers {
+    fn all(horizons: [u32; 4], mempool_minimum: u32) -> RawEstimates {
         answers(horizons.map(Some), mempool_minimum)
     }
 
-    fn rates(config: &Config, answers: Answers) -> [u32; 8] {
+    fn rates(config: &Config, answers: RawEstimates) -> [u32; 8] {
         let estimates = estimate(config, answers, None);
         TARGETS.map(|target| estimates.for_target(config, target))
     }

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use bitcoin::{FeeRate, Network};
 use lightning::chain::chaininterface::{ConfirmationTarget, FeeEstimator};
 
-use self::estimate::{Answers, Estimates};
+use self::estimate::{Estimates, RawEstimates};
 pub use config::Config;
 
 /// The feerates of now; clones share them.
@@ -41,7 +41,7 @@ pub struct Snapshot {
 impl Feerates {
     /// Begins with the configured fallbacks, until the first refresh.
     pub fn new(config: Config) -> Self {
-        let estimates = estimate::estimate(&config, Answers::default(), None);
+        let estimates = estimate::estimate(&config, RawEstimates::default(), None);
         Self(Arc::new(Inner { config, current: Mutex::new((estimates, SystemTime::UNIX_EPOCH)) }))
     }
 
@@ -88,7 +88,7 @@ impl Feerates {
     }
 
     /// Takes in what the chain source said.
-    fn learn(&self, answers: Answers) {
+    fn learn(&self, answers: RawEstimates) {
         let mut current = self.0.current.lock().expect("no panic while held");
         let (before, updated_at) = *current;
         // What `new` began with is no past to be smoothed.
@@ -116,7 +116,7 @@ mod tests {
         let feerates = Feerates::new(Config::default());
         assert!(feerates.warning(Network::Bitcoin).is_some());
         assert_eq!(feerates.warning(Network::Regtest), None);
-        feerates.learn(Answers { six_blocks: Some(1_000), ..Answers::default() });
+        feerates.learn(RawEstimates { six_blocks: Some(1_000), ..RawEstimates::default() });
         assert_eq!(feerates.warning(Network::Bitcoin), None);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Feerates;
-use super::estimate::Answers;
+use super::estimate::RawEstimates;
 use crate::chain::{Backoff, ChainSource, Error, EstimateMode};
 use crate::tasks::Outcome;
 
@@ -35,9 +35,9 @@ impl Feerates {
     }
 }
 
-async fn ask(source: &impl ChainSource) -> Result<Answers, Error> {
+async fn ask(source: &impl ChainSource) -> Result<RawEstimates, Error> {
     let economical = |blocks| source.estimate_sat_per_kw(blocks, EstimateMode::Economical);
-    Ok(Answers {
+    Ok(RawEstimates {
         two_blocks: source.estimate_sat_per_kw(2, EstimateMode::Conservative).await?,
         six_blocks: economical(6).await?,
         twelve_blocks: economical(12).await?,

@@ -36,7 +36,7 @@ const NEWEST_COMPARED: usize = 4_096;
 pub struct Forwards(Arc<Inner>);
 
 struct Inner {
-    ledger: Ledger,
+    book: ForwardBook,
     node: Arc<Node>,
     clock: Clock,
 }
@@ -48,7 +48,7 @@ impl Forwards {
     /// When the store cannot be read.
     pub fn new(parts: &Parts) -> Result<Self, storage::Error> {
         let Parts { node, store, journal, clock, .. } = parts.clone();
-        Ok(Self(Arc::new(Inner { ledger: Ledger::new(store, journal)?, node, clock })))
+        Ok(Self(Arc::new(Inner { book: ForwardBook::new(store, journal)?, node, clock })))
     }
 
     /// Takes in LDK's `PaymentForwarded`.
@@ -56,7 +56,7 @@ impl Forwards {
     /// # Errors
     /// When the totals cannot be read: LDK is to tell it again.
     pub fn settled(&self, settled: Settled) -> Result<(), storage::Error> {
-        self.0.ledger.settled(settled, self.0.clock.unix_secs())
+        self.0.book.settled(settled, self.0.clock.unix_secs())
     }
 
     /// Settled forwards, kept for so many days; 0 forever. The totals stay, and so do the newest, by which a forward that
@@ -70,13 +70,13 @@ impl Forwards {
 
     /// Forgets, in one short step, forwards that settled before a time in seconds since 1970.
     fn forget(&self, before: u64, from: u64) -> Result<PruneStep, storage::Error> {
-        let fate = |record: &ForwardRecord| match record.settled_at < before {
+        let decide = |record: &ForwardRecord| match record.settled_at < before {
             true => PruneDecision::Remove,
             false => PruneDecision::Stop,
         };
-        let store = &self.0.ledger.store;
+        let store = &self.0.book.store;
         let mut batch = Batch::new();
-        let pruned = FORWARDS.prune(store, &mut batch, from, NEWEST_COMPARED as u64, fate)?;
+        let pruned = FORWARDS.prune(store, &mut batch, from, NEWEST_COMPARED as u64, decide)?;
         store.commit_lazily(batch);
         Ok(pruned.step())
     }
@@ -107,7 +107,7 @@ impl Forwards {
                 .and_then(|channel| channel.short_channel_id.or(channel.outbound_scid_alias)),
         };
         let (reason, now) = (reason::word(failure_reason), self.0.clock.unix_secs());
-        self.0.ledger.lock().unwritten.add(inbound_channel_id.0, outbound, reason, now);
+        self.0.book.lock().unwritten.add(inbound_channel_id.0, outbound, reason, now);
     }
 
     /// Writes the counts of failed forwards every ten seconds until `stopping`, and once more then.
@@ -120,7 +120,7 @@ impl Forwards {
                 () = tokio::time::sleep(FAILURES_WAIT) => false,
                 () = stopping.cancelled() => true,
             };
-            self.0.ledger.write_failures(self.0.clock.unix_secs())?;
+            self.0.book.write_failures(self.0.clock.unix_secs())?;
             if stops {
                 return Ok(());
             }
@@ -132,7 +132,7 @@ impl Forwards {
     /// # Errors
     /// When the store cannot be read.
     pub fn failures(&self, since: u64) -> Result<Vec<FailureCount>, storage::Error> {
-        self.0.ledger.lock().unwritten.since(&self.0.ledger.store, since)
+        self.0.book.lock().unwritten.since(&self.0.book.store, since)
     }
 
     /// Returns the time in seconds since 1970.
@@ -144,12 +144,12 @@ impl Forwards {
     ///
     /// Call it after each write, and before the next event is handled.
     pub fn forgotten_by_ldk(&self) {
-        self.0.ledger.forgotten();
+        self.0.book.forgotten();
     }
 
     /// All events that the manager was stored with have been handled: what comes from now on is new.
     pub fn replay_ended(&self) {
-        self.0.ledger.lock().replays.end();
+        self.0.book.lock().replays.end();
     }
 
     /// Returns a page of the settled forwards that are wanted, newest first.
@@ -162,7 +162,7 @@ impl Forwards {
         limit: usize,
         wanted: &Filter,
     ) -> Result<Page<ForwardRecord>, storage::Error> {
-        FORWARDS.list(&self.0.ledger.store, token, limit, wanted, |_| true)
+        FORWARDS.list(&self.0.book.store, token, limit, wanted, |_| true)
     }
 
     /// Returns the forward that a journal entry names.
@@ -170,7 +170,7 @@ impl Forwards {
     /// # Errors
     /// When the store cannot be read.
     pub fn get(&self, forward_id: &[u8]) -> Result<Option<ForwardRecord>, storage::Error> {
-        FORWARDS.get(&self.0.ledger.store, forward_id)
+        FORWARDS.get(&self.0.book.store, forward_id)
     }
 
     /// Returns what all forwards come to.
@@ -178,8 +178,8 @@ impl Forwards {
     /// # Errors
     /// When the store cannot be read.
     pub fn totals(&self) -> Result<Totals, storage::Error> {
-        let state = self.0.ledger.lock();
-        let totals = TOTALS.get(&self.0.ledger.store, ONLY)?.unwrap_or_default();
+        let state = self.0.book.lock();
+        let totals = TOTALS.get(&self.0.book.store, ONLY)?.unwrap_or_default();
         let failed_count = totals.failed_count.saturating_add(state.unwritten.count());
         Ok(Totals { failed_count, ..totals })
     }
@@ -189,7 +189,7 @@ impl Forwards {
     /// # Errors
     /// When the store cannot be read.
     pub fn totals_by_channel(&self) -> Result<Vec<([u8; 32], ChannelTotals)>, storage::Error> {
-        let rows = BY_CHANNEL.all(&self.0.ledger.store)?;
+        let rows = BY_CHANNEL.all(&self.0.book.store)?;
         Ok(rows
             .into_iter()
             .filter_map(|(id, totals)| <[u8; 32]>::try_from(id).ok().map(|id| (id, totals)))
@@ -198,7 +198,7 @@ impl Forwards {
 }
 
 /// Forwards on disk, without LDK.
-struct Ledger {
+struct ForwardBook {
     store: Store,
     journal: Journal,
     state: Mutex<State>,
@@ -213,7 +213,7 @@ struct State {
     unwritten: Unwritten,
 }
 
-impl Ledger {
+impl ForwardBook {
     fn new(store: Store, journal: Journal) -> Result<Self, storage::Error> {
         let newest = FORWARDS.page(&store, &[], NEWEST_COMPARED, |_| true)?.items;
         let newest: Vec<ForwardRecord> = newest.into_iter().map(|(_, record)| record).collect();
@@ -311,9 +311,9 @@ mod tests {
         }
     }
 
-    fn open(store: &Store) -> Ledger {
+    fn open(store: &Store) -> ForwardBook {
         let journal = Journal::open(store, Clock::system()).expect("readable");
-        Ledger::new(store.clone(), journal).expect("readable")
+        ForwardBook::new(store.clone(), journal).expect("readable")
     }
 
     fn totals(store: &Store) -> Totals {
@@ -323,12 +323,12 @@ mod tests {
     #[test]
     fn totals_are_kept_with_each_forward() {
         let store = Store::temporary();
-        let ledger = open(&store);
-        ledger.settled(forward(1, 2, 5), 10).expect("the store works");
-        ledger.settled(forward(2, 1, 7), 11).expect("the store works");
-        ledger.settled(forward(2, 2, 1), 12).expect("the store works");
-        ledger.lock().unwritten.add([1; 32], Some(4), "peer_offline".to_owned(), 12);
-        ledger.write_failures(12).expect("the store works");
+        let book = open(&store);
+        book.settled(forward(1, 2, 5), 10).expect("the store works");
+        book.settled(forward(2, 1, 7), 11).expect("the store works");
+        book.settled(forward(2, 2, 1), 12).expect("the store works");
+        book.lock().unwritten.add([1; 32], Some(4), "peer_offline".to_owned(), 12);
+        book.write_failures(12).expect("the store works");
         let all = totals(&store);
         assert_eq!((all.count, all.failed_count), (3, 1));
         assert_eq!((all.inbound_msat, all.outbound_msat, all.fee_msat), (3_013, 3_000, 13));

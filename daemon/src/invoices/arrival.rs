@@ -5,7 +5,7 @@ use lightning::events::PaymentPurpose;
 use lightning::ln::channelmanager::{PaymentId, RecipientOnionFields};
 use lightning::types::payment::PaymentHash;
 
-use super::record::{CustomRecord, Kind, OfferRequest};
+use super::record::{CustomRecord, InvoiceKind, OfferRequest};
 
 /// What arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Arrival {
     /// What the HTLCs are locked to.
     pub payment_hash: [u8; 32],
     /// How it was asked for, as the HTLCs say.
-    pub kind: Kind,
+    pub kind: InvoiceKind,
     /// What can be claimed.
     pub amount_msat: u64,
     /// The preimage, where LDK or the payer made it.
@@ -39,10 +39,10 @@ pub fn arrival(
     payment_id: Option<PaymentId>,
 ) -> Arrival {
     let kind = match purpose {
-        PaymentPurpose::Bolt11InvoicePayment { .. } => Kind::Bolt11,
-        PaymentPurpose::SpontaneousPayment(_) => Kind::Keysend,
+        PaymentPurpose::Bolt11InvoicePayment { .. } => InvoiceKind::Bolt11,
+        PaymentPurpose::SpontaneousPayment(_) => InvoiceKind::Keysend,
         PaymentPurpose::Bolt12OfferPayment { .. } | PaymentPurpose::Bolt12RefundPayment { .. } => {
-            Kind::Bolt12
+            InvoiceKind::Bolt12
         }
     };
     let custom = onion_fields.map(|fields| fields.custom_tlvs().as_slice()).unwrap_or_default();

@@ -8,10 +8,11 @@ use super::arrival::Arrival;
 use super::claim::{self, Decision};
 use super::keysend::Keysends;
 use super::record::{
-    BY_KEY, CancelReason, HELD, HeldName, INVOICES, InvoiceRecord, Kind, State, Stored,
+    BY_KEY, CancelReason, HELD, HeldName, INVOICES, InvoiceKind, InvoiceRecord, InvoiceState,
+    Stored,
 };
 use crate::idempotency::{self, Key};
-use crate::journal::{Entry, InvoiceKind, Journal};
+use crate::journal::{Entry, Journal, ReceiptKind};
 use crate::storage::{
     self, Batch, Commit, Page, PruneDecision, PruneStep, Store, Subscription, Subscriptions,
 };
@@ -90,8 +91,8 @@ impl InvoiceBook {
         let _changing = self.changing.lock().expect("no panic while held");
         let record = self.get(payment_hash)?.ok_or(Error::Unknown)?;
         match record.state(now) {
-            State::Cancelled => Ok((record, self.store.sync())),
-            State::Open | State::Accepted => {
+            InvoiceState::Cancelled => Ok((record, self.store.sync())),
+            InvoiceState::Open | InvoiceState::Accepted => {
                 let record = InvoiceRecord {
                     stored: Stored::Cancelled,
                     cancel_reason: Some(reason),
@@ -100,7 +101,7 @@ impl InvoiceBook {
                 let commit = self.change(&record, self.cancelled(&record))?;
                 Ok((record, commit))
             }
-            state @ (State::Claiming | State::Settled | State::Expired) => {
+            state @ (InvoiceState::Claiming | InvoiceState::Settled | InvoiceState::Expired) => {
                 Err(Error::TooLate(state))
             }
         }
@@ -208,15 +209,15 @@ impl InvoiceBook {
         INVOICES.page(&self.store, token, limit, filter)
     }
 
-    /// Forgets, in one short step, the invoices that `fate` lets go, with their keys.
+    /// Forgets, in one short step, the invoices that `decide` lets go, with their keys.
     pub(super) fn forget(
         &self,
         from: u64,
-        fate: impl Fn(&InvoiceRecord) -> PruneDecision,
+        decide: impl Fn(&InvoiceRecord) -> PruneDecision,
     ) -> Result<PruneStep, storage::Error> {
         let _changing = self.changing.lock().expect("no panic while held");
         let mut batch = Batch::new();
-        let pruned = INVOICES.prune(&self.store, &mut batch, from, 1, fate)?;
+        let pruned = INVOICES.prune(&self.store, &mut batch, from, 1, decide)?;
         for (_, record) in &pruned.removed {
             if let Some(key) = &record.idempotency_key {
                 BY_KEY.delete(&mut batch, key);
@@ -258,13 +259,13 @@ impl InvoiceBook {
     }
 }
 
-fn journal_kind(kind: Kind) -> InvoiceKind {
+fn journal_kind(kind: InvoiceKind) -> ReceiptKind {
     match kind {
-        Kind::Bolt11 => InvoiceKind::Bolt11,
-        Kind::Bolt12 => InvoiceKind::Bolt12,
-        Kind::Keysend => InvoiceKind::Keysend,
-        Kind::Rebalance => InvoiceKind::Rebalance,
-        Kind::Hold => InvoiceKind::Hold,
+        InvoiceKind::Bolt11 => ReceiptKind::Bolt11,
+        InvoiceKind::Bolt12 => ReceiptKind::Bolt12,
+        InvoiceKind::Keysend => ReceiptKind::Keysend,
+        InvoiceKind::Rebalance => ReceiptKind::Rebalance,
+        InvoiceKind::Hold => ReceiptKind::Hold,
     }
 }
 
@@ -284,7 +285,7 @@ mod tests {
         InvoiceRecord {
             payment_hash,
             stored: Stored::Open,
-            kind: Kind::Bolt11,
+            kind: InvoiceKind::Bolt11,
             bolt11: Some("lnbcrt1".to_owned()),
             amount_msat: Some(500),
             received_msat: 0,
@@ -308,7 +309,7 @@ mod tests {
     fn arrival(payment_hash: [u8; 32]) -> Arrival {
         Arrival {
             payment_hash,
-            kind: Kind::Bolt11,
+            kind: InvoiceKind::Bolt11,
             amount_msat: 500,
             preimage: Some([2; 32]),
             claim_id: Some([3; 32]),
@@ -354,7 +355,7 @@ mod tests {
         assert_eq!((settled.stored, settled.received_msat), (Stored::Settled, 500));
         assert!(matches!(
             book.cancel(&[1; 32], CancelReason::ByUser, 17),
-            Err(Error::TooLate(State::Settled))
+            Err(Error::TooLate(InvoiceState::Settled))
         ));
         book.store.sync().await.expect("the store works");
         let told = book.journal.read(0, 10).expect("readable");
@@ -404,7 +405,7 @@ mod tests {
         assert!(matches!(book.cancel(&[9; 32], CancelReason::ByUser, 15), Err(Error::Unknown)));
         assert!(matches!(
             book.cancel(&[1; 32], CancelReason::ByUser, 21),
-            Err(Error::TooLate(State::Expired))
+            Err(Error::TooLate(InvoiceState::Expired))
         ));
         for _ in 0..2 {
             let (record, _) = book
@@ -414,6 +415,6 @@ mod tests {
         }
         let decision =
             book.arrived(arrival([1; 32]), Keysends::AtLeast(1), 15).expect("the store works");
-        assert_eq!(decision, Decision::Refuse(claim::Refusal::Cancelled));
+        assert_eq!(decision, Decision::Refuse(claim::ClaimRefusal::Cancelled));
     }
 }

@@ -25,7 +25,7 @@ pub enum Describe {
 
 /// An invoice to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Create {
+pub struct CreateInvoice {
     /// None lets the payer choose.
     pub amount_msat: Option<u64>,
     /// What it is for.
@@ -42,7 +42,7 @@ pub struct Create {
     pub idempotency_key: Option<String>,
 }
 
-impl Create {
+impl CreateInvoice {
     /// Names the request, so that another one under the same key is noticed.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         let described = match &self.describe {
@@ -115,8 +115,8 @@ impl Create {
 mod tests {
     use super::*;
 
-    fn a_request() -> Create {
-        Create {
+    fn a_request() -> CreateInvoice {
+        CreateInvoice {
             amount_msat: Some(1_000),
             describe: Describe::Text("bread".to_owned()),
             expiry_secs: 0,
@@ -132,24 +132,24 @@ mod tests {
         let long = Describe::Text("x".repeat(640));
         for (request, expected) in [
             (a_request(), None),
-            (Create { amount_msat: None, ..a_request() }, None),
-            (Create { amount_msat: Some(0), ..a_request() }, Some("amount_msat")),
-            (Create { amount_msat: Some(u64::MAX), ..a_request() }, Some("amount_msat")),
-            (Create { describe: long, ..a_request() }, Some("description")),
-            (Create { describe: Describe::Hash([7; 32]), ..a_request() }, None),
-            (Create { expiry_secs: u32::MAX, ..a_request() }, Some("expiry_secs")),
-            (Create { hold_hash: Some([1; 32]), ..a_request() }, None),
+            (CreateInvoice { amount_msat: None, ..a_request() }, None),
+            (CreateInvoice { amount_msat: Some(0), ..a_request() }, Some("amount_msat")),
+            (CreateInvoice { amount_msat: Some(u64::MAX), ..a_request() }, Some("amount_msat")),
+            (CreateInvoice { describe: long, ..a_request() }, Some("description")),
+            (CreateInvoice { describe: Describe::Hash([7; 32]), ..a_request() }, None),
+            (CreateInvoice { expiry_secs: u32::MAX, ..a_request() }, Some("expiry_secs")),
+            (CreateInvoice { hold_hash: Some([1; 32]), ..a_request() }, None),
             (
-                Create { hold_hash: Some([1; 32]), preimage: Some([2; 32]), ..a_request() },
+                CreateInvoice { hold_hash: Some([1; 32]), preimage: Some([2; 32]), ..a_request() },
                 Some("payment_hash"),
             ),
-            (Create { min_final_cltv_expiry_delta: 39, ..a_request() }, None),
+            (CreateInvoice { min_final_cltv_expiry_delta: 39, ..a_request() }, None),
             (
-                Create { min_final_cltv_expiry_delta: 38, ..a_request() },
+                CreateInvoice { min_final_cltv_expiry_delta: 38, ..a_request() },
                 Some("min_final_cltv_expiry_delta"),
             ),
             (
-                Create { min_final_cltv_expiry_delta: 2_017, ..a_request() },
+                CreateInvoice { min_final_cltv_expiry_delta: 2_017, ..a_request() },
                 Some("min_final_cltv_expiry_delta"),
             ),
         ] {
@@ -166,15 +166,15 @@ mod tests {
     fn a_request_that_differs_has_another_fingerprint() {
         let first = a_request().fingerprint();
         for other in [
-            Create { amount_msat: None, ..a_request() },
-            Create { describe: Describe::Text("milk".to_owned()), ..a_request() },
-            Create { expiry_secs: 1, ..a_request() },
-            Create { preimage: Some([1; 32]), ..a_request() },
-            Create { hold_hash: Some([1; 32]), ..a_request() },
+            CreateInvoice { amount_msat: None, ..a_request() },
+            CreateInvoice { describe: Describe::Text("milk".to_owned()), ..a_request() },
+            CreateInvoice { expiry_secs: 1, ..a_request() },
+            CreateInvoice { preimage: Some([1; 32]), ..a_request() },
+            CreateInvoice { hold_hash: Some([1; 32]), ..a_request() },
         ] {
             assert_ne!(other.fingerprint(), first, "{other:?}");
         }
-        let keyed = Create { idempotency_key: Some("k".to_owned()), ..a_request() };
+        let keyed = CreateInvoice { idempotency_key: Some("k".to_owned()), ..a_request() };
         assert_eq!(keyed.fingerprint(), first);
     }
 }

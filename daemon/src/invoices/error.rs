@@ -1,6 +1,6 @@
 //! Why an invoice cannot be made, shown or cancelled.
 
-use super::record::State;
+use super::record::InvoiceState;
 use crate::admission::NotReady;
 use crate::storage;
 
@@ -32,14 +32,14 @@ pub enum Error {
     Unknown,
     /// It cannot be cancelled any more.
     #[error("this invoice {}", match .0 {
-        State::Open => "is open",
-        State::Accepted => "is accepted",
-        State::Claiming => "is being paid",
-        State::Settled => "has been paid",
-        State::Cancelled => "was cancelled",
-        State::Expired => "has expired",
+        InvoiceState::Open => "is open",
+        InvoiceState::Accepted => "is accepted",
+        InvoiceState::Claiming => "is being paid",
+        InvoiceState::Settled => "has been paid",
+        InvoiceState::Cancelled => "was cancelled",
+        InvoiceState::Expired => "has expired",
     })]
-    TooLate(State),
+    TooLate(InvoiceState),
     /// It is not a hold invoice: its payments are claimed as they arrive.
     #[error("this is not a hold invoice: it is settled as soon as it is paid")]
     NotHeld,

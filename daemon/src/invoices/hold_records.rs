@@ -4,7 +4,7 @@ use bitcoin::hashes::{Hash as _, sha256};
 
 use super::Error;
 use super::book::InvoiceBook;
-use super::record::{HELD, INVOICES, InvoiceRecord, Kind, State, Stored};
+use super::record::{HELD, INVOICES, InvoiceKind, InvoiceRecord, InvoiceState, Stored};
 use crate::journal::Entry;
 use crate::storage::{self, Batch, Commit};
 
@@ -106,15 +106,15 @@ fn settlement(
     height: u32,
     now: u64,
 ) -> Result<Settlement, Error> {
-    if record.kind != Kind::Hold {
+    if record.kind != InvoiceKind::Hold {
         return Err(Error::NotHeld);
     }
     if sha256::Hash::hash(&preimage).to_byte_array() != record.payment_hash {
         return Err(Error::WrongPreimage);
     }
     match record.state(now) {
-        State::Open => Err(Error::NotAccepted),
-        State::Accepted => match record.claim_deadline_height {
+        InvoiceState::Open => Err(Error::NotAccepted),
+        InvoiceState::Accepted => match record.claim_deadline_height {
             Some(deadline) if height >= deadline => Err(Error::DeadlineReached(deadline)),
             Some(_) | None => Ok(Settlement::Claim(Box::new(InvoiceRecord {
                 stored: Stored::Claiming,
@@ -122,8 +122,8 @@ fn settlement(
                 ..record
             }))),
         },
-        State::Claiming | State::Settled => Ok(Settlement::Claimed(Box::new(record))),
-        state @ (State::Cancelled | State::Expired) => Err(Error::TooLate(state)),
+        InvoiceState::Claiming | InvoiceState::Settled => Ok(Settlement::Claimed(Box::new(record))),
+        state @ (InvoiceState::Cancelled | InvoiceState::Expired) => Err(Error::TooLate(state)),
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
     fn hold(stored: Stored) -> InvoiceRecord {
         InvoiceRecord {
             payment_hash: sha256::Hash::hash(&PREIMAGE).to_byte_array(),
-            kind: Kind::Hold,
+            kind: InvoiceKind::Hold,
             stored,
             preimage: None,
             claim_deadline_height: Some(100),
@@ -160,7 +160,7 @@ mod tests {
             ("other preimage", hold(Stored::Accepted), [8; 32], 1, Err("does not fit")),
             (
                 "ordinary",
-                InvoiceRecord { kind: Kind::Bolt11, ..hold(Stored::Open) },
+                InvoiceRecord { kind: InvoiceKind::Bolt11, ..hold(Stored::Open) },
                 PREIMAGE,
                 1,
                 Err("not a hold invoice"),

@@ -26,9 +26,11 @@ use lightning::types::payment::{PaymentHash, PaymentPreimage};
 use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
 
 pub use config::Config;
-pub use create::{Create, Describe};
+pub use create::{CreateInvoice, Describe};
 pub use error::Error;
-pub use record::{CancelReason, CustomRecord, InvoiceRecord, Kind, OfferRequest, State};
+pub use record::{
+    CancelReason, CustomRecord, InvoiceKind, InvoiceRecord, InvoiceState, OfferRequest,
+};
 
 use crate::admission::{AdmissionCheck, NotReady};
 use crate::clock::Clock;
@@ -96,8 +98,9 @@ impl Invoices {
     /// # Errors
     /// [`Error::Bad`], [`Error::HashTaken`], [`Error::KeyReused`], [`Error::NotReady`], [`Error::NotMade`],
     /// [`Error::Store`].
-    pub async fn create(&self, request: Create) -> Result<InvoiceRecord, Error> {
-        let kind = if request.hold_hash.is_some() { Kind::Hold } else { Kind::Bolt11 };
+    pub async fn create(&self, request: CreateInvoice) -> Result<InvoiceRecord, Error> {
+        let kind =
+            if request.hold_hash.is_some() { InvoiceKind::Hold } else { InvoiceKind::Bolt11 };
         self.make(request, kind).await
     }
 
@@ -110,7 +113,7 @@ impl Invoices {
         amount_msat: u64,
         expiry_secs: u32,
     ) -> Result<InvoiceRecord, Error> {
-        let request = Create {
+        let request = CreateInvoice {
             amount_msat: Some(amount_msat),
             describe: Describe::Text("rebalance".to_owned()),
             expiry_secs,
@@ -119,10 +122,14 @@ impl Invoices {
             min_final_cltv_expiry_delta: 0,
             idempotency_key: None,
         };
-        self.make(request, Kind::Rebalance).await
+        self.make(request, InvoiceKind::Rebalance).await
     }
 
-    async fn make(&self, request: Create, kind: Kind) -> Result<InvoiceRecord, Error> {
+    async fn make(
+        &self,
+        request: CreateInvoice,
+        kind: InvoiceKind,
+    ) -> Result<InvoiceRecord, Error> {
         let parameters = request.parameters(&self.0.config)?;
         let fingerprint = request.fingerprint();
         let key = Key::new(request.idempotency_key, fingerprint);
@@ -162,7 +169,7 @@ impl Invoices {
         &self,
         token: &[u8],
         limit: usize,
-        state: Option<State>,
+        state: Option<InvoiceState>,
         offer_id: Option<[u8; 32]>,
         wanted: &Filter,
     ) -> Result<Page<InvoiceRecord>, Error> {
@@ -189,7 +196,7 @@ impl Invoices {
         let record = InvoiceRecord {
             payment_hash,
             stored: Stored::Open,
-            kind: Kind::Bolt12,
+            kind: InvoiceKind::Bolt12,
             bolt11: None,
             amount_msat: Some(amount_msat),
             received_msat: 0,
@@ -226,7 +233,7 @@ impl Invoices {
         let by_user = CancelReason::ByUser;
         let (record, commit) = self.0.book.cancel(payment_hash, by_user, self.now())?;
         commit.await?;
-        if record.kind == Kind::Hold {
+        if record.kind == InvoiceKind::Hold {
             self.fail_held(&PaymentHash(*payment_hash));
         }
         Ok(record)
@@ -236,10 +243,10 @@ impl Invoices {
     ///
     /// # Errors
     /// [`Error::Unknown`], [`Error::Store`].
-    pub fn follow(&self, payment_hash: [u8; 32]) -> Result<Following, Error> {
+    pub fn follow(&self, payment_hash: [u8; 32]) -> Result<InvoiceFollower, Error> {
         let watch = self.0.book.watch(payment_hash);
         let record = self.get(&payment_hash)?;
-        Ok(Following { watch, last: record, told: None, clock: self.0.clock.clone() })
+        Ok(InvoiceFollower { watch, last: record, told: None, clock: self.0.clock.clone() })
     }
 
     /// Takes in LDK's `PaymentClaimable`: claims what was asked for, and gives everything else back.
@@ -254,7 +261,7 @@ impl Invoices {
             claim_deadline_height: claimable.claim_deadline_height,
             ..arrival(payment_hash, onion_fields, amount_msat, purpose, payment_id)
         };
-        let keysend = arrival.kind == Kind::Keysend;
+        let keysend = arrival.kind == InvoiceKind::Keysend;
         let manager = &self.0.node.channel_manager;
         let keysends = self.keysends().look(&self.0.config, Instant::now());
         let decision = self.0.book.arrived(arrival, keysends, self.now())?;
@@ -331,7 +338,7 @@ impl Invoices {
     ) -> Result<(), storage::Error> {
         let height = self.0.node.channel_manager.current_best_block().height;
         let expiries = htlcs.iter().map(|htlc| htlc.cltv_expiry);
-        if claim::is_forgotten(self.0.book.get(&payment_hash.0)?.as_ref(), expiries, height) {
+        if abandoned::is_forgotten(self.0.book.get(&payment_hash.0)?.as_ref(), expiries, height) {
             return Ok(());
         }
         let arrival = Arrival {
@@ -347,7 +354,7 @@ impl Invoices {
     /// When the record cannot be read: LDK is to tell it again.
     pub fn receive_failed(&self, payment_hash: PaymentHash) -> Result<(), storage::Error> {
         match self.0.book.get(&payment_hash.0)? {
-            Some(record) if record.kind == Kind::Hold => self.hold_failed(&record),
+            Some(record) if record.kind == InvoiceKind::Hold => self.hold_failed(&record),
             Some(_) | None => self.0.book.went_back(&payment_hash.0),
         }
     }
@@ -374,14 +381,14 @@ pub fn decode(bolt11: &str) -> Result<Bolt11Invoice, Error> {
 }
 
 /// The states of one invoice as they come.
-pub struct Following {
+pub struct InvoiceFollower {
     watch: Subscription<InvoiceRecord>,
     last: InvoiceRecord,
-    told: Option<State>,
+    told: Option<InvoiceState>,
     clock: Clock,
 }
 
-impl Following {
+impl InvoiceFollower {
     /// Returns the time in seconds since 1970 by which states are computed.
     pub fn now(&self) -> u64 {
         self.clock.unix_secs()
@@ -392,7 +399,7 @@ impl Following {
     /// # Errors
     /// When the store fails; no state may be shown then.
     pub async fn next(&mut self) -> Result<Option<InvoiceRecord>, storage::Error> {
-        if self.told.is_some_and(State::is_final) {
+        if self.told.is_some_and(InvoiceState::is_final) {
             return Ok(None);
         }
         loop {
@@ -411,15 +418,17 @@ impl Following {
 }
 
 /// How long until the clock alone changes an invoice.
-fn expires_in(record: &InvoiceRecord, state: State, now: Duration) -> Option<Duration> {
+fn expires_in(record: &InvoiceRecord, state: InvoiceState, now: Duration) -> Option<Duration> {
     let expired_from = Duration::from_secs(record.expires_at.saturating_add(1));
     match state {
         // HTLCs that have arrived stop the clock, though nobody is told yet.
-        State::Open if record.is_held() => None,
-        State::Open => Some(expired_from.saturating_sub(now) + Duration::from_millis(1)),
-        State::Accepted | State::Claiming | State::Settled | State::Cancelled | State::Expired => {
-            None
-        }
+        InvoiceState::Open if record.is_held() => None,
+        InvoiceState::Open => Some(expired_from.saturating_sub(now) + Duration::from_millis(1)),
+        InvoiceState::Accepted
+        | InvoiceState::Claiming
+        | InvoiceState::Settled
+        | InvoiceState::Cancelled
+        | InvoiceState::Expired => None,
     }
 }
 
@@ -432,7 +441,7 @@ fn opened(invoice: &Bolt11Invoice, preimage: Option<[u8; 32]>) -> InvoiceRecord 
     InvoiceRecord {
         payment_hash: invoice.payment_hash().to_byte_array(),
         stored: Stored::Open,
-        kind: Kind::Bolt11,
+        kind: InvoiceKind::Bolt11,
         bolt11: Some(invoice.to_string()),
         amount_msat: invoice.amount_milli_satoshis(),
         received_msat: 0,

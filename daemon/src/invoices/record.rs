@@ -41,7 +41,7 @@ impl_writeable_tlv_based_enum!(Stored,
 
 /// How far an invoice has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum InvoiceState {
     /// Can be paid.
     Open,
     /// All parts of a hold invoice are held until they are settled or cancelled.
@@ -56,19 +56,19 @@ pub enum State {
     Expired,
 }
 
-impl State {
+impl InvoiceState {
     /// Tells whether nothing will change any more.
     pub fn is_final(self) -> bool {
         match self {
-            State::Open | State::Accepted | State::Claiming => false,
-            State::Settled | State::Cancelled | State::Expired => true,
+            InvoiceState::Open | InvoiceState::Accepted | InvoiceState::Claiming => false,
+            InvoiceState::Settled | InvoiceState::Cancelled | InvoiceState::Expired => true,
         }
     }
 }
 
 /// How the money was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum InvoiceKind {
     /// By an invoice.
     Bolt11,
     /// Not at all.
@@ -80,7 +80,7 @@ pub enum Kind {
     /// By an invoice for a payment hash whose preimage the user gives later, or never.
     Hold,
 }
-impl_writeable_tlv_based_enum!(Kind,
+impl_writeable_tlv_based_enum!(InvoiceKind,
     (1, Bolt11) => {},
     (2, Keysend) => {},
     (3, Bolt12) => {},
@@ -88,12 +88,12 @@ impl_writeable_tlv_based_enum!(Kind,
     (5, Hold) => {},
 );
 
-impl Kind {
+impl InvoiceKind {
     /// As which kind the HTLCs for it come.
     pub fn on_the_wire(self) -> Self {
         match self {
-            Kind::Rebalance | Kind::Hold => Kind::Bolt11,
-            Kind::Bolt11 | Kind::Keysend | Kind::Bolt12 => self,
+            InvoiceKind::Rebalance | InvoiceKind::Hold => InvoiceKind::Bolt11,
+            InvoiceKind::Bolt11 | InvoiceKind::Keysend | InvoiceKind::Bolt12 => self,
         }
     }
 }
@@ -162,7 +162,7 @@ pub struct InvoiceRecord {
     /// How far it has come, but for its expiry.
     pub stored: Stored,
     /// How the money was asked for.
-    pub kind: Kind,
+    pub kind: InvoiceKind,
     /// The text to pay.
     pub bolt11: Option<String>,
     /// What it asks for; none lets the payer choose.
@@ -225,15 +225,15 @@ record!(InvoiceRecord, kind = 30, version = 1);
 
 impl InvoiceRecord {
     /// How far it has come at a time in seconds since 1970.
-    pub fn state(&self, now: u64) -> State {
+    pub fn state(&self, now: u64) -> InvoiceState {
         match self.stored {
-            Stored::Open if now > self.expires_at => State::Expired,
+            Stored::Open if now > self.expires_at => InvoiceState::Expired,
             // Until a crash can no longer undo the arrival, nobody may rely on it.
-            Stored::Open | Stored::Arrived => State::Open,
-            Stored::Accepted => State::Accepted,
-            Stored::Claiming => State::Claiming,
-            Stored::Settled => State::Settled,
-            Stored::Cancelled => State::Cancelled,
+            Stored::Open | Stored::Arrived => InvoiceState::Open,
+            Stored::Accepted => InvoiceState::Accepted,
+            Stored::Claiming => InvoiceState::Claiming,
+            Stored::Settled => InvoiceState::Settled,
+            Stored::Cancelled => InvoiceState::Cancelled,
         }
     }
 
@@ -307,7 +307,7 @@ pub(super) mod tests {
         InvoiceRecord {
             payment_hash: [1; 32],
             stored: Stored::Settled,
-            kind: Kind::Bolt11,
+            kind: InvoiceKind::Bolt11,
             bolt11: Some("lnbc1".to_owned()),
             amount_msat: Some(500),
             received_msat: 600,
@@ -339,7 +339,7 @@ pub(super) mod tests {
     fn what_came_later_is_read_back() {
         let record = InvoiceRecord {
             stored: Stored::Accepted,
-            kind: Kind::Hold,
+            kind: InvoiceKind::Hold,
             idempotency_key: Some("order 7".to_owned()),
             claim_deadline_height: Some(144),
             accepted_at: Some(7),

@@ -9,7 +9,7 @@ impl Invoices {
     pub fn unpaid_history(&self, keep_days: u32) -> RetentionClass {
         let invoices = self.clone();
         RetentionClass::new("unpaid invoices", keep_days, move |before, from| {
-            invoices.0.book.forget(from, |record| fate_of_unpaid(record, before))
+            invoices.0.book.forget(from, |record| decide_unpaid(record, before))
         })
     }
 
@@ -17,23 +17,23 @@ impl Invoices {
     pub fn settled_history(&self, keep_days: u32) -> RetentionClass {
         let invoices = self.clone();
         RetentionClass::new("settled invoices", keep_days, move |before, from| {
-            invoices.0.book.forget(from, |record| fate_of_settled(record, before))
+            invoices.0.book.forget(from, |record| decide_settled(record, before))
         })
     }
 }
 
 /// A cancelled one stays until it would have expired: so long its hash is not to be taken for another one.
-fn fate_of_unpaid(record: &InvoiceRecord, before: u64) -> PruneDecision {
+fn decide_unpaid(record: &InvoiceRecord, before: u64) -> PruneDecision {
     let is_over = match record.stored {
         Stored::Open | Stored::Cancelled => record.expires_at < before,
         // Money is on its way, or came.
         Stored::Arrived | Stored::Accepted | Stored::Claiming | Stored::Settled => false,
     };
-    fate(record, before, is_over)
+    decide(record, before, is_over)
 }
 
 /// One that has not expired stays: its payer, who may pay again, learns that it was paid.
-fn fate_of_settled(record: &InvoiceRecord, before: u64) -> PruneDecision {
+fn decide_settled(record: &InvoiceRecord, before: u64) -> PruneDecision {
     let is_over = match record.stored {
         Stored::Settled => {
             record.expires_at < before && record.settled_at.is_some_and(|at| at < before)
@@ -44,10 +44,10 @@ fn fate_of_settled(record: &InvoiceRecord, before: u64) -> PruneDecision {
         | Stored::Cancelled
         | Stored::Claiming => false,
     };
-    fate(record, before, is_over)
+    decide(record, before, is_over)
 }
 
-fn fate(record: &InvoiceRecord, before: u64, is_over: bool) -> PruneDecision {
+fn decide(record: &InvoiceRecord, before: u64, is_over: bool) -> PruneDecision {
     match (record.created_at < before, is_over) {
         (false, _) => PruneDecision::Stop,
         (true, true) => PruneDecision::Remove,
@@ -81,8 +81,8 @@ mod tests {
             ("keysend", keysend, 16, Keep, Remove),
             ("new", settled, 10, Stop, Stop),
         ] {
-            let fates = (fate_of_unpaid(&record, before), fate_of_settled(&record, before));
-            assert_eq!(fates, (unpaid, paid), "{name}");
+            let decisions = (decide_unpaid(&record, before), decide_settled(&record, before));
+            assert_eq!(decisions, (unpaid, paid), "{name}");
         }
     }
 }

@@ -31,7 +31,7 @@ pub enum Entry {
     InvoiceSettled {
         payment_hash: [u8; 32],
         received_msat: u64,
-        kind: InvoiceKind,
+        kind: ReceiptKind,
     },
     InvoiceAccepted {
         payment_hash: [u8; 32],
@@ -97,7 +97,7 @@ pub enum Entry {
 
 /// What was paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InvoiceKind {
+pub enum ReceiptKind {
     /// A BOLT 11 invoice.
     Bolt11,
     /// An invoice for one of our offers.
@@ -110,7 +110,7 @@ pub enum InvoiceKind {
     Hold,
 }
 
-impl_writeable_tlv_based_enum!(InvoiceKind,
+impl_writeable_tlv_based_enum!(ReceiptKind,
     (0, Bolt11) => {},
     (1, Bolt12) => {},
     (2, Keysend) => {},

@@ -5,7 +5,7 @@ mod entry;
 use lightning::impl_writeable_tlv_based;
 use tokio::sync::watch;
 
-pub use entry::{Entry, InvoiceKind};
+pub use entry::{Entry, ReceiptKind};
 
 use crate::clock::Clock;
 use crate::storage::{self, Batch, JOURNAL_KIND, Log, PruneStep, RetentionClass, Store};
@@ -133,7 +133,7 @@ mod tests {
             Entry::InvoiceSettled {
                 payment_hash: two,
                 received_msat: 5,
-                kind: InvoiceKind::Keysend,
+                kind: ReceiptKind::Keysend,
             },
             Entry::ForwardSettled { forward_id: vec![6, 7] },
             Entry::ForwardFailed {

@@ -6,7 +6,7 @@ use lightning::ln::msgs::SocketAddress;
 pub const DEFAULT_PORT: u16 = 9735;
 
 /// What this node asks of an address.
-pub trait Kind {
+pub trait AddressKind {
     /// Whether it is reached through Tor only.
     fn is_onion(&self) -> bool;
     /// Whether it is a host name, which DNS resolves.
@@ -17,7 +17,7 @@ pub trait Kind {
     fn port(&self) -> u16;
 }
 
-impl Kind for SocketAddress {
+impl AddressKind for SocketAddress {
     fn is_onion(&self) -> bool {
         match self {
             Self::OnionV2(_) | Self::OnionV3 { .. } => true,

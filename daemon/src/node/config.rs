@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::planner::router::Choice;
-use crate::node::address::{self, Kind as _};
+use crate::node::address::{self, AddressKind as _};
 
 /// Section `[node]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -30,7 +30,7 @@ use lightning::chain::channelmonitor::Balance;
 use lightning::ln::channel_state::ChannelDetails;
 use lightning::ln::types::ChannelId;
 use lightning::sign::{NodeSigner, Recipient};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub use config::Config;
 
@@ -101,8 +101,8 @@ pub struct Node {
     commit: CheckpointParts,
     kv: Arc<KvStore>,
     wake: Notify,
-    /// A channel has come, confirmed, or gone: the anchor reserve is another one.
-    channels_changed: Notify,
+    /// A channel has come, confirmed, or gone: the anchor reserve is another one, and so is the backup.
+    channels_changed: watch::Sender<()>,
 }
 
 impl Node {
@@ -139,9 +139,14 @@ impl Node {
         self.commit.gate.passed().await;
     }
 
-    /// Publishes the anchor reserve anew, after a channel has come, confirmed, or gone.
+    /// Tells that a channel has come, confirmed, or gone.
     pub fn channels_changed(&self) {
-        self.channels_changed.notify_one();
+        self.channels_changed.send_replace(());
+    }
+
+    /// Returns a receiver that changes when a channel has come, confirmed, or gone.
+    pub fn watch_channels(&self) -> watch::Receiver<()> {
+        self.channels_changed.subscribe()
     }
 
     /// Runs the processing loop now, after a call that gave LDK something to send or to report.

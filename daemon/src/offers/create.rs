@@ -9,7 +9,7 @@ const MAX_TEXT_BYTES: usize = 639;
 
 /// An offer to make.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Create {
+pub struct CreateOffer {
     /// What one item costs; none lets the payer choose.
     pub amount_msat: Option<u64>,
     /// What it is for; empty says nothing, which BOLT 12 allows only without an amount.
@@ -24,7 +24,7 @@ pub struct Create {
     pub idempotency_key: Option<String>,
 }
 
-impl Create {
+impl CreateOffer {
     /// Names the request, so that another one under the same key is noticed.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         idempotency::fingerprint([
@@ -65,21 +65,25 @@ impl Create {
 mod tests {
     use super::*;
 
-    fn a_request() -> Create {
-        Create { amount_msat: Some(1_000), description: "bread".to_owned(), ..Create::default() }
+    fn a_request() -> CreateOffer {
+        CreateOffer {
+            amount_msat: Some(1_000),
+            description: "bread".to_owned(),
+            ..CreateOffer::default()
+        }
     }
 
     #[test]
     fn absurd_requests_are_refused_by_the_argument() {
         for (request, expected) in [
             (a_request(), None),
-            (Create::default(), None),
-            (Create { amount_msat: Some(0), ..a_request() }, Some("amount_msat")),
-            (Create { amount_msat: Some(u64::MAX), ..a_request() }, Some("amount_msat")),
-            (Create { max_quantity: Some(u64::MAX), ..a_request() }, Some("amount_msat")),
-            (Create { max_quantity: Some(0), ..a_request() }, None),
-            (Create { description: String::new(), ..a_request() }, Some("description")),
-            (Create { issuer: "x".repeat(640), ..a_request() }, Some("issuer")),
+            (CreateOffer::default(), None),
+            (CreateOffer { amount_msat: Some(0), ..a_request() }, Some("amount_msat")),
+            (CreateOffer { amount_msat: Some(u64::MAX), ..a_request() }, Some("amount_msat")),
+            (CreateOffer { max_quantity: Some(u64::MAX), ..a_request() }, Some("amount_msat")),
+            (CreateOffer { max_quantity: Some(0), ..a_request() }, None),
+            (CreateOffer { description: String::new(), ..a_request() }, Some("description")),
+            (CreateOffer { issuer: "x".repeat(640), ..a_request() }, Some("issuer")),
         ] {
             let refused = match request.check() {
                 Ok(()) => None,
@@ -94,11 +98,11 @@ mod tests {
     fn a_request_that_differs_has_another_fingerprint() {
         let first = a_request().fingerprint();
         for other in [
-            Create { amount_msat: None, ..a_request() },
-            Create { max_quantity: Some(0), ..a_request() },
-            Create { max_quantity: Some(1), ..a_request() },
-            Create { expiry_secs: 1, ..a_request() },
-            Create { description: "brea".to_owned(), issuer: "d".to_owned(), ..a_request() },
+            CreateOffer { amount_msat: None, ..a_request() },
+            CreateOffer { max_quantity: Some(0), ..a_request() },
+            CreateOffer { max_quantity: Some(1), ..a_request() },
+            CreateOffer { expiry_secs: 1, ..a_request() },
+            CreateOffer { description: "brea".to_owned(), issuer: "d".to_owned(), ..a_request() },
         ] {
             assert_ne!(other.fingerprint(), first, "{other:?}");
         }

@@ -16,7 +16,7 @@ use lightning::offers::offer::{Offer, Quantity};
 use lightning::offers::parse::Bolt12SemanticError;
 use lightning::offers::refund::Refund;
 
-pub use create::Create;
+pub use create::CreateOffer;
 pub use error::Error;
 pub use record::OfferRecord;
 
@@ -75,7 +75,7 @@ impl Offers {
     ///
     /// # Errors
     /// [`Error::Bad`], [`Error::KeyReused`], [`Error::NoPath`], [`Error::NotMade`], [`Error::Store`].
-    pub async fn create(&self, request: Create) -> Result<OfferRecord, Error> {
+    pub async fn create(&self, request: CreateOffer) -> Result<OfferRecord, Error> {
         request.check()?;
         let key = Key::new(request.idempotency_key.clone(), request.fingerprint());
         if let Some(record) = self.made_before(key.as_ref())? {
@@ -116,7 +116,7 @@ impl Offers {
         Ok(record)
     }
 
-    fn build(&self, request: &Create, expires_at: Option<u64>) -> Result<Offer, Error> {
+    fn build(&self, request: &CreateOffer, expires_at: Option<u64>) -> Result<Offer, Error> {
         let quantity = match request.max_quantity.map(NonZeroU64::new) {
             None => Quantity::One,
             Some(None) => Quantity::Unbounded,

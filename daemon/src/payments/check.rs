@@ -30,7 +30,7 @@ pub struct AskedLimits {
 
 /// Bounds that hold for one payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct PaymentLimits {
     /// The most that nodes on the way may get.
     pub max_fee_msat: u64,
     /// The time in which attempts are made.
@@ -43,7 +43,7 @@ pub struct Limits {
 
 /// What is true of this node at the moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts {
+pub struct PaymentFacts {
     /// Our network.
     pub network: Network,
     /// Our key.
@@ -93,7 +93,11 @@ pub struct Terms {
 }
 
 /// Completes the bounds of a call by the configured ones.
-pub fn limits(asked: AskedLimits, amount_msat: u64, config: &Config) -> Result<Limits, Error> {
+pub fn limits(
+    asked: AskedLimits,
+    amount_msat: u64,
+    config: &Config,
+) -> Result<PaymentLimits, Error> {
     let timeout_secs =
         bounded("timeout_secs", asked.timeout_secs, config.timeout_secs, MAX_TIMEOUT_SECS)?;
     let max_parts = bounded("max_parts", asked.max_parts, config.max_parts, MAX_PARTS)?;
@@ -111,7 +115,7 @@ pub fn limits(asked: AskedLimits, amount_msat: u64, config: &Config) -> Result<L
         Some(msat) => msat,
         None => u64::try_from(share).unwrap_or(u64::MAX).max(config.max_fee_base_msat),
     };
-    Ok(Limits {
+    Ok(PaymentLimits {
         max_fee_msat,
         timeout: Duration::from_secs(timeout_secs.into()),
         max_parts: u8::try_from(max_parts).unwrap_or(u8::MAX),
@@ -123,7 +127,11 @@ pub fn limits(asked: AskedLimits, amount_msat: u64, config: &Config) -> Result<L
 ///
 /// # Errors
 /// [`Error::OverBudget`], [`Error::BadLimit`].
-pub fn budget(asked: AskedLimits, amount_msat: u64, config: &Config) -> Result<Limits, Error> {
+pub fn budget(
+    asked: AskedLimits,
+    amount_msat: u64,
+    config: &Config,
+) -> Result<PaymentLimits, Error> {
     let max_msat = config.max_amount_sat.saturating_mul(1_000);
     if max_msat != 0 && amount_msat > max_msat {
         return Err(Error::OverBudget { amount_msat, max_msat });
@@ -135,7 +143,11 @@ pub fn budget(asked: AskedLimits, amount_msat: u64, config: &Config) -> Result<L
 ///
 /// # Errors
 /// [`Error::BadLimit`].
-pub fn fee_budget(asked: AskedLimits, amount_msat: u64, config: &Config) -> Result<Limits, Error> {
+pub fn fee_budget(
+    asked: AskedLimits,
+    amount_msat: u64,
+    config: &Config,
+) -> Result<PaymentLimits, Error> {
     let limits = limits(asked, amount_msat, config)?;
     let most_msat = config.max_fee_sat.saturating_mul(1_000);
     match (most_msat, asked.max_fee_msat) {
@@ -147,7 +159,7 @@ pub fn fee_budget(asked: AskedLimits, amount_msat: u64, config: &Config) -> Resu
             );
             Err(Error::BadLimit("max_fee_msat", why))
         }
-        (_, _) => Ok(Limits { max_fee_msat: limits.max_fee_msat.min(most_msat), ..limits }),
+        (_, _) => Ok(PaymentLimits { max_fee_msat: limits.max_fee_msat.min(most_msat), ..limits }),
     }
 }
 
@@ -174,7 +186,7 @@ pub fn amount(msat: u64) -> Result<u64, Error> {
 pub fn terms(
     invoice: &Bolt11Invoice,
     given_msat: Option<u64>,
-    facts: &Facts,
+    facts: &PaymentFacts,
 ) -> Result<Terms, Error> {
     if invoice.network() != facts.network {
         return Err(Error::OtherNetwork { invoice: invoice.network(), ours: facts.network });
@@ -202,7 +214,7 @@ pub fn terms(
 }
 
 /// Refuses to pay ourselves: nobody would route it.
-pub fn payee(node_id: PublicKey, facts: &Facts) -> Result<PublicKey, Error> {
+pub fn payee(node_id: PublicKey, facts: &PaymentFacts) -> Result<PublicKey, Error> {
     if node_id == facts.node_id { Err(Error::ToSelf) } else { Ok(node_id) }
 }
 
@@ -282,8 +294,8 @@ mod tests {
             .expect("it is whole")
     }
 
-    fn facts(network: Network, us: u8) -> Facts {
-        Facts { network, node_id: key(us).1 }
+    fn facts(network: Network, us: u8) -> PaymentFacts {
+        PaymentFacts { network, node_id: key(us).1 }
     }
 
     fn said(result: Result<impl std::fmt::Debug, Error>) -> String {

@@ -4,9 +4,9 @@ use bitcoin::Network;
 use bitcoin::secp256k1::PublicKey;
 
 use super::named::Fault;
-use super::records::record::State;
+use super::records::record::PaymentState;
 use crate::admission::NotReady;
-use crate::node::planner::NoWay;
+use crate::node::planner::NoRouteReason;
 use crate::storage;
 
 /// A short channel id as people write it (BOLT 7).
@@ -104,7 +104,7 @@ pub enum Error {
     UnknownNode(&'static str, PublicKey),
     /// There is no way.
     #[error("{}", .0.words)]
-    NoWay(NoWay),
+    NoRoute(NoRouteReason),
     /// A route that the caller named cannot be taken.
     #[error("{0}")]
     BadRoute(#[from] Fault),
@@ -164,11 +164,11 @@ pub enum Error {
     Unknown,
     /// It has ended, so it cannot be cancelled.
     #[error("this payment has ended already: it has {}", match .0 {
-        State::Succeeded => "succeeded",
-        State::Failed => "failed",
-        State::Pending => "not ended",
+        PaymentState::Succeeded => "succeeded",
+        PaymentState::Failed => "failed",
+        PaymentState::Pending => "not ended",
     })]
-    Ended(State),
+    Ended(PaymentState),
     /// The store refused.
     #[error("payments cannot be stored or read")]
     Store(#[from] storage::Error),

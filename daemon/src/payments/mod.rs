@@ -32,7 +32,9 @@ pub use error::Error;
 pub use named::{BuildRoute, Fault, NamedHop};
 pub use payable::{NotUnderstood, Payable, Understood};
 pub use probe::{Probe, ProbeOutcome, ProbeUpdate, probed_path};
-pub use records::record::{FailureReason, Hop, Kind, Part, PartEnd, PaymentRecord, State};
+pub use records::record::{
+    FailureReason, Hop, Part, PartEnd, PaymentKind, PaymentRecord, PaymentState,
+};
 pub use route::{Estimate, Inquiry, Payee};
 pub use send::{GiveRefund, Keysend, Pay, PayOffer, Rebalance, SendToRoute};
 
@@ -47,7 +49,7 @@ use records::book::PaymentBook;
 use records::known_to_ldk;
 use records::transition::{PaymentIds, PaymentUpdate};
 use records::translate;
-use send::InFlight;
+use send::PaymentInFlight;
 
 /// The room of outgoing payments; a handle.
 #[derive(Clone)]
@@ -63,7 +65,7 @@ struct Inner {
     /// One for each payment that may be under way at once.
     slots: Arc<Semaphore>,
     /// The payments of this run that have a slot.
-    under_way: Mutex<HashMap<[u8; 32], InFlight>>,
+    under_way: Mutex<HashMap<[u8; 32], PaymentInFlight>>,
     /// A payment has ended: another one may find its way now.
     freed: Notify,
     /// How probes ended.
@@ -129,7 +131,7 @@ impl Payments {
         &self,
         token: &[u8],
         limit: usize,
-        state: Option<State>,
+        state: Option<PaymentState>,
         wanted: &Filter,
     ) -> Result<Page<PaymentRecord>, Error> {
         Ok(self.0.book.page(token, limit, state, wanted)?)
@@ -147,11 +149,11 @@ impl Payments {
     ///
     /// # Errors
     /// [`Error::Unknown`], [`Error::Store`].
-    pub fn follow(&self, payment_id: [u8; 32]) -> Result<Following, Error> {
+    pub fn follow(&self, payment_id: [u8; 32]) -> Result<PaymentFollower, Error> {
         let watch = self.0.book.watch(payment_id);
         let now = self.get(&payment_id)?;
         let clock = self.0.clock.clone();
-        Ok(Following { watch, next: Some(now), ended: false, clock })
+        Ok(PaymentFollower { watch, next: Some(now), ended: false, clock })
     }
 
     /// Gives up a payment: no further attempts; parts under way may still arrive or come back.
@@ -177,8 +179,8 @@ impl Payments {
         self.0.node.wake();
         let record = self.get(&payment_id)?;
         match record.state {
-            State::Succeeded => Err(Error::Ended(State::Succeeded)),
-            State::Pending | State::Failed => Ok(record),
+            PaymentState::Succeeded => Err(Error::Ended(PaymentState::Succeeded)),
+            PaymentState::Pending | PaymentState::Failed => Ok(record),
         }
     }
 
@@ -329,14 +331,14 @@ fn named(payment_id: PaymentId, payment_hash: Option<PaymentHash>) -> PaymentIds
 }
 
 /// The states of one payment as they come.
-pub struct Following {
+pub struct PaymentFollower {
     watch: Subscription<PaymentRecord>,
     next: Option<PaymentRecord>,
     ended: bool,
     clock: Clock,
 }
 
-impl Following {
+impl PaymentFollower {
     /// Returns the next state, durable; none after the final one.
     ///
     /// # Errors
@@ -367,7 +369,7 @@ impl Following {
 /// channels have settled, a moment after the payment; or never, where a peer is gone.
 fn patience_for_parts(record: &PaymentRecord, now_ms: u64) -> Option<Duration> {
     let told_msat = record.arrived_msat();
-    if record.state != State::Succeeded || told_msat >= record.amount_msat {
+    if record.state != PaymentState::Succeeded || told_msat >= record.amount_msat {
         return None;
     }
     let until_ms = record.finished_at_ms?.saturating_add(PATIENCE_FOR_PARTS_MS);

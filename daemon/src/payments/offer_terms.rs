@@ -7,7 +7,7 @@ use bitcoin::secp256k1::PublicKey;
 use lightning::offers::offer::{Amount, Offer, Quantity};
 
 use super::Error;
-use super::check::{self, Facts};
+use super::check::{self, PaymentFacts};
 
 /// What is paid for an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub fn terms(
     offer: &Offer,
     given_msat: Option<u64>,
     quantity: Option<u64>,
-    facts: &Facts,
+    facts: &PaymentFacts,
 ) -> Result<OfferTerms, Error> {
     if !offer.supports_chain(ChainHash::using_genesis_block(facts.network)) {
         return Err(Error::OfferOtherNetwork(facts.network));
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn amount_and_quantity_must_fit_the_offer() {
-        let facts = Facts { network: Network::Regtest, node_id: key(1) };
+        let facts = PaymentFacts { network: Network::Regtest, node_id: key(1) };
         let several = Quantity::Bounded(NonZeroU64::new(3).expect("three"));
         let (one, any) = (Quantity::One, Quantity::Unbounded);
         for (price, limit, given, asked, expected) in [
@@ -150,10 +150,10 @@ mod tests {
                 (decided, expected) => panic!("{decided:?}, not {expected:?}"),
             }
         }
-        let main = Facts { network: Network::Bitcoin, ..facts };
+        let main = PaymentFacts { network: Network::Bitcoin, ..facts };
         let elsewhere = terms(&offer(None, Quantity::One), Some(5), None, &main);
         assert!(matches!(elsewhere, Err(Error::OfferOtherNetwork(Network::Bitcoin))));
-        let ours = Facts { node_id: key(7), ..facts };
+        let ours = PaymentFacts { node_id: key(7), ..facts };
         let ours = terms(&offer(None, Quantity::One), Some(5), None, &ours);
         assert!(matches!(ours, Err(Error::ToSelf)));
     }

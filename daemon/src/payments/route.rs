@@ -10,7 +10,7 @@ use lightning_invoice::Bolt11Invoice;
 
 use super::check::{self, AskedLimits};
 use super::{Error, Payments, blocking};
-use crate::node::planner::{Constraints, NoWay, Wanted};
+use crate::node::planner::{Constraints, NoRouteReason, Wanted};
 
 /// The blocks that the last node has left to claim a keysend; a few blocks may pass on the way.
 pub(super) const KEYSEND_FINAL_CLTV_DELTA: u32 = MIN_FINAL_CLTV_EXPIRY_DELTA as u32 + 3;
@@ -58,10 +58,10 @@ impl Payments {
     /// Finds the route that a payment would try first.
     ///
     /// # Errors
-    /// [`Error::NoWay`] with the reason, and what makes no sense in the request.
+    /// [`Error::NoRoute`] with the reason, and what makes no sense in the request.
     pub fn find_route(&self, inquiry: Inquiry) -> Result<Plan, Error> {
         let wanted = self.wanted(inquiry)?;
-        blocking(|| self.ask(&wanted)).map_err(no_way)
+        blocking(|| self.ask(&wanted)).map_err(no_route)
     }
 
     /// Tells what a payment may cost, how long it may lock the money, and how likely it arrives at once.
@@ -70,7 +70,7 @@ impl Payments {
     /// As [`Payments::find_route`].
     pub fn estimate(&self, inquiry: Inquiry) -> Result<Estimate, Error> {
         let wanted = self.wanted(inquiry)?;
-        blocking(|| estimate(&wanted, |wanted| self.ask(wanted))).map_err(no_way)
+        blocking(|| estimate(&wanted, |wanted| self.ask(wanted))).map_err(no_route)
     }
 
     pub(super) fn wanted(&self, inquiry: Inquiry) -> Result<Wanted, Error> {
@@ -152,8 +152,8 @@ fn blank(payer: PublicKey) -> Wanted {
     }
 }
 
-pub(super) fn no_way(why: NoRoute) -> Error {
-    Error::NoWay(NoWay::from(why))
+pub(super) fn no_route(why: NoRoute) -> Error {
+    Error::NoRoute(NoRouteReason::from(why))
 }
 
 /// Estimates by asking for the route that is usual, for cheaper ones, and for a surer one.

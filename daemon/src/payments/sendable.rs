@@ -3,7 +3,7 @@
 use bitcoin::secp256k1::PublicKey;
 use lightning::ln::channel_state::ChannelDetails;
 
-use super::check::{self, Facts, Purse, Splitting};
+use super::check::{self, PaymentFacts, Purse, Splitting};
 use super::{Error, Payments};
 use crate::node::ldk::limits;
 use crate::node::planner::{Constraints, is_named};
@@ -62,7 +62,7 @@ impl Payments {
         )
     }
 
-    pub(super) fn facts(&self) -> Facts {
-        Facts { network: self.0.node.network, node_id: self.0.node.id() }
+    pub(super) fn facts(&self) -> PaymentFacts {
+        PaymentFacts { network: self.0.node.network, node_id: self.0.node.id() }
     }
 }

@@ -235,7 +235,10 @@ impl Peers {
     }
 
     /// Where a node may be: what worked before, then what it announces.
-    fn addresses(&self, node_id: &PublicKey) -> Result<Vec<String>, storage::Error> {
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn addresses(&self, node_id: &PublicKey) -> Result<Vec<String>, storage::Error> {
         let record = PEERS.get(&self.0.store, &node_id.serialize())?;
         let mut addresses = record.map(|record| record.addresses).unwrap_or_default();
         let graph = self.0.node.graph.read_only();
@@ -251,6 +254,26 @@ impl Peers {
             }
         }
         Ok(addresses)
+    }
+
+    /// Remembers a peer that was never connected, so that it is connected as soon as it can be reached.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn expect(&self, node_id: PublicKey, addresses: &[String]) -> Result<(), Error> {
+        let key = node_id.serialize();
+        let known = PEERS.get(&self.0.store, &key)?;
+        let expected = addresses
+            .iter()
+            .rev()
+            .fold(PeerRecord::default(), |record, address| record.with(address));
+        // What has worked here comes before what has worked elsewhere.
+        let worked = known.iter().flat_map(|record| record.addresses.iter().rev());
+        let record = worked.fold(expected, |record, address| record.with(address));
+        let mut batch = Batch::new();
+        PEERS.put(&mut batch, &key, &record);
+        self.0.store.commit(batch).await?;
+        Ok(())
     }
 
     async fn remember(&self, node_id: PublicKey, address: &str) -> Result<(), storage::Error> {

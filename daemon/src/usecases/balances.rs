@@ -4,7 +4,7 @@ use lightning::ln::channel_state::{
     ChannelDetails, InboundHTLCStateDetails, OutboundHTLCStateDetails,
 };
 
-use super::closing::{Closing, ClosingKind, closing_balances};
+use super::closing::{ClosingBalances, ClosingKind, closing_balances};
 use crate::channels::{Channels, balance};
 use crate::node::Node;
 use crate::node::ldk::limits;
@@ -31,7 +31,7 @@ pub struct Balances {
     /// What usable channels can receive now.
     pub inbound_capacity_msat: u64,
     /// Balances of closed channels.
-    pub closing: Closing,
+    pub closing: ClosingBalances,
 }
 
 /// Adds up what wallet, channel manager, monitors and sweeper hold.
@@ -86,7 +86,7 @@ fn ours_in_flight_msat(channel: &ChannelDetails) -> u64 {
 }
 
 /// HTLCs that we offered in closed channels, and that LDK does not count as surely ours.
-fn in_flight_on_chain_sat(closing: &Closing) -> u64 {
+fn in_flight_on_chain_sat(closing: &ClosingBalances) -> u64 {
     let unsure = closing.balances.iter().filter(|balance| !balance.is_sure);
     let offered = unsure.filter(|balance| balance.kind == ClosingKind::MaybeTimeoutHtlc);
     offered.map(|balance| balance.amount_sat).sum()

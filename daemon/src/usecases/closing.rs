@@ -13,7 +13,7 @@ use crate::node::Node;
 
 /// All balances of closed channels.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Closing {
+pub struct ClosingBalances {
     /// What becomes ours whatever others do, in satoshis and before the fees of sweeping.
     pub sure_sat: u64,
     /// Each balance, also those that only may become ours.
@@ -60,9 +60,9 @@ pub fn closing_balances(
     node: &Node,
     open: &[ChannelDetails],
     agreed: impl Fn(ChannelId) -> bool,
-) -> Closing {
+) -> ClosingBalances {
     let open: HashSet<ChannelId> = open.iter().map(|channel| channel.channel_id).collect();
-    let mut closing = Closing::default();
+    let mut closing = ClosingBalances::default();
     for channel_id in node.chain_monitor.list_monitors() {
         // An agreed close pays the wallet, which counts it from the moment it is broadcast.
         if open.contains(&channel_id) || agreed(channel_id) {
@@ -96,7 +96,7 @@ pub fn closing_balances(
     closing
 }
 
-impl Closing {
+impl ClosingBalances {
     fn add(
         &mut self,
         channel_id: Option<ChannelId>,

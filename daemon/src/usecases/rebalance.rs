@@ -3,7 +3,7 @@
 use fulmen_routing::Plan;
 
 use crate::invoices::{self, Invoices};
-use crate::payments::{self, Following, PaymentRecord, Payments, Rebalance, State};
+use crate::payments::{self, PaymentFollower, PaymentRecord, PaymentState, Payments, Rebalance};
 use crate::storage;
 
 /// The invoice outlives the attempts by this: HTLCs under way may still arrive then.
@@ -24,7 +24,7 @@ pub enum Error {
 
 /// One step of a rebalance.
 #[derive(Debug)]
-pub enum Step {
+pub enum RebalanceUpdate {
     /// The route that it is to take; the first step, unless the payment was made before under its key.
     Planned(Plan),
     /// A state of the payment.
@@ -34,7 +34,7 @@ pub enum Step {
 /// Follows a rebalance.
 pub struct Rebalancing {
     plan: Option<Plan>,
-    following: Option<Following>,
+    following: Option<PaymentFollower>,
     /// The invoice that was made for it, to be withdrawn when the payment fails.
     invoice: Option<([u8; 32], Invoices)>,
 }
@@ -86,17 +86,17 @@ impl Rebalancing {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn next(&mut self) -> Result<Option<Step>, storage::Error> {
+    pub async fn next(&mut self) -> Result<Option<RebalanceUpdate>, storage::Error> {
         if let Some(plan) = self.plan.take() {
-            return Ok(Some(Step::Planned(plan)));
+            return Ok(Some(RebalanceUpdate::Planned(plan)));
         }
         let Some(following) = &mut self.following else { return Ok(None) };
         let record = following.next().await?;
-        if record.as_ref().is_some_and(|record| record.state == State::Failed) {
+        if record.as_ref().is_some_and(|record| record.state == PaymentState::Failed) {
             // A caller that stops following before this leaves the invoice to its expiry.
             self.withdraw().await;
         }
-        Ok(record.map(|record| Step::Payment(Box::new(record))))
+        Ok(record.map(|record| RebalanceUpdate::Payment(Box::new(record))))
     }
 
     /// Withdraws the invoice, which will not be paid; should this fail, it expires.

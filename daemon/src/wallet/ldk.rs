@@ -21,19 +21,19 @@ const P2TR_SATISFACTION_WEIGHT: u64 = 4 + 1 + 1 + 64;
 
 /// Tells the wallet what LDK broadcasts before it goes out, so that nothing else spends the same coins and
 /// the list shows it at once; and others who want to see it.
-pub struct Announcer<B> {
+pub struct RecordingBroadcaster<B> {
     wallet: Wallet,
     broadcaster: Arc<B>,
-    onlooker: Onlooker,
+    observer: TransactionObserver,
 }
 
 /// Who looks at each transaction that is broadcast or found in the mempool; must not block.
-pub type Onlooker = Arc<dyn Fn(&Transaction) + Send + Sync>;
+pub type TransactionObserver = Arc<dyn Fn(&Transaction) + Send + Sync>;
 
-impl<B> Announcer<B> {
+impl<B> RecordingBroadcaster<B> {
     /// Puts the wallet before a broadcaster.
-    pub fn new(wallet: Wallet, broadcaster: Arc<B>, onlooker: Onlooker) -> Self {
-        Self { wallet, broadcaster, onlooker }
+    pub fn new(wallet: Wallet, broadcaster: Arc<B>, observer: TransactionObserver) -> Self {
+        Self { wallet, broadcaster, observer }
     }
 
     fn announce(&self, txs: &[&Transaction]) {
@@ -41,18 +41,18 @@ impl<B> Announcer<B> {
             // A claim with a deadline goes out in any case; the block that confirms it tells the wallet.
             tracing::error!(%error, "could not record what is broadcast");
         }
-        txs.iter().for_each(|tx| (self.onlooker)(tx));
+        txs.iter().for_each(|tx| (self.observer)(tx));
     }
 }
 
-impl<B: BroadcasterInterface> BroadcasterInterface for Announcer<B> {
+impl<B: BroadcasterInterface> BroadcasterInterface for RecordingBroadcaster<B> {
     fn broadcast_transactions(&self, txs: &[&Transaction]) {
         self.announce(txs);
         self.broadcaster.broadcast_transactions(txs);
     }
 }
 
-impl<B: Offer> Offer for Announcer<B> {
+impl<B: Offer> Offer for RecordingBroadcaster<B> {
     fn offer(&self, transactions: Vec<Transaction>) -> Answer {
         self.announce(&transactions.iter().collect::<Vec<_>>());
         self.broadcaster.offer(transactions)

@@ -31,10 +31,10 @@ use tokio::sync::{Notify, watch};
 pub use self::coins::build::Value;
 pub use self::error::Error;
 pub use self::history::{TransactionPage, WalletTransaction};
-pub use self::ldk::{Announcer, Onlooker};
+pub use self::ldk::{RecordingBroadcaster, TransactionObserver};
 pub use self::seed::birthday::{Birthday, BirthdayError};
 pub use self::seed::file::SeedFile;
-pub use self::seed::keys::Keys;
+pub use self::seed::keys::SeedKeys;
 pub use self::seed::passphrase::{Config, Passphrase};
 pub use self::seed::{Seed, SeedError};
 pub use self::send::{SendRequest, Sent};
@@ -58,7 +58,7 @@ pub struct Wallet(Arc<Inner>);
 struct Inner {
     store: Store,
     journal: Journal,
-    keys: Keys,
+    keys: SeedKeys,
     signers: [SignersContainer; 2],
     ledger: Mutex<Ledger>,
     clock: Clock,
@@ -116,7 +116,7 @@ impl Wallet {
         store: &Store,
         journal: &Journal,
         clock: Clock,
-        keys: Keys,
+        keys: SeedKeys,
         broadcaster: Broadcaster,
         reserve: watch::Receiver<Option<AnchorReserve>>,
     ) -> Result<Self, Error> {
@@ -233,7 +233,7 @@ impl Wallet {
         &self.0.journal
     }
 
-    fn keys(&self) -> &Keys {
+    fn keys(&self) -> &SeedKeys {
         &self.0.keys
     }
 

@@ -6,7 +6,7 @@ use bdk_wallet::chain::{Anchor as _, DescriptorExt as _, Merge as _, keychain_tx
 use bdk_wallet::{ChangeSet, KeychainKind, Wallet};
 
 use super::error::Error;
-use super::seed::keys::Keys;
+use super::seed::keys::SeedKeys;
 use crate::storage::{self, Batch, DecodeError, Direction, Record, Store, Table};
 
 /// How many addresses beyond the last revealed one are watched: a restored seed finds money across gaps
@@ -94,7 +94,7 @@ pub(super) fn read(store: &Store) -> Result<(Option<ChangeSet>, Appender), stora
 }
 
 /// Makes the wallet of these keys, which has seen nothing yet.
-pub(super) fn create(keys: &Keys) -> Result<Wallet, Error> {
+pub(super) fn create(keys: &SeedKeys) -> Result<Wallet, Error> {
     Wallet::create(keys.descriptor(KeychainKind::External), keys.descriptor(KeychainKind::Internal))
         .network(keys.network())
         .lookahead(LOOKAHEAD)
@@ -103,7 +103,7 @@ pub(super) fn create(keys: &Keys) -> Result<Wallet, Error> {
 }
 
 /// Assembles the stored wallet, if it belongs to these keys.
-pub(super) fn load(keys: &Keys, whole: ChangeSet) -> Result<Wallet, Error> {
+pub(super) fn load(keys: &SeedKeys, whole: ChangeSet) -> Result<Wallet, Error> {
     use bdk_wallet::LoadError;
     let loaded = Wallet::load()
         .descriptor(KeychainKind::External, Some(keys.descriptor(KeychainKind::External)))

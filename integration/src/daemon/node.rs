@@ -4,6 +4,7 @@ use std::process::ExitStatus;
 
 use anyhow::{Context as _, Result, bail};
 use fulmen_proto::dial::{Connection, dial};
+use fulmen_proto::v1::backup_client::BackupClient;
 use fulmen_proto::v1::channels_client::ChannelsClient;
 use fulmen_proto::v1::events_client::EventsClient;
 use fulmen_proto::v1::forwards_client::ForwardsClient;
@@ -287,6 +288,11 @@ impl Node {
     /// `fulmen.v1.Wallet`.
     pub fn wallet(&self) -> WalletClient<Connection> {
         WalletClient::new(self.connection())
+    }
+
+    /// `fulmen.v1.Backup`.
+    pub fn backup(&self) -> BackupClient<Connection> {
+        BackupClient::new(self.connection())
     }
 
     /// `fulmen.v1.Peers`.

@@ -78,7 +78,7 @@ where
             return Box::pin(std::future::ready(Ok(refused.into_http())));
         };
         let connection = connection_of(&request).map(|it| it.begin_call());
-        let call = InFlight { _place: place, _connection: connection };
+        let call = CallPermit { _place: place, _connection: connection };
         let received = Arc::new(Received {
             all: self.limits.receiving.clone(),
             most: self.limits.max_receiving_bytes,
@@ -91,7 +91,7 @@ where
             let response = answer.await?;
             // The room has acted on the request.
             drop(received);
-            Ok(response.map(|body| Body::new(Held { body, _call: call })))
+            Ok(response.map(|body| Body::new(CountedBody { body, _call: call })))
         })
     }
 }
@@ -107,7 +107,7 @@ impl Limits {
 }
 
 /// Counts a call until its answer has been sent.
-struct InFlight {
+struct CallPermit {
     _place: OwnedSemaphorePermit,
     _connection: Option<CallGuard>,
 }
@@ -163,12 +163,12 @@ impl http_body::Body for Counted {
 }
 
 /// An answer's body that holds the place of its call.
-struct Held {
+struct CountedBody {
     body: Body,
-    _call: InFlight,
+    _call: CallPermit,
 }
 
-impl http_body::Body for Held {
+impl http_body::Body for CountedBody {
     type Data = Bytes;
     type Error = Status;
 

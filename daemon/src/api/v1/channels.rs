@@ -13,10 +13,10 @@ use super::convert::filter::{among, filter};
 use super::convert::{self, fields};
 use super::{refusal, view};
 use crate::api::status::{internal, malformed};
-use crate::api::stream::{Answers, Steps, stream};
+use crate::api::stream::{ResponseStream, Steps, stream};
 use crate::channels::{
-    Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found, OpenFollower, PolicyChange,
-    Stage, Which,
+    ChannelStage, Channels, Close, CloseFollower, CloseUpdate, ClosedChannel, Found, OpenFollower,
+    PolicyChange, Which,
 };
 use crate::listing::page_by_key;
 use crate::peers::Peers;
@@ -40,8 +40,8 @@ pub struct ChannelsService {
 
 #[tonic::async_trait]
 impl v1::channels_server::Channels for ChannelsService {
-    type OpenStream = Answers<v1::OpenChannelUpdate>;
-    type CloseStream = Answers<v1::CloseChannelUpdate>;
+    type OpenStream = ResponseStream<v1::OpenChannelUpdate>;
+    type CloseStream = ResponseStream<v1::CloseChannelUpdate>;
 
     async fn open(
         &self,
@@ -205,10 +205,10 @@ impl Steps for OpenSteps {
         while let Some(record) = self.follower.next().await.map_err(|error| internal(&error))? {
             let state = match record.stage {
                 // Signed, but not broadcast yet.
-                Stage::Negotiating | Stage::Funded => State::Negotiating,
-                Stage::Pending => State::FundingBroadcast,
-                Stage::Ready => State::Ready,
-                Stage::Closed | Stage::Failed => State::Failed,
+                ChannelStage::Negotiating | ChannelStage::Funded => State::Negotiating,
+                ChannelStage::Pending => State::FundingBroadcast,
+                ChannelStage::Ready => State::Ready,
+                ChannelStage::Closed | ChannelStage::Failed => State::Failed,
             };
             if self.sent.replace(state) == Some(state) {
                 continue;

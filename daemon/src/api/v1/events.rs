@@ -12,9 +12,9 @@ use super::view;
 use super::view::forward::forward;
 use super::view::ids::{outpoint, txid_bytes};
 use crate::api::status::{internal, malformed};
-use crate::api::stream::{Answers, Steps, stream};
+use crate::api::stream::{ResponseStream, Steps, stream};
 use crate::forwards::Forwards;
-use crate::journal::{Entry, InvoiceKind, Journal, Numbered};
+use crate::journal::{Entry, Journal, Numbered, ReceiptKind};
 
 /// Entries that are read from the store at once.
 const READ_AT_ONCE: usize = 256;
@@ -32,7 +32,7 @@ pub struct EventsService {
 
 #[tonic::async_trait]
 impl v1::events_server::Events for EventsService {
-    type SubscribeStream = Answers<v1::Event>;
+    type SubscribeStream = ResponseStream<v1::Event>;
 
     async fn subscribe(
         &self,
@@ -161,11 +161,11 @@ fn what(
                 payment_hash: payment_hash.to_vec(),
                 received_msat,
                 kind: match kind {
-                    InvoiceKind::Bolt11 => v1::invoice::Kind::Bolt11,
-                    InvoiceKind::Keysend => v1::invoice::Kind::Keysend,
-                    InvoiceKind::Rebalance => v1::invoice::Kind::Rebalance,
-                    InvoiceKind::Hold => v1::invoice::Kind::Hold,
-                    InvoiceKind::Bolt12 => v1::invoice::Kind::Bolt12,
+                    ReceiptKind::Bolt11 => v1::invoice::Kind::Bolt11,
+                    ReceiptKind::Keysend => v1::invoice::Kind::Keysend,
+                    ReceiptKind::Rebalance => v1::invoice::Kind::Rebalance,
+                    ReceiptKind::Hold => v1::invoice::Kind::Hold,
+                    ReceiptKind::Bolt12 => v1::invoice::Kind::Bolt12,
                 }
                 .into(),
             })

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use super::convert::{self, fields};
 use super::{liquidity, refusal, view};
 use crate::api::status::{malformed, unknown};
-use crate::api::stream::{Answers, stream};
+use crate::api::stream::{ResponseStream, stream};
 use crate::node::Node;
 use crate::payments::{AskedLimits, Inquiry, Payments};
 
@@ -27,7 +27,7 @@ pub struct GraphService {
 
 #[tonic::async_trait]
 impl v1::graph_server::Graph for GraphService {
-    type ExportLiquidityStream = Answers<v1::ExportLiquidityResponse>;
+    type ExportLiquidityStream = ResponseStream<v1::ExportLiquidityResponse>;
 
     async fn summarize(
         &self,

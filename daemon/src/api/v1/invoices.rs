@@ -10,8 +10,10 @@ use super::convert::filter::{filter, no_channels};
 use super::convert::{self, fields};
 use super::{refusal, view};
 use crate::api::status::{internal, malformed};
-use crate::api::stream::{Answers, Steps, stream};
-use crate::invoices::{self, Create, Describe, Following, InvoiceRecord, Invoices, State};
+use crate::api::stream::{ResponseStream, Steps, stream};
+use crate::invoices::{
+    self, CreateInvoice, Describe, InvoiceFollower, InvoiceRecord, InvoiceState, Invoices,
+};
 
 /// Serves `fulmen.v1.Invoices`.
 #[derive(Clone)]
@@ -24,7 +26,7 @@ pub struct InvoicesService {
 
 #[tonic::async_trait]
 impl v1::invoices_server::Invoices for InvoicesService {
-    type WatchStream = Answers<v1::Invoice>;
+    type WatchStream = ResponseStream<v1::Invoice>;
 
     async fn create(
         &self,
@@ -47,7 +49,7 @@ impl v1::invoices_server::Invoices for InvoicesService {
             [] => None,
             bytes => Some(fields::bytes32("payment_hash", bytes)?),
         };
-        let create = Create {
+        let create = CreateInvoice {
             amount_msat: fields::optional_amount_msat("amount_msat", request.amount_msat)?,
             describe,
             expiry_secs: request.expiry_secs,
@@ -90,12 +92,12 @@ impl v1::invoices_server::Invoices for InvoicesService {
         let request = request.into_inner();
         let state = match Wire::try_from(request.state) {
             Ok(Wire::Unspecified) => None,
-            Ok(Wire::Open) => Some(State::Open),
-            Ok(Wire::Accepted) => Some(State::Accepted),
-            Ok(Wire::Claiming) => Some(State::Claiming),
-            Ok(Wire::Settled) => Some(State::Settled),
-            Ok(Wire::Cancelled) => Some(State::Cancelled),
-            Ok(Wire::Expired) => Some(State::Expired),
+            Ok(Wire::Open) => Some(InvoiceState::Open),
+            Ok(Wire::Accepted) => Some(InvoiceState::Accepted),
+            Ok(Wire::Claiming) => Some(InvoiceState::Claiming),
+            Ok(Wire::Settled) => Some(InvoiceState::Settled),
+            Ok(Wire::Cancelled) => Some(InvoiceState::Cancelled),
+            Ok(Wire::Expired) => Some(InvoiceState::Expired),
             Err(_) => return Err(malformed("state", "is not a state of an invoice")),
         };
         let offer_id = match request.offer_id.as_slice() {
@@ -169,11 +171,11 @@ impl v1::invoices_server::Invoices for InvoicesService {
     }
 }
 
-impl Steps for Following {
+impl Steps for InvoiceFollower {
     type Item = v1::Invoice;
 
     async fn next(&mut self) -> Result<Option<v1::Invoice>, Status> {
-        match Following::next(self).await {
+        match InvoiceFollower::next(self).await {
             Ok(record) => Ok(record.map(|record| view::invoice::invoice(record, self.now()))),
             Err(error) => Err(internal(&error)),
         }

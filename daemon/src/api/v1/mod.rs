@@ -1,5 +1,6 @@
 //! Package `fulmen.v1`: one file a service; a method converts, calls a room, and converts back.
 
+pub mod backup;
 pub mod channels;
 pub mod convert;
 pub mod events;
@@ -19,6 +20,7 @@ pub mod wallet;
 
 use tonic::service::Routes;
 
+use self::backup::BackupService;
 use self::channels::ChannelsService;
 use self::events::EventsService;
 use self::forwards::ForwardsService;
@@ -55,17 +57,19 @@ pub struct Services {
     pub events: EventsService,
     /// `fulmen.v1.Store`.
     pub store: StoreService,
+    /// `fulmen.v1.Backup`.
+    pub backup: BackupService,
 }
 
 impl Services {
     /// Returns the routes of all services; a request of more than `max_request_bytes` is refused.
     pub fn into_routes(self, max_request_bytes: usize) -> Routes {
         use fulmen_proto::v1::{
-            channels_server::ChannelsServer, events_server::EventsServer,
-            forwards_server::ForwardsServer, graph_server::GraphServer,
-            invoices_server::InvoicesServer, node_server::NodeServer, offers_server::OffersServer,
-            payments_server::PaymentsServer, peers_server::PeersServer, store_server::StoreServer,
-            wallet_server::WalletServer,
+            backup_server::BackupServer, channels_server::ChannelsServer,
+            events_server::EventsServer, forwards_server::ForwardsServer,
+            graph_server::GraphServer, invoices_server::InvoicesServer, node_server::NodeServer,
+            offers_server::OffersServer, payments_server::PaymentsServer,
+            peers_server::PeersServer, store_server::StoreServer, wallet_server::WalletServer,
         };
         let limit = max_request_bytes;
         let mut routes = Routes::builder();
@@ -80,7 +84,8 @@ impl Services {
             .add_service(ForwardsServer::new(self.forwards).max_decoding_message_size(limit))
             .add_service(GraphServer::new(self.graph).max_decoding_message_size(limit))
             .add_service(EventsServer::new(self.events).max_decoding_message_size(limit))
-            .add_service(StoreServer::new(self.store).max_decoding_message_size(limit));
+            .add_service(StoreServer::new(self.store).max_decoding_message_size(limit))
+            .add_service(BackupServer::new(self.backup).max_decoding_message_size(limit));
         routes.routes()
     }
 }

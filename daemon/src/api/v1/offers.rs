@@ -8,7 +8,7 @@ use super::convert::{self, fields};
 use super::{refusal, view};
 use crate::api::status::malformed;
 use crate::invoices::Invoices;
-use crate::offers::{Create, OfferRecord, Offers};
+use crate::offers::{CreateOffer, OfferRecord, Offers};
 use crate::payments::{GiveRefund, Payments};
 
 /// A longer text cannot be a refund that is worth reading.
@@ -32,7 +32,7 @@ impl v1::offers_server::Offers for OffersService {
         request: Request<v1::CreateOfferRequest>,
     ) -> Result<Response<v1::CreateOfferResponse>, Status> {
         let request = request.into_inner();
-        let create = Create {
+        let create = CreateOffer {
             amount_msat: fields::optional_amount_msat("amount_msat", request.amount_msat)?,
             description: request.description,
             issuer: request.issuer,

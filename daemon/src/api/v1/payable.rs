@@ -9,7 +9,7 @@ use super::convert::{self, fields};
 use super::{refusal, view};
 use crate::api::status::{malformed, refuse};
 use crate::payments::{
-    Following, Keysend, NotUnderstood, Pay, PayOffer, Payable, Payments, Understood,
+    Keysend, NotUnderstood, Pay, PayOffer, Payable, PaymentFollower, Payments, Understood,
 };
 
 /// Reads a text; names are resolved.
@@ -32,7 +32,10 @@ pub(super) async fn decode(payments: &Payments, text: &str) -> Result<v1::Decode
 }
 
 /// Pays what a text asks for, over Lightning.
-pub(super) async fn pay(payments: &Payments, request: v1::PayRequest) -> Result<Following, Status> {
+pub(super) async fn pay(
+    payments: &Payments,
+    request: v1::PayRequest,
+) -> Result<PaymentFollower, Status> {
     let Understood { what, amount_msat, .. } = understand(payments, &request.to).await?;
     let given_msat = fields::optional_amount_msat("amount_msat", request.amount_msat)?;
     let limits = limits(request.limits);

@@ -8,13 +8,14 @@ use super::convert::filter::{among, filter};
 use super::convert::{self, fields};
 use super::{payable, refusal, view};
 use crate::api::status::{internal, malformed};
-use crate::api::stream::{Answers, Steps, stream};
+use crate::api::stream::{ResponseStream, Steps, stream};
 use crate::channels::Channels;
 use crate::invoices::Invoices;
 use crate::payments::{
-    Following, Inquiry, Keysend, Pay, PaymentRecord, Payments, Probe, SendToRoute, State,
+    Inquiry, Keysend, Pay, PaymentFollower, PaymentRecord, PaymentState, Payments, Probe,
+    SendToRoute,
 };
-use crate::usecases::rebalance::{self, Rebalancing, Step};
+use crate::usecases::rebalance::{self, RebalanceUpdate, Rebalancing};
 
 /// Serves `fulmen.v1.Payments`.
 #[derive(Clone)]
@@ -31,12 +32,12 @@ pub struct PaymentsService {
 
 #[tonic::async_trait]
 impl v1::payments_server::Payments for PaymentsService {
-    type PayStream = Answers<v1::Payment>;
-    type KeysendStream = Answers<v1::Payment>;
-    type ProbeStream = Answers<v1::ProbeUpdate>;
-    type SendToRouteStream = Answers<v1::Payment>;
-    type RebalanceStream = Answers<v1::RebalanceUpdate>;
-    type WatchStream = Answers<v1::Payment>;
+    type PayStream = ResponseStream<v1::Payment>;
+    type KeysendStream = ResponseStream<v1::Payment>;
+    type ProbeStream = ResponseStream<v1::ProbeUpdate>;
+    type SendToRouteStream = ResponseStream<v1::Payment>;
+    type RebalanceStream = ResponseStream<v1::RebalanceUpdate>;
+    type WatchStream = ResponseStream<v1::Payment>;
 
     async fn pay(
         &self,
@@ -206,9 +207,9 @@ impl v1::payments_server::Payments for PaymentsService {
         let request = request.into_inner();
         let state = match Wire::try_from(request.state) {
             Ok(Wire::Unspecified) => None,
-            Ok(Wire::Pending) => Some(State::Pending),
-            Ok(Wire::Succeeded) => Some(State::Succeeded),
-            Ok(Wire::Failed) => Some(State::Failed),
+            Ok(Wire::Pending) => Some(PaymentState::Pending),
+            Ok(Wire::Succeeded) => Some(PaymentState::Succeeded),
+            Ok(Wire::Failed) => Some(PaymentState::Failed),
             Err(_) => return Err(malformed("state", "is not a state of a payment")),
         };
         let page = fields::page(request.page)?;
@@ -226,11 +227,11 @@ impl v1::payments_server::Payments for PaymentsService {
     }
 }
 
-impl Steps for Following {
+impl Steps for PaymentFollower {
     type Item = v1::Payment;
 
     async fn next(&mut self) -> Result<Option<v1::Payment>, Status> {
-        match Following::next(self).await {
+        match PaymentFollower::next(self).await {
             Ok(record) => Ok(record.map(view::payment::payment)),
             Err(error) => Err(internal(&error)),
         }
@@ -251,10 +252,10 @@ impl Steps for Rebalancing {
     async fn next(&mut self) -> Result<Option<v1::RebalanceUpdate>, Status> {
         let step = Rebalancing::next(self).await.map_err(|error| internal(&error))?;
         Ok(step.map(|step| match step {
-            Step::Planned(plan) => {
+            RebalanceUpdate::Planned(plan) => {
                 v1::RebalanceUpdate { route: Some(view::route::route(&plan)), payment: None }
             }
-            Step::Payment(record) => {
+            RebalanceUpdate::Payment(record) => {
                 v1::RebalanceUpdate { route: None, payment: Some(view::payment::payment(*record)) }
             }
         }))

@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 
 use crate::api::status::{internal, malformed, refuse, unknown};
-use crate::node::planner::{Cause, NoWay};
+use crate::node::planner::{Cause, NoRouteReason};
 use crate::node::run::net::ConnectError;
 use crate::usecases::{open, rebalance};
 use crate::{channels, invoices, offers, payments, peers, storage, wallet};
@@ -26,7 +26,7 @@ pub fn payments(argument: &'static str, error: payments::Error) -> Status {
         Error::BadConstraint(argument, why) => malformed(argument, why),
         Error::NotOurChannel(..) => unknown("CHANNEL_UNKNOWN", words),
         Error::UnknownNode(..) => unknown("NODE_UNKNOWN", words),
-        Error::NoWay(why) => no_route(&why),
+        Error::NoRoute(why) => no_route(&why),
         Error::BadRoute(fault) if fault.is_of_request() => malformed("route", words),
         Error::BadRoute(_) => {
             refuse(Code::FailedPrecondition, "ROUTE_UNUSABLE", format!("route: {words}"))
@@ -243,7 +243,7 @@ pub fn open(error: open::Error) -> Status {
 }
 
 /// The status of a request that no route fulfils.
-pub fn no_route(why: &NoWay) -> Status {
+pub fn no_route(why: &NoRouteReason) -> Status {
     match why.cause {
         Cause::Contradiction => refuse(Code::InvalidArgument, why.cause.word(), &why.words),
         Cause::UnknownPayee => unknown(why.cause.word(), &why.words),
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn refused_invoices_have_the_code_of_their_kind_and_name_the_argument() {
-        use crate::invoices::{Error, State};
+        use crate::invoices::{Error, InvoiceState};
         for (error, code, begins) in [
             (
                 Error::Bad { argument: "expiry_secs", why: "x".to_owned() },
@@ -317,7 +317,7 @@ mod tests {
             (Error::WrongPreimage, Code::InvalidArgument, "preimage: "),
             (Error::KeyReused, Code::InvalidArgument, "idempotency_key: "),
             (Error::Unknown, Code::NotFound, "bolt11: "),
-            (Error::TooLate(State::Settled), Code::FailedPrecondition, "bolt11: "),
+            (Error::TooLate(InvoiceState::Settled), Code::FailedPrecondition, "bolt11: "),
         ] {
             let status = invoices("bolt11", error.clone());
             assert_eq!(status.code(), code, "{error:?}");

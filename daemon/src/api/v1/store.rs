@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
 use crate::api::status::{internal, malformed, refuse, stopping};
-use crate::api::stream::{Answers, Steps, stream};
+use crate::api::stream::{ResponseStream, Steps, stream};
 use crate::node::ldk::decode;
 use crate::storage::{
     CheckReport, CompactReport, Error, ExportReport, JobUpdate, MirrorStatus, Progress,
@@ -31,9 +31,9 @@ pub struct StoreService {
 
 #[tonic::async_trait]
 impl v1::store_server::Store for StoreService {
-    type CheckStream = Answers<v1::CheckStoreUpdate>;
-    type ExportStream = Answers<v1::ExportStoreUpdate>;
-    type CompactStream = Answers<v1::CompactStoreUpdate>;
+    type CheckStream = ResponseStream<v1::CheckStoreUpdate>;
+    type ExportStream = ResponseStream<v1::ExportStoreUpdate>;
+    type CompactStream = ResponseStream<v1::CompactStoreUpdate>;
 
     async fn check(
         &self,

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use self::rpc::{Login, Rpc};
 use super::{
-    Backoff, ChainSource, Config, Error, EstimateMode, Health, KnownBlock, SourceTip, Unspent,
+    Backoff, ChainSource, Config, Error, EstimateMode, Health, KnownBlock, SourceTip, UtxoState,
     Verdict,
 };
 
@@ -125,7 +125,7 @@ impl ChainSource for Source {
         utxos::block_txids(&self.rpc, hash).await
     }
 
-    async fn unspent(&self, outpoint: OutPoint) -> Result<Option<Unspent>, Error> {
+    async fn unspent(&self, outpoint: OutPoint) -> Result<Option<UtxoState>, Error> {
         utxos::unspent(&self.rpc, outpoint).await
     }
 

@@ -1,4 +1,4 @@
-//! Unspent outputs from bitcoind.
+//! UtxoState outputs from bitcoind.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::answers;
 use super::blocks::about_block;
 use super::rpc::Rpc;
-use crate::chain::{Error, Unspent};
+use crate::chain::{Error, UtxoState};
 
 /// A pruned block is not fetched back: anybody may ask for this, with an announcement of a few hundred bytes.
 pub(super) async fn block_txids(rpc: &Arc<Rpc>, hash: BlockHash) -> Result<Vec<Txid>, Error> {
@@ -17,7 +17,10 @@ pub(super) async fn block_txids(rpc: &Arc<Rpc>, hash: BlockHash) -> Result<Vec<T
     answer.map_err(|error| about_block(hash, error))
 }
 
-pub(super) async fn unspent(rpc: &Arc<Rpc>, outpoint: OutPoint) -> Result<Option<Unspent>, Error> {
+pub(super) async fn unspent(
+    rpc: &Arc<Rpc>,
+    outpoint: OutPoint,
+) -> Result<Option<UtxoState>, Error> {
     let method = "gettxout";
     let params = vec![json!(outpoint.txid), json!(outpoint.vout), json!(false)];
     let answer = rpc.call::<Option<answers::TxOut>>(method, params).await?;
@@ -26,7 +29,7 @@ pub(super) async fn unspent(rpc: &Arc<Rpc>, outpoint: OutPoint) -> Result<Option
     let value = Amount::from_btc(answer.value).map_err(|error| garbled(error.to_string()))?;
     let script_pubkey = ScriptBuf::from_hex(&answer.script_pubkey.hex)
         .map_err(|error| garbled(error.to_string()))?;
-    Ok(Some(Unspent {
+    Ok(Some(UtxoState {
         output: TxOut { value, script_pubkey },
         confirmations: answer.confirmations,
     }))

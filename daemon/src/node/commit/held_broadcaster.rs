@@ -146,9 +146,9 @@ mod tests {
 
     use super::*;
     use crate::chain::fake::transaction;
-    use crate::chain::{Answer, Refusal, Verdict};
+    use crate::chain::{Answer, BroadcastRefusal, Verdict};
 
-    type Reply = oneshot::Sender<Result<(), Refusal>>;
+    type Reply = oneshot::Sender<Result<(), BroadcastRefusal>>;
 
     #[derive(Default)]
     struct Sent(Mutex<Vec<(Vec<Transaction>, Reply)>>, AtomicUsize);
@@ -172,7 +172,7 @@ mod tests {
             sent.iter().map(|(package, _)| package.clone()).collect()
         }
 
-        fn answer(&self, said: Result<(), Refusal>) {
+        fn answer(&self, said: Result<(), BroadcastRefusal>) {
             let (_, reply) = self.0.lock().expect("held briefly").remove(0);
             reply.send(said).expect("somebody waits");
         }
@@ -223,7 +223,7 @@ mod tests {
         held.retry();
         assert_eq!(sent.packages().len(), 1, "bitcoind has not answered yet");
         let (txid, verdict) = (a_transaction().compute_txid(), Verdict::FeeTooLow("1 < 2".into()));
-        sent.answer(Err(Refusal { txid, verdict }));
+        sent.answer(Err(BroadcastRefusal { txid, verdict }));
         assert_eq!(held.unsent().0.len(), 1);
         held.retry();
         assert_eq!(sent.packages().len(), 1);

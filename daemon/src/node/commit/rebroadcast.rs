@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use bitcoin::{OutPoint, Transaction, Txid};
 use tokio::sync::oneshot::error::TryRecvError;
 
-use crate::chain::{Answer, Refusal, Verdict};
+use crate::chain::{Answer, BroadcastRefusal, Verdict};
 
 /// The longest pause before a refused package is sent again, as a power of two, in ticks of 30 seconds: half an hour.
 const LONGEST_PAUSE_LOG2: u32 = 6;
@@ -140,7 +140,7 @@ impl Package {
         }
     }
 
-    fn is_given_up(&mut self, refusal: &Refusal) -> bool {
+    fn is_given_up(&mut self, refusal: &BroadcastRefusal) -> bool {
         let doubtful = is_doubtful(&refusal.verdict);
         let pause = 1 << self.refusals.min(LONGEST_PAUSE_LOG2);
         self.refusals += 1;
@@ -200,7 +200,7 @@ mod tests {
         let (reply, answer) = oneshot::channel();
         rebroadcaster.offered(id, answer);
         let txid = transaction(1, &[]).compute_txid();
-        let said = if verdict.is_good() { Ok(()) } else { Err(Refusal { txid, verdict }) };
+        let said = if verdict.is_good() { Ok(()) } else { Err(BroadcastRefusal { txid, verdict }) };
         reply.send(said).expect("the answer is kept");
         rebroadcaster.settle();
     }

@@ -14,7 +14,7 @@ use super::deferred_persister::DeferredStore;
 use super::held_broadcaster;
 use super::held_messages::HeldMessages;
 use crate::feerates::Feerates;
-use crate::node::gossip::answer::Answers;
+use crate::node::gossip::answer::QueryResponder;
 use crate::node::gossip::order::OrderedGossip;
 use crate::node::ldk::keys::Keys;
 use crate::node::ldk::logger::Logger;
@@ -105,7 +105,7 @@ pub type PeerManager = peer_handler::PeerManager<
     Arc<OrderedGossip>,
     Arc<OnionMessenger>,
     Arc<Logger>,
-    Arc<Answers>,
+    Arc<QueryResponder>,
     Arc<Keys>,
     Arc<ChainMonitor>,
 >;

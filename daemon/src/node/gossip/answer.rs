@@ -29,7 +29,7 @@ const MOST_FOR_ONE: usize = 100;
 const MOST_FOR_ALL: usize = 400;
 
 /// Queries of peers, answered from the graph little by little.
-pub struct Answers {
+pub struct QueryResponder {
     graph: Arc<Graph>,
     waiting: Mutex<Waiting>,
 }
@@ -41,7 +41,7 @@ pub struct Reply {
     encoded: Vec<u8>,
 }
 
-impl Answers {
+impl QueryResponder {
     /// Answers from `graph`.
     pub fn new(graph: Arc<Graph>) -> Self {
         Self { graph, waiting: Mutex::new(Waiting::new()) }
@@ -208,7 +208,7 @@ impl Writeable for Reply {
     }
 }
 
-impl CustomMessageReader for Answers {
+impl CustomMessageReader for QueryResponder {
     type CustomMessage = Reply;
 
     /// LDK reads all messages of BOLT 7 itself.
@@ -221,7 +221,7 @@ impl CustomMessageReader for Answers {
     }
 }
 
-impl CustomMessageHandler for Answers {
+impl CustomMessageHandler for QueryResponder {
     fn handle_custom_message(
         &self,
         _message: Reply,
@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn unknown_channels_are_passed_over_and_the_end_says_so() {
         let graph = Arc::new(Graph::new(Network::Regtest, Arc::new(Logger::default())));
-        let answers = Answers::new(graph);
+        let answers = QueryResponder::new(graph);
         answers.take(key(1), question([1, 2])).expect("the first question");
         let replies = answers.get_and_clear_pending_msg();
         let [(peer, reply)] = &replies[..] else { panic!("{replies:?}") };

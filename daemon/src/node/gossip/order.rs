@@ -18,7 +18,7 @@ use lightning::routing::gossip::NodeId;
 use lightning::types::features::{InitFeatures, NodeFeatures};
 use tokio::time::Instant;
 
-use super::answer::Answers;
+use super::answer::QueryResponder;
 use super::ask::{Asker, Lacking};
 use super::first_update::FirstUpdates;
 use super::survey::Survey;
@@ -32,7 +32,7 @@ pub type Resolving = Arc<RwLock<()>>;
 pub struct OrderedGossip {
     gossip: Arc<GossipSync>,
     resolving: Resolving,
-    answers: Arc<Answers>,
+    answers: Arc<QueryResponder>,
     asker: Mutex<Asker>,
     survey: Mutex<Survey>,
     outgoing: Mutex<Vec<MessageSendEvent>>,
@@ -52,7 +52,11 @@ const MOST_UNVERIFIED: usize = 60_000;
 
 impl OrderedGossip {
     /// Wraps `gossip`; look-ups are resolved with `resolving` locked for writing.
-    pub fn new(gossip: Arc<GossipSync>, resolving: Resolving, answers: Arc<Answers>) -> Self {
+    pub fn new(
+        gossip: Arc<GossipSync>,
+        resolving: Resolving,
+        answers: Arc<QueryResponder>,
+    ) -> Self {
         let (asker, survey, outgoing, first_updates) = Default::default();
         let unverified = Unverified::default();
         Self { gossip, resolving, answers, asker, survey, outgoing, first_updates, unverified }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lightning::ln::msgs::{BaseMessageHandler as _, MessageSendEvent, RoutingMessageHandler as _};
 
-use super::answer::Answers;
+use super::answer::QueryResponder;
 use super::fake;
 use super::order::{OrderedGossip, Resolving};
 use crate::node::ldk::logger::Logger;
@@ -18,7 +18,7 @@ fn gossip() -> OrderedGossip {
     let graph = fake::graph();
     // Without a look-up, as of a bitcoind that has proved the channel at once.
     let sync = Arc::new(GossipSync::new(graph.clone(), None, Arc::new(Logger::default())));
-    OrderedGossip::new(sync, Resolving::default(), Arc::new(Answers::new(graph)))
+    OrderedGossip::new(sync, Resolving::default(), Arc::new(QueryResponder::new(graph)))
 }
 
 /// LDK takes no update that is older than two weeks.

@@ -20,7 +20,7 @@ use crate::wallet::{self, Wallet};
 pub type Filter = Arc<dyn chain::Filter + Send + Sync>;
 
 /// Sends transactions, after the wallet has recorded them.
-pub type Broadcaster = wallet::Announcer<crate::chain::Broadcaster>;
+pub type Broadcaster = wallet::RecordingBroadcaster<crate::chain::Broadcaster>;
 
 /// Enforces one channel on chain.
 pub type ChannelMonitor = channelmonitor::ChannelMonitor<InMemorySigner>;

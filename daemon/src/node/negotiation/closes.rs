@@ -16,7 +16,7 @@ use lightning::ln::msgs::{ClosingSigned, ClosingSignedFeeRange, MessageSendEvent
 use lightning::ln::types::ChannelId;
 use tokio::sync::watch;
 
-use super::fees::{self, Facts, Fees};
+use super::fees::{self, FeeFacts, Fees};
 use crate::feerates::Feerates;
 
 /// What LDK is allowed beyond its estimate: so much that the bound of this file is always the lower one.
@@ -52,7 +52,7 @@ pub type LookUp = Box<dyn Fn(&PublicKey, &ChannelId) -> Option<Sides> + Send + S
 
 /// An offer of one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
+pub struct FeeOffer {
     /// The fee, in satoshis.
     pub fee_sat: u64,
     /// The least and the most that it agrees to, if it says so.
@@ -63,9 +63,9 @@ pub struct Offer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Negotiation {
     /// Our last offer.
-    pub ours: Option<Offer>,
+    pub ours: Option<FeeOffer>,
     /// The peer's last offer.
-    pub theirs: Option<Offer>,
+    pub theirs: Option<FeeOffer>,
     /// Why there is no agreement, if the peer's last offer was not taken.
     pub stuck: Option<String>,
     peer: Option<PublicKey>,
@@ -180,7 +180,7 @@ impl Closes {
         if let Some(range) = &mut msg.fee_range {
             *range = our_range(range, msg.fee_satoshis, sides.map(|it| it.we_opened).zip(fees));
         }
-        negotiation.ours = Some(Offer::of(msg));
+        negotiation.ours = Some(FeeOffer::of(msg));
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
         tracing::info!(channel_id = %msg.channel_id, offer = ?negotiation.ours, "offered a fee for a close");
     }
@@ -193,7 +193,7 @@ impl Closes {
         let fees = self.decide(sides, negotiation);
         let least_sat = negotiation.ours.and_then(|ours| ours.range_sat).map_or(0, |range| range.0);
         negotiation.peer = Some(peer);
-        negotiation.theirs = Some(Offer::of(msg));
+        negotiation.theirs = Some(FeeOffer::of(msg));
         let judged = judge(msg, sides.we_opened, least_sat, fees);
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
         match &judged {
@@ -211,11 +211,11 @@ impl Closes {
         fees::decide(&self.facts(sides, negotiation.asked, weight))
     }
 
-    fn facts(&self, sides: Sides, asked: Option<u32>, weight: u64) -> Facts {
+    fn facts(&self, sides: Sides, asked: Option<u32>, weight: u64) -> FeeFacts {
         let estimate = self.feerates.feerate_for_wallet(self.policy.target_blocks).to_sat_per_kwu();
         let urgent =
             self.feerates.get_est_sat_per_1000_weight(ConfirmationTarget::UrgentOnChainSweep);
-        Facts {
+        FeeFacts {
             we_pay: sides.we_opened,
             local_sat: sides.local_sat,
             remote_sat: sides.remote_sat,
@@ -233,7 +233,7 @@ impl Closes {
     }
 }
 
-impl Offer {
+impl FeeOffer {
     fn of(msg: &ClosingSigned) -> Self {
         let range = msg.fee_range.as_ref();
         Self {

@@ -13,7 +13,7 @@ const ANCHORS_SAT: u64 = 660;
 
 /// What a fee is decided by. Feerates are in satoshis per 1,000 weight units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct FeeFacts {
     /// Whether we opened the channel, so that we pay.
     pub we_pay: bool,
     /// Our balance.
@@ -59,7 +59,7 @@ pub fn forced_close_sat(urgent: u32) -> u64 {
 /// A feerate that was asked for is paid exactly. Without one the estimate is offered, and a peer that wants more gets at
 /// most what a forced close would cost or what the operator allows beyond the estimate. Where the peer pays, everything
 /// that the mempool takes is agreed to.
-pub fn decide(facts: &Facts) -> Fees {
+pub fn decide(facts: &FeeFacts) -> Fees {
     let estimate_sat = fee_sat(facts.estimate.max(facts.minimum), facts.weight);
     if !facts.we_pay {
         return Fees { offer_sat: estimate_sat.min(facts.remote_sat), most_sat: facts.remote_sat };
@@ -83,7 +83,7 @@ pub fn fee_sat(sat_per_1000_weight: u32, weight: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const FACTS: Facts = Facts {
+    const FACTS: FeeFacts = FeeFacts {
         we_pay: true,
         local_sat: 1_000_000,
         remote_sat: 500_000,
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_is_paid_exactly() {
-        let fees = decide(&Facts { asked: Some(500), ..FACTS });
+        let fees = decide(&FeeFacts { asked: Some(500), ..FACTS });
         assert_eq!(fees, Fees { offer_sat: 385, most_sat: 385 });
     }
 
@@ -108,25 +108,25 @@ mod tests {
         assert_eq!(fees.most_sat, forced_close_sat(3_750), "more than 1,925 + 1,000");
         // lnd's estimator without data wanted 4,343 sat; by force it would have cost more.
         assert!(fees.most_sat > 4_343, "{fees:?}");
-        let generous = decide(&Facts { avoidance_sat: 50_000, ..FACTS });
+        let generous = decide(&FeeFacts { avoidance_sat: 50_000, ..FACTS });
         assert_eq!(generous.most_sat, 51_925);
-        let low = decide(&Facts { estimate: 100, ..FACTS });
+        let low = decide(&FeeFacts { estimate: 100, ..FACTS });
         assert_eq!(low.offer_sat, fee_sat(253, 770), "what the mempool takes at least");
     }
 
     #[test]
     fn nobody_pays_more_than_there_is() {
         assert_eq!(
-            decide(&Facts { local_sat: 100, ..FACTS }),
+            decide(&FeeFacts { local_sat: 100, ..FACTS }),
             Fees { offer_sat: 100, most_sat: 100 }
         );
-        let theirs = decide(&Facts { we_pay: false, remote_sat: 1_000, ..FACTS });
+        let theirs = decide(&FeeFacts { we_pay: false, remote_sat: 1_000, ..FACTS });
         assert_eq!(theirs, Fees { offer_sat: 1_000, most_sat: 1_000 });
     }
 
     #[test]
     fn a_peer_that_pays_may_pay_what_it_likes() {
-        let fees = decide(&Facts { we_pay: false, asked: None, ..FACTS });
+        let fees = decide(&FeeFacts { we_pay: false, asked: None, ..FACTS });
         assert_eq!(fees, Fees { offer_sat: 1_925, most_sat: 500_000 });
     }
 

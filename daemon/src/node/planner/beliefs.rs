@@ -7,7 +7,7 @@ use lightning::routing::router::Path;
 
 /// The outcome of an HTLC along a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum HtlcOutcome {
     /// It was settled: the amounts moved.
     Settled,
     /// It reached the payee and failed there: a probe, or a payee that refused.
@@ -20,34 +20,34 @@ pub enum Fate {
 
 /// An HTLC's path and outcome.
 #[derive(Clone, Debug)]
-pub struct Lesson {
+pub struct PathOutcome {
     /// Our node, which sent it.
     pub payer: PublicKey,
     /// The path.
     pub path: Path,
     /// The outcome.
-    pub fate: Fate,
+    pub outcome: HtlcOutcome,
 }
 
 /// Learns hop by hop, except from our own channels, whose balances we know exactly. `hints` are the channels of the
 /// path that the graph lacks.
-pub(super) fn learn(beliefs: &mut Beliefs, lesson: &Lesson, hints: &[u64], now: u64) {
-    let amounts = amounts_msat(&lesson.path);
-    let sources =
-        std::iter::once(&lesson.payer).chain(lesson.path.hops.iter().map(|hop| &hop.pubkey));
+pub(super) fn learn(beliefs: &mut Beliefs, path_outcome: &PathOutcome, hints: &[u64], now: u64) {
+    let amounts = amounts_msat(&path_outcome.path);
+    let sources = std::iter::once(&path_outcome.payer)
+        .chain(path_outcome.path.hops.iter().map(|hop| &hop.pubkey));
     for (index, ((source, hop), amount_msat)) in
-        sources.zip(&lesson.path.hops).zip(amounts).enumerate()
+        sources.zip(&path_outcome.path.hops).zip(amounts).enumerate()
     {
         let direction = match hints.contains(&hop.short_channel_id) {
             // The planner reads beliefs about a hint as direction 0, whichever of its ends has the lesser key.
             true => 0,
             false => u8::from(NodeId::from_pubkey(source) > NodeId::from_pubkey(&hop.pubkey)),
         };
-        let ours = index == 0 || hop.pubkey == lesson.payer;
-        if lesson.fate == Fate::BrokenAt(hop.short_channel_id) {
+        let ours = index == 0 || hop.pubkey == path_outcome.payer;
+        if path_outcome.outcome == HtlcOutcome::BrokenAt(hop.short_channel_id) {
             return;
         }
-        if lesson.fate == Fate::FailedAt(hop.short_channel_id) {
+        if path_outcome.outcome == HtlcOutcome::FailedAt(hop.short_channel_id) {
             if !ours {
                 beliefs.failed(hop.short_channel_id, direction, amount_msat, now);
             }
@@ -57,7 +57,7 @@ pub(super) fn learn(beliefs: &mut Beliefs, lesson: &Lesson, hints: &[u64], now: 
             continue;
         }
         beliefs.passed(hop.short_channel_id, direction, amount_msat, now);
-        if lesson.fate == Fate::Settled {
+        if path_outcome.outcome == HtlcOutcome::Settled {
             beliefs.settled(hop.short_channel_id, direction, amount_msat);
         }
     }
@@ -113,9 +113,10 @@ mod tests {
     fn most_after_a_failure(nodes: [PublicKey; 2], scid: u64, direction: u8) -> u64 {
         let hops = vec![hop(nodes[0], 1, 10), hop(nodes[1], scid, 500)];
         let path = Path { hops, blinded_tail: None };
-        let lesson = Lesson { payer: key(9), path, fate: Fate::FailedAt(scid) };
+        let path_outcome =
+            PathOutcome { payer: key(9), path, outcome: HtlcOutcome::FailedAt(scid) };
         let mut beliefs = Beliefs::new();
-        learn(&mut beliefs, &lesson, &[HINT], 5);
+        learn(&mut beliefs, &path_outcome, &[HINT], 5);
         beliefs.range(scid, direction, CAPACITY_MSAT, 5).most_msat
     }
 

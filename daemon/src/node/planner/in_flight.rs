@@ -7,7 +7,7 @@ use lightning::ln::channelmanager::PaymentId;
 use lightning::routing::router::{Path, Route};
 
 use super::constraints::Constraints;
-use super::words::{Cause, NoWay};
+use super::no_route::{Cause, NoRouteReason};
 
 /// One entry for each payment in flight.
 ///
@@ -22,7 +22,7 @@ struct Entry {
     /// The paths that the payer named, for a payment that takes no others.
     given: Option<Given>,
     paths: Vec<FoundPath>,
-    no_route: Option<NoWay>,
+    no_route: Option<NoRouteReason>,
 }
 
 /// A path that was found for a payment, and when.
@@ -91,7 +91,7 @@ impl InFlight {
     }
 
     /// Records why no route was found for a payment.
-    pub(super) fn set_no_route(&self, payment_id: &PaymentId, why: NoWay) {
+    pub(super) fn set_no_route(&self, payment_id: &PaymentId, why: NoRouteReason) {
         if let Some(entry) = self.lock().get_mut(payment_id) {
             entry.no_route = Some(why);
         }
@@ -103,7 +103,7 @@ impl InFlight {
     }
 
     /// Takes the reason why no route was found for a payment, if none was.
-    pub(super) fn take_no_route(&self, payment_id: &PaymentId) -> Option<NoWay> {
+    pub(super) fn take_no_route(&self, payment_id: &PaymentId) -> Option<NoRouteReason> {
         self.lock().get_mut(payment_id)?.no_route.take()
     }
 
@@ -132,13 +132,13 @@ mod tests {
         for number in 0..30_000 {
             in_flight.begin(payment(number), Constraints::default());
             in_flight.add_route(&payment(number), &route(), number.into());
-            in_flight.set_no_route(&payment(number), NoWay::of_ldk("none"));
+            in_flight.set_no_route(&payment(number), NoRouteReason::of_ldk("none"));
         }
         let [path] = &route().paths[..] else { unreachable!("one path") };
         assert_eq!(in_flight.found_at_ms(&payment(9), path), Some(9));
         assert_eq!(in_flight.take_paths(&payment(0)).len(), 1);
         assert_eq!(in_flight.take_paths(&payment(0)).len(), 0);
-        assert_eq!(in_flight.take_no_route(&payment(0)), Some(NoWay::of_ldk("none")));
+        assert_eq!(in_flight.take_no_route(&payment(0)), Some(NoRouteReason::of_ldk("none")));
         assert_eq!(in_flight.take_no_route(&payment(0)), None);
     }
 
@@ -163,7 +163,7 @@ mod tests {
         in_flight.end(&payment(1));
         for ended in [payment(1), payment(2)] {
             in_flight.add_route(&ended, &route(), 7);
-            in_flight.set_no_route(&ended, NoWay::of_ldk("none"));
+            in_flight.set_no_route(&ended, NoRouteReason::of_ldk("none"));
             assert!(in_flight.constraints(&ended).is_empty());
         }
         assert!(in_flight.lock().is_empty());

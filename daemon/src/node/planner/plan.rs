@@ -9,7 +9,7 @@ use lightning::routing::router::{
     InFlightHtlcs, Path, Payee, PaymentParameters, Route, RouteParameters,
 };
 
-use super::beliefs::{self, Fate, Lesson};
+use super::beliefs::{self, HtlcOutcome, PathOutcome};
 use super::broken::Broken;
 use super::constraints::Constraints;
 use super::flight;
@@ -158,16 +158,16 @@ impl Planner {
     }
 
     /// Learns from the outcome of an HTLC.
-    pub fn learn(&self, lesson: &Lesson) {
-        let (hints, now) = (self.unannounced(&lesson.path), self.clock.unix_secs());
-        match lesson.fate {
-            Fate::BrokenAt(scid) => self.broken.learn(scid, now),
-            Fate::Settled | Fate::Reached => {
+    pub fn learn(&self, path_outcome: &PathOutcome) {
+        let (hints, now) = (self.unannounced(&path_outcome.path), self.clock.unix_secs());
+        match path_outcome.outcome {
+            HtlcOutcome::BrokenAt(scid) => self.broken.learn(scid, now),
+            HtlcOutcome::Settled | HtlcOutcome::Reached => {
                 hints.iter().for_each(|scid| self.broken.mended(*scid))
             }
-            Fate::FailedAt(_) => (),
+            HtlcOutcome::FailedAt(_) => (),
         }
-        beliefs::learn(&mut self.beliefs(), lesson, &hints, now);
+        beliefs::learn(&mut self.beliefs(), path_outcome, &hints, now);
     }
 
     /// Returns the channels of a request's route hints that failed for good.

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::constraints::Constraints;
 use super::in_flight::{FoundPath, InFlight};
+use super::no_route::{Cause, NoRouteReason};
 use super::plan::Planner;
-use super::words::{Cause, NoWay};
 use crate::clock::Clock;
 use crate::node::ldk::keys::Keys;
 use crate::node::ldk::logger::Logger;
@@ -94,7 +94,7 @@ impl NodeRouter {
     }
 
     /// Takes the reason why a payment found no route, if it found none.
-    pub fn take_explanation(&self, payment_id: &PaymentId) -> Option<NoWay> {
+    pub fn take_explanation(&self, payment_id: &PaymentId) -> Option<NoRouteReason> {
         self.in_flight.take_no_route(payment_id)
     }
 
@@ -121,7 +121,7 @@ impl NodeRouter {
         first_hops: Option<&[&ChannelDetails]>,
         in_flight: InFlightHtlcs,
         constraints: &Constraints,
-    ) -> Result<Route, (&'static str, Option<NoWay>)> {
+    ) -> Result<Route, (&'static str, Option<NoRouteReason>)> {
         // LDK's router finds no route from a node to itself.
         let choice = if is_to(asked, payer) { Choice::Fulmen } else { self.choice };
         let why = match choice {
@@ -129,7 +129,7 @@ impl NodeRouter {
             Choice::Fulmen => {
                 match self.planner.route(payer, asked, first_hops, &in_flight, constraints) {
                     Ok(route) => return Ok(route),
-                    Err(why) => why.map(NoWay::from),
+                    Err(why) => why.map(NoRouteReason::from),
                 }
             }
         };
@@ -194,7 +194,7 @@ impl Router for NodeRouter {
                 Ok(route)
             }
             Err((ldk, why)) => {
-                let why = why.unwrap_or_else(|| NoWay::of_ldk(ldk));
+                let why = why.unwrap_or_else(|| NoRouteReason::of_ldk(ldk));
                 tracing::debug!(payment = %payment_id, why = why.words, "no route");
                 self.in_flight.set_no_route(&payment_id, why);
                 Err(ldk)

@@ -13,11 +13,11 @@ const REPEAT: Duration = Duration::from_secs(6 * 3600);
 
 /// Remembers the last announcement: when, and with how many announced channels.
 #[derive(Default)]
-pub struct Announcer {
+pub struct NodeAnnouncer {
     last: Option<(Instant, usize)>,
 }
 
-impl Announcer {
+impl NodeAnnouncer {
     /// Announces the node when it first has announced channels, when their number changes, and every six hours.
     ///
     /// BOLT 7: everyone ignores the announcement of a node without announced channels.

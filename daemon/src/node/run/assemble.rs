@@ -11,7 +11,7 @@ use lightning::ln::channelmanager::ChainParameters;
 use lightning::ln::peer_handler::{IgnoringMessageHandler, MessageHandler};
 use lightning::sign::{EntropySource, InMemorySigner, NodeSigner};
 use lightning::util::config::UserConfig;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::catch_up::Assembled;
 use super::restore;
@@ -29,7 +29,7 @@ use crate::node::commit::types::{
     Bumper, ChainMonitor, ChannelManager, ChannelManagerReadArgs, DeferredMonitorPersister,
     HeldBroadcaster, MonitorPersister, OnionMessenger, PeerManager,
 };
-use crate::node::gossip::answer::Answers;
+use crate::node::gossip::answer::QueryResponder;
 use crate::node::gossip::order::{OrderedGossip, Resolving};
 use crate::node::gossip::spent::SpentChannels;
 use crate::node::ldk::keys::Keys;
@@ -157,7 +157,7 @@ pub fn assemble(materials: Materials) -> Result<Assembled, Error> {
         commit,
         kv: ground.kv,
         wake: Notify::new(),
-        channels_changed: Notify::new(),
+        channels_changed: watch::Sender::new(()),
     });
     Ok(Assembled { node, manager_best, sweeper_best, monitors })
 }
@@ -377,7 +377,7 @@ struct Gossip {
     sync: Arc<GossipSync>,
     resolving: Resolving,
     ordered: Arc<OrderedGossip>,
-    answers: Arc<Answers>,
+    answers: Arc<QueryResponder>,
 }
 
 impl Gossip {
@@ -385,7 +385,7 @@ impl Gossip {
         let check = Some(materials.utxo_check.clone());
         let sync = Arc::new(GossipSync::new(routing.graph.clone(), check, ground.logger.clone()));
         let resolving = Resolving::default();
-        let answers = Arc::new(Answers::new(routing.graph.clone()));
+        let answers = Arc::new(QueryResponder::new(routing.graph.clone()));
         let ordered =
             Arc::new(OrderedGossip::new(sync.clone(), resolving.clone(), answers.clone()));
         Self { sync, resolving, ordered, answers }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 /// Bounds of inbound connections.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct InboundLimits {
     /// Most peers without a channel.
     pub strangers: usize,
     /// Most connections that have not sent `init`.
@@ -44,14 +44,14 @@ struct Connection {
 
 /// All inbound connections, in the order in which they came.
 pub struct Connections {
-    limits: Limits,
+    limits: InboundLimits,
     all: BTreeMap<ConnectionId, Connection>,
     last_id: u64,
 }
 
 impl Connections {
     /// Returns an empty table.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: InboundLimits) -> Self {
         Self { limits, all: BTreeMap::new(), last_id: 0 }
     }
 
@@ -178,7 +178,7 @@ fn as_v6(ip: IpAddr) -> u128 {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: InboundLimits = InboundLimits {
         strangers: 6,
         handshakes: 8,
         per_address: 2,

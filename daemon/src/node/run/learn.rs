@@ -8,7 +8,7 @@ use lightning::routing::router::Path;
 use lightning::routing::scoring::ScoreUpdate;
 
 use crate::node::Node;
-use crate::node::planner::{Fate, Lesson};
+use crate::node::planner::{HtlcOutcome, PathOutcome};
 
 /// Learns from `event` at time `now` (since the epoch); ignores events without a path.
 ///
@@ -19,18 +19,20 @@ pub fn learn(node: &Node, event: &Event, now: Duration) {
     {
         node.graph.handle_network_update(update);
     }
-    let Some((path, fate)) = fate(event) else { return };
-    let lesson = Lesson { payer: node.id(), path: path.clone(), fate };
-    node.router.planner().learn(&lesson);
+    let Some((path, outcome)) = outcome(event) else { return };
+    let path_outcome = PathOutcome { payer: node.id(), path: path.clone(), outcome };
+    node.router.planner().learn(&path_outcome);
     let mut scorer = node.scorer.write().expect("no panic while held");
     if let Event::ProbeFailed { short_channel_id: Some(scid), .. } = event {
         scorer.probe_failed(path, *scid, now);
         return;
     }
-    match fate {
-        Fate::Settled => scorer.payment_path_successful(path, now),
-        Fate::Reached => scorer.probe_successful(path, now),
-        Fate::FailedAt(scid) | Fate::BrokenAt(scid) => scorer.payment_path_failed(path, scid, now),
+    match outcome {
+        HtlcOutcome::Settled => scorer.payment_path_successful(path, now),
+        HtlcOutcome::Reached => scorer.probe_successful(path, now),
+        HtlcOutcome::FailedAt(scid) | HtlcOutcome::BrokenAt(scid) => {
+            scorer.payment_path_failed(path, scid, now)
+        }
     }
 }
 
@@ -38,15 +40,15 @@ fn is_on(path: &Path, scid: u64) -> bool {
     path.hops.iter().any(|hop| hop.short_channel_id == scid)
 }
 
-fn fate(event: &Event) -> Option<(&Path, Fate)> {
+fn outcome(event: &Event) -> Option<(&Path, HtlcOutcome)> {
     if let Event::PaymentPathSuccessful { path, .. } = event {
-        return Some((path, Fate::Settled));
+        return Some((path, HtlcOutcome::Settled));
     }
     if let Event::ProbeSuccessful { path, .. } = event {
-        return Some((path, Fate::Reached));
+        return Some((path, HtlcOutcome::Reached));
     }
     if let Event::ProbeFailed { path, short_channel_id: Some(scid), .. } = event {
-        return Some((path, Fate::FailedAt(*scid)));
+        return Some((path, HtlcOutcome::FailedAt(*scid)));
     }
     if let Event::PaymentPathFailed {
         path,
@@ -64,12 +66,12 @@ fn fate(event: &Event) -> Option<(&Path, Fate)> {
             | None => None,
         };
         if let Some(scid) = broken.filter(|scid| is_on(path, *scid)) {
-            return Some((path, Fate::BrokenAt(scid)));
+            return Some((path, HtlcOutcome::BrokenAt(scid)));
         }
         return match short_channel_id {
-            Some(scid) => Some((path, Fate::FailedAt(*scid))),
+            Some(scid) => Some((path, HtlcOutcome::FailedAt(*scid))),
             // The payee itself refused: every hop on the way carried the HTLC.
-            None if *payment_failed_permanently => Some((path, Fate::Reached)),
+            None if *payment_failed_permanently => Some((path, HtlcOutcome::Reached)),
             None => None,
         };
     }

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::inbound::{ConnectionId, Connections, Limits};
+use super::inbound::{ConnectionId, Connections, InboundLimits};
 use super::net;
 use crate::descriptors;
 use crate::node::{Config, Node};
@@ -74,8 +74,8 @@ pub fn listen(node: &Arc<Node>, tasks: &Tasks, listeners: Vec<TcpListener>) {
 }
 
 /// Fits the configured limits into the descriptors that peers may use: a handshake needs two.
-fn limits(config: &Config, descriptors: usize) -> Limits {
-    let limits = Limits {
+fn limits(config: &Config, descriptors: usize) -> InboundLimits {
+    let limits = InboundLimits {
         strangers: config.max_inbound_peers.min(descriptors / 2),
         handshakes: config.max_inbound_handshakes.min(descriptors / 4),
         per_address: config.max_inbound_per_address,

@@ -8,7 +8,7 @@ use bitcoin::secp256k1::PublicKey;
 use tokio::net::TcpStream;
 
 use crate::node::Node;
-use crate::node::address::{self, Kind as _};
+use crate::node::address::{self, AddressKind as _};
 use crate::tasks::{Stage, Tasks};
 
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);

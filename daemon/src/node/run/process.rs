@@ -10,7 +10,7 @@ use lightning::sign::EntropySource;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::announce::Announcer;
+use super::announce::NodeAnnouncer;
 use super::heal::{self, Healer};
 use super::replay::Replay;
 use super::sweep;
@@ -147,7 +147,7 @@ struct Timers {
     gossip: tokio::time::Interval,
     knowledge: tokio::time::Interval,
     prune: tokio::time::Interval,
-    announcer: Announcer,
+    announcer: NodeAnnouncer,
     healer: Healer,
 }
 
@@ -155,7 +155,7 @@ enum Tick<'a> {
     Channels,
     Peers,
     Rebroadcast,
-    Gossip(&'a mut Announcer, &'a mut Healer),
+    Gossip(&'a mut NodeAnnouncer, &'a mut Healer),
     Knowledge,
     Prune,
 }
@@ -175,7 +175,7 @@ impl Timers {
             gossip: every(heal::TICK),
             knowledge: every(KNOWLEDGE_TICK),
             prune: every(PRUNE_TICK),
-            announcer: Announcer::default(),
+            announcer: NodeAnnouncer::default(),
             healer: Healer::default(),
         }
     }

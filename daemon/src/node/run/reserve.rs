@@ -39,11 +39,12 @@ pub async fn keep_publishing(
     published: watch::Sender<Option<AnchorReserve>>,
     stopping: CancellationToken,
 ) -> Outcome {
+    let mut changes = node.watch_channels();
     loop {
         publish(&node, &feerates, &published);
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => (),
-            () = node.channels_changed.notified() => (),
+            Ok(()) = changes.changed() => (),
             () = stopping.cancelled() => return Ok(()),
         }
     }

@@ -14,6 +14,8 @@ use crate::node::Node;
 pub struct Sweep {
     /// The channel it comes from, if known.
     pub channel_id: Option<ChannelId>,
+    /// The output.
+    pub outpoint: OutPoint,
     /// Its value, before the fee of the sweep.
     pub amount: Amount,
     /// The sweep, once broadcast.
@@ -153,6 +155,7 @@ pub fn pending(node: &Node) -> Vec<Sweep> {
             };
             Sweep {
                 channel_id: output.channel_id,
+                outpoint: output.descriptor.spendable_outpoint().into_bitcoin_outpoint(),
                 amount: amount(&output.descriptor),
                 txid,
                 confirmed_at,

@@ -5,7 +5,7 @@ use lightning::routing::router::Payee as LdkPayee;
 
 use super::ProbeUpdate;
 use crate::payments::Payments;
-use crate::payments::check::{AskedLimits, Limits};
+use crate::payments::check::{AskedLimits, PaymentLimits};
 use crate::payments::records::record::{PaymentRecord, hex};
 use crate::payments::route::{Inquiry, Payee};
 use crate::payments::send::SendRequest;
@@ -20,7 +20,7 @@ impl Payments {
         &self,
         record: &PaymentRecord,
         order: &SendRequest,
-        limits: Limits,
+        limits: PaymentLimits,
     ) {
         let above_msat = self.0.config.probe_above_sat.saturating_mul(1_000);
         let is_given = self.0.node.router.is_given(&PaymentId(record.payment_id));

@@ -16,9 +16,9 @@ use tokio::time::{Instant, timeout_at};
 pub use outcomes::{ProbeOutcome, ProbeOutcomes};
 
 use super::check::{self, Splitting};
-use super::route::{Inquiry, no_way};
+use super::route::{Inquiry, no_route};
 use super::{Error, Payments, blocking};
-use crate::node::planner::{NoWay, Wanted};
+use crate::node::planner::{NoRouteReason, Wanted};
 
 /// Attempts where the caller does not say how many.
 const DEFAULT_ATTEMPTS: u32 = 5;
@@ -44,7 +44,7 @@ pub enum ProbeUpdate {
     /// The end: all parts of the last attempt reached the payee.
     WouldArrive,
     /// The end: parts got stuck, and why no other attempt is made, where that is not their number.
-    Stuck(Option<NoWay>),
+    Stuck(Option<NoRouteReason>),
     /// The end: parts are still under way, and the time is up.
     NoAnswer,
 }
@@ -54,7 +54,7 @@ impl Payments {
     /// stuck, and tells what becomes of it.
     ///
     /// # Errors
-    /// Refusals, and [`Error::NoWay`] where there is none to begin with.
+    /// Refusals, and [`Error::NoRoute`] where there is none to begin with.
     pub fn probe(&self, inquiry: Inquiry, attempts: u32) -> Result<Probe, Error> {
         if attempts > MAX_ATTEMPTS {
             let why = format!("{attempts} is more than {MAX_ATTEMPTS}");
@@ -68,7 +68,7 @@ impl Payments {
         let splitting = Splitting::of(true, wanted.max_parts);
         self.check_sendable(wanted.amount_msat, &wanted.constraints, splitting)?;
         let timeout = check::limits(limits, wanted.amount_msat, &self.0.config)?.timeout;
-        let plan = blocking(|| self.ask(&wanted)).map_err(no_way)?;
+        let plan = blocking(|| self.ask(&wanted)).map_err(no_route)?;
         Ok(Probe::begin(self.clone(), wanted, plan, attempts, timeout))
     }
 

@@ -4,7 +4,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::known_to_ldk::KnownToLdk;
-use super::record::{BY_HASH, BY_KEY, PAYMENTS, PENDING, PaymentRecord, PaymentRef, State, hex};
+use super::record::{
+    BY_HASH, BY_KEY, PAYMENTS, PENDING, PaymentRecord, PaymentRef, PaymentState, hex,
+};
 use super::retention;
 use super::transition::{Change, PaymentIds, PaymentUpdate, decide};
 use crate::idempotency::{self, Key};
@@ -32,7 +34,7 @@ pub struct NewPayment {
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum PaymentAdmission {
     /// It is the first of its kind, or all before it failed.
     New,
     /// The caller asked for this payment before, under the same key.
@@ -58,11 +60,11 @@ impl PaymentBook {
         &self,
         key: Option<&Key>,
         payment_hash: Option<&[u8; 32]>,
-    ) -> Result<Admission, Error> {
+    ) -> Result<PaymentAdmission, Error> {
         if let Some(key) = key {
             let first = idempotency::first_outcome(self.keyed(&key.text)?, &key.fingerprint);
             if let Some(payment_id) = first.map_err(|_| Error::KeyReused)? {
-                return Ok(Admission::Follow(payment_id));
+                return Ok(PaymentAdmission::Follow(payment_id));
             }
         }
         let last_attempt = match payment_hash {
@@ -70,9 +72,9 @@ impl PaymentBook {
             None => None,
         };
         match last_attempt {
-            Some(State::Succeeded) => Err(Error::AlreadyPaid),
-            Some(State::Pending) => Err(Error::UnderWay),
-            Some(State::Failed) | None => Ok(Admission::New),
+            Some(PaymentState::Succeeded) => Err(Error::AlreadyPaid),
+            Some(PaymentState::Pending) => Err(Error::UnderWay),
+            Some(PaymentState::Failed) | None => Ok(PaymentAdmission::New),
         }
     }
 
@@ -81,8 +83,8 @@ impl PaymentBook {
         let NewPayment { mut record, key } = draft;
         let _changing = self.changing.lock().expect("no panic while held");
         match self.look(key.as_ref(), Some(&record.payment_hash))? {
-            Admission::Follow(payment_id) => return Ok(Admitted::Follow(payment_id)),
-            Admission::New => (),
+            PaymentAdmission::Follow(payment_id) => return Ok(Admitted::Follow(payment_id)),
+            PaymentAdmission::New => (),
         }
         if self.last_attempt(&record.payment_hash)?.is_none() {
             record.payment_id = record.payment_hash;
@@ -194,8 +196,9 @@ impl PaymentBook {
         let before_ms = before.saturating_mul(1_000);
         let _changing = self.changing.lock().expect("no panic while held");
         let mut batch = Batch::new();
-        let fate = |record: &PaymentRecord| retention::fate(record, before_ms, now, known_to_ldk);
-        let pruned = PAYMENTS.prune(&self.store, &mut batch, from, 1, fate)?;
+        let decide =
+            |record: &PaymentRecord| retention::decide(record, before_ms, now, known_to_ldk);
+        let pruned = PAYMENTS.prune(&self.store, &mut batch, from, 1, decide)?;
         for (payment_id, record) in &pruned.removed {
             let newest = BY_HASH.get(&self.store, &record.payment_hash)?;
             if newest.is_some_and(|name| name.payment_id[..] == payment_id[..]) {
@@ -225,7 +228,7 @@ impl PaymentBook {
         &self,
         token: &[u8],
         limit: usize,
-        state: Option<State>,
+        state: Option<PaymentState>,
         wanted: &Filter,
     ) -> Result<storage::Page<PaymentRecord>, storage::Error> {
         PAYMENTS.list(&self.store, token, limit, wanted, |record| {
@@ -243,7 +246,7 @@ fn finished(record: &PaymentRecord) -> Entry {
     Entry::PaymentFinished {
         payment_id: record.payment_id,
         payment_hash: record.payment_hash,
-        succeeded: record.state == State::Succeeded,
+        succeeded: record.state == PaymentState::Succeeded,
         amount_msat: record.amount_msat,
         fee_msat: record.fee_msat.unwrap_or(0),
         failure_reason: record.failure.map(|reason| reason.word().to_owned()).unwrap_or_default(),
@@ -254,8 +257,8 @@ fn finished(record: &PaymentRecord) -> Entry {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::payments::Following;
-    use crate::payments::records::record::{FailureReason, Kind, Part, PartEnd};
+    use crate::payments::PaymentFollower;
+    use crate::payments::records::record::{FailureReason, Part, PartEnd, PaymentKind};
 
     fn book() -> PaymentBook {
         let store = Store::temporary();
@@ -268,8 +271,8 @@ mod tests {
             record: PaymentRecord {
                 payment_id: [random_id; 32],
                 payment_hash: [hash; 32],
-                state: State::Pending,
-                kind: Kind::Bolt11,
+                state: PaymentState::Pending,
+                kind: PaymentKind::Bolt11,
                 payee: None,
                 amount_msat: 1_000,
                 fee_msat: None,
@@ -282,7 +285,7 @@ mod tests {
                 label: Some("rent".to_owned()),
                 cancelling: false,
                 parts: Vec::new(),
-                no_way: None,
+                no_route_reason: None,
                 constraints: None,
                 idempotency_key: None,
                 offer: None,
@@ -332,10 +335,12 @@ mod tests {
         news(&book, &second, sent()).expect("it ended");
         assert!(matches!(book.admit(draft(93, 1, None)), Err(Error::AlreadyPaid)));
         let last = book.last_attempt(&[1; 32]).expect("readable").expect("it is there");
-        assert_eq!((last.state, last.payment_id), (State::Succeeded, [92; 32]));
+        assert_eq!((last.state, last.payment_id), (PaymentState::Succeeded, [92; 32]));
         assert_eq!(book.page(&[], 10, None, &Filter::default()).expect("readable").items.len(), 2);
-        let failed =
-            book.page(&[], 10, Some(State::Failed), &Filter::default()).expect("readable").items;
+        let failed = book
+            .page(&[], 10, Some(PaymentState::Failed), &Filter::default())
+            .expect("readable")
+            .items;
         assert_eq!(failed.len(), 1);
     }
 
@@ -372,7 +377,7 @@ mod tests {
             None
         );
         let ended = watch.changed().await.expect("the store works");
-        assert_eq!((ended.state, ended.fee_msat), (State::Succeeded, Some(3)));
+        assert_eq!((ended.state, ended.fee_msat), (PaymentState::Succeeded, Some(3)));
         assert!(book.pending().expect("readable").is_empty());
         assert_eq!(book.pending_count().expect("readable"), 0);
         let told = book.journal.read(0, 10).expect("readable");
@@ -400,9 +405,9 @@ mod tests {
                 PaymentIds { payment_id: record.payment_id, payment_hash: record.payment_hash };
             let watch = book.watch(record.payment_id);
             let mut following =
-                Following { watch, next: Some(record), ended: false, clock: Clock::system() };
+                PaymentFollower { watch, next: Some(record), ended: false, clock: Clock::system() };
             let first = following.next().await.expect("durable").expect("it is under way");
-            assert_eq!(first.state, State::Pending);
+            assert_eq!(first.state, PaymentState::Pending);
             book.apply(name, sent(), Clock::system().unix_millis()).expect("the store works");
             let told = async {
                 for amount_msat in parts {
@@ -413,7 +418,7 @@ mod tests {
             };
             let (last, ()) = tokio::join!(following.next(), told);
             let last = last.expect("durable").expect("it ended");
-            assert_eq!((last.state, last.arrived_msat()), (State::Succeeded, expected));
+            assert_eq!((last.state, last.arrived_msat()), (PaymentState::Succeeded, expected));
             assert_eq!(following.next().await.expect("durable"), None);
             let stored = book.get(&name.payment_id).expect("readable").expect("there");
             assert_eq!(stored.arrived_msat(), expected);
@@ -442,11 +447,11 @@ mod tests {
             let key = Key { text: key.to_owned(), fingerprint: [1; 32] };
             book.look(Some(&key), None).expect("readable")
         };
-        assert_eq!(keyed("rent"), Admission::New, "a key is free again");
-        assert_eq!(keyed("again"), Admission::Follow(second.payment_id));
+        assert_eq!(keyed("rent"), PaymentAdmission::New, "a key is free again");
+        assert_eq!(keyed("again"), PaymentAdmission::Follow(second.payment_id));
         news(&book, &second, sent()).expect("it ended");
         assert_eq!(forget(1).records, 1);
-        assert_eq!((hash_of(1), keyed("again")), (None, Admission::New));
+        assert_eq!((hash_of(1), keyed("again")), (None, PaymentAdmission::New));
         assert_eq!(
             book.pending().expect("readable"),
             [pending],
@@ -463,7 +468,7 @@ mod tests {
         let unknown = draft(4, 8, None).record;
         assert_eq!(news(&book, &unknown, PaymentUpdate::Cancelled), None);
         let made = news(&book, &unknown, sent()).expect("it becomes a record");
-        assert_eq!((made.kind, made.state), (Kind::Unknown, State::Succeeded));
+        assert_eq!((made.kind, made.state), (PaymentKind::Unknown, PaymentState::Succeeded));
         let found = book.last_attempt(&[8; 32]).expect("readable");
         assert_eq!(found.map(|record| record.payment_id), Some([4; 32]));
         assert!(matches!(book.admit(draft(5, 8, None)), Err(Error::AlreadyPaid)));

@@ -5,7 +5,7 @@ use lightning::{impl_writeable_tlv_based, impl_writeable_tlv_based_enum};
 
 use crate::idempotency::KeyTable;
 use crate::listing::{Ask, ChannelNames, Listed};
-use crate::node::planner::{Constraints, NoWay};
+use crate::node::planner::{Constraints, NoRouteReason};
 use crate::storage::{History, Table, record};
 
 /// Payments by id, newest first.
@@ -22,7 +22,7 @@ pub const MAX_KEPT_PARTS: usize = 40;
 
 /// How far a payment has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum PaymentState {
     /// Recorded; nothing is known to be lost or won yet.
     Pending,
     /// The recipient gave the preimage.
@@ -30,21 +30,21 @@ pub enum State {
     /// No part of it is under way, and none will be.
     Failed,
 }
-impl_writeable_tlv_based_enum!(State, (1, Pending) => {}, (2, Succeeded) => {}, (3, Failed) => {},);
+impl_writeable_tlv_based_enum!(PaymentState, (1, Pending) => {}, (2, Succeeded) => {}, (3, Failed) => {},);
 
-impl State {
+impl PaymentState {
     /// Tells whether nothing will change any more.
     pub fn is_final(self) -> bool {
         match self {
-            State::Pending => false,
-            State::Succeeded | State::Failed => true,
+            PaymentState::Pending => false,
+            PaymentState::Succeeded | PaymentState::Failed => true,
         }
     }
 }
 
 /// What was paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum PaymentKind {
     /// An invoice.
     Bolt11,
     /// A node, without an invoice.
@@ -58,7 +58,7 @@ pub enum Kind {
     /// A refund that we gave.
     Refund,
 }
-impl_writeable_tlv_based_enum!(Kind,
+impl_writeable_tlv_based_enum!(PaymentKind,
     (1, Bolt11) => {},
     (2, Keysend) => {},
     (3, Unknown) => {},
@@ -228,9 +228,9 @@ pub struct PaymentRecord {
     /// What the HTLCs are locked to.
     pub payment_hash: [u8; 32],
     /// How far it has come.
-    pub state: State,
+    pub state: PaymentState,
     /// What was paid.
-    pub kind: Kind,
+    pub kind: PaymentKind,
     /// The recipient; not known if the record was made from LDK's event alone.
     pub payee: Option<PublicKey>,
     /// What the recipient gets.
@@ -256,7 +256,7 @@ pub struct PaymentRecord {
     /// The parts that have ended, bounded by `MAX_KEPT_PARTS`.
     pub parts: Vec<Part>,
     /// Why there was no route, where that is why it failed.
-    pub no_way: Option<NoWay>,
+    pub no_route_reason: Option<NoRouteReason>,
     /// Which ways it may go, where it may not go all.
     pub constraints: Option<Constraints>,
     /// The caller's key, which goes when the record goes.
@@ -287,7 +287,7 @@ impl_writeable_tlv_based!(PaymentRecord, {
     (15, label, option),
     (17, cancelling, (default_value, false)),
     (19, parts, required_vec),
-    (21, no_way, option),
+    (21, no_route_reason, option),
     (23, constraints, option),
     (25, idempotency_key, option),
     (27, offer, option),
@@ -298,11 +298,16 @@ impl_writeable_tlv_based!(PaymentRecord, {
 
 impl PaymentRecord {
     /// A payment of which no more is known yet.
-    pub fn begun(payment_id: [u8; 32], payment_hash: [u8; 32], kind: Kind, now_ms: u64) -> Self {
+    pub fn begun(
+        payment_id: [u8; 32],
+        payment_hash: [u8; 32],
+        kind: PaymentKind,
+        now_ms: u64,
+    ) -> Self {
         Self {
             payment_id,
             payment_hash,
-            state: State::Pending,
+            state: PaymentState::Pending,
             kind,
             payee: None,
             amount_msat: 0,
@@ -316,7 +321,7 @@ impl PaymentRecord {
             label: None,
             cancelling: false,
             parts: Vec::new(),
-            no_way: None,
+            no_route_reason: None,
             constraints: None,
             idempotency_key: None,
             offer: None,
@@ -416,8 +421,8 @@ pub mod tests {
         PaymentRecord {
             payment_id: [1; 32],
             payment_hash: [2; 32],
-            state: State::Succeeded,
-            kind: Kind::Keysend,
+            state: PaymentState::Succeeded,
+            kind: PaymentKind::Keysend,
             payee: Some(node_id),
             amount_msat: 500,
             fee_msat: Some(1),
@@ -430,7 +435,7 @@ pub mod tests {
             label: Some("home".to_owned()),
             cancelling: true,
             parts: vec![part(failed), part(PartEnd::Succeeded)],
-            no_way: None,
+            no_route_reason: None,
             constraints: None,
             idempotency_key: None,
             offer: None,
@@ -449,7 +454,10 @@ pub mod tests {
 
     #[test]
     fn what_came_later_is_read_back() {
-        let why = NoWay { cause: crate::node::planner::Cause::FeeLimit, words: "dear".to_owned() };
+        let why = NoRouteReason {
+            cause: crate::node::planner::Cause::FeeLimit,
+            words: "dear".to_owned(),
+        };
         let constraints = Constraints { out_through: vec![7], ..Constraints::default() };
         let mut parts = whole().parts;
         parts[0].began_at_ms = Some(5);
@@ -457,8 +465,8 @@ pub mod tests {
         parts[0].hold_times_ms = vec![300, 100, 0];
         let record = PaymentRecord {
             parts,
-            kind: Kind::Rebalance,
-            no_way: Some(why),
+            kind: PaymentKind::Rebalance,
+            no_route_reason: Some(why),
             constraints: Some(constraints),
             idempotency_key: Some("rent".to_owned()),
             ..whole()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lightning_invoice::Bolt11Invoice;
 
 use super::known_to_ldk::KnownToLdk;
-use super::record::{Kind, PaymentRecord, State};
+use super::record::{PaymentKind, PaymentRecord, PaymentState};
 use crate::payments::Payments;
 use crate::storage::{PruneDecision, RetentionClass};
 
@@ -25,7 +25,7 @@ impl Payments {
 /// Decides about a payment; `before_ms` is in milliseconds since 1970.
 ///
 /// The record of an invoice is what keeps it from being paid twice, so it stays for as long as the invoice can be paid.
-pub fn fate(
+pub fn decide(
     record: &PaymentRecord,
     before_ms: u64,
     now: Duration,
@@ -35,10 +35,10 @@ pub fn fate(
         return PruneDecision::Stop;
     }
     let is_over = match record.state {
-        State::Pending => false,
-        State::Failed => true,
+        PaymentState::Pending => false,
+        PaymentState::Failed => true,
         // What was paid is known by its hash alone: perhaps an invoice that can still be paid.
-        State::Succeeded => record.kind != Kind::Unknown,
+        PaymentState::Succeeded => record.kind != PaymentKind::Unknown,
     };
     let is_old = record.finished_at_ms.is_some_and(|finished_at_ms| finished_at_ms < before_ms);
     match is_over && is_old && !known_to_ldk.contains(record) && !can_be_paid(record, now) {
@@ -64,18 +64,19 @@ mod tests {
     #[test]
     fn only_what_is_over_and_cannot_be_paid_again_goes() {
         let over = PaymentRecord {
-            kind: Kind::Bolt11,
+            kind: PaymentKind::Bolt11,
             created_at_ms: 1_000,
             finished_at_ms: Some(2_000),
             bolt11: Some(EXPIRES.to_owned()),
             ..whole()
         };
         let now = Duration::from_secs(EXPIRED_AT);
-        let failed = PaymentRecord { state: State::Failed, ..over.clone() };
-        let pending = PaymentRecord { state: State::Pending, finished_at_ms: None, ..over.clone() };
-        let keysend = PaymentRecord { kind: Kind::Keysend, bolt11: None, ..over.clone() };
-        let unknown = PaymentRecord { kind: Kind::Unknown, bolt11: None, ..over.clone() };
-        let unknown_failed = PaymentRecord { state: State::Failed, ..unknown.clone() };
+        let failed = PaymentRecord { state: PaymentState::Failed, ..over.clone() };
+        let pending =
+            PaymentRecord { state: PaymentState::Pending, finished_at_ms: None, ..over.clone() };
+        let keysend = PaymentRecord { kind: PaymentKind::Keysend, bolt11: None, ..over.clone() };
+        let unknown = PaymentRecord { kind: PaymentKind::Unknown, bolt11: None, ..over.clone() };
+        let unknown_failed = PaymentRecord { state: PaymentState::Failed, ..unknown.clone() };
         for (name, record, before_ms, now, expected) in [
             ("old", &over, 3_000, now, PruneDecision::Remove),
             ("failed", &failed, 3_000, now, PruneDecision::Remove),
@@ -94,12 +95,12 @@ mod tests {
             ("its invoice is not known", &unknown, 3_000, now, PruneDecision::Keep),
             ("nothing was paid", &unknown_failed, 3_000, now, PruneDecision::Remove),
         ] {
-            assert_eq!(fate(record, before_ms, now, &KnownToLdk::default()), expected, "{name}");
+            assert_eq!(decide(record, before_ms, now, &KnownToLdk::default()), expected, "{name}");
         }
         let by_id = KnownToLdk { ids: [over.payment_id].into(), ..KnownToLdk::default() };
         let by_hash = KnownToLdk { hashes: [over.payment_hash].into(), ..KnownToLdk::default() };
         for known in [by_id, by_hash] {
-            assert_eq!(fate(&over, 3_000, now, &known), PruneDecision::Keep, "{known:?}");
+            assert_eq!(decide(&over, 3_000, now, &known), PruneDecision::Keep, "{known:?}");
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use bitcoin::secp256k1::PublicKey;
 
-use super::record::{FailureReason, Kind, MAX_KEPT_PARTS, Part, PartEnd, PaymentRecord, State};
-use crate::node::planner::NoWay;
+use super::record::{
+    FailureReason, MAX_KEPT_PARTS, Part, PartEnd, PaymentKind, PaymentRecord, PaymentState,
+};
+use crate::node::planner::NoRouteReason;
 
 /// Something that happened to a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub enum PaymentUpdate {
         found: Vec<Part>,
     },
     /// Nothing is under way any more, and nothing will be; and why there was no route, if that is why.
-    Failed(FailureReason, Option<NoWay>),
+    Failed(FailureReason, Option<NoRouteReason>),
     /// A part ended.
     PartEnded(Part),
     /// The user gave up.
@@ -73,47 +75,49 @@ pub fn decide(
         Some(record) => (true, record),
         None => {
             let PaymentIds { payment_id, payment_hash } = name;
-            (false, PaymentRecord::begun(payment_id, payment_hash, Kind::Unknown, now_ms))
+            (false, PaymentRecord::begun(payment_id, payment_hash, PaymentKind::Unknown, now_ms))
         }
     };
     match (news, record.state) {
         (
             PaymentUpdate::Sent { preimage, amount_msat, fee_msat, found },
-            State::Pending | State::Failed,
+            PaymentState::Pending | PaymentState::Failed,
         ) => {
             let amount_msat = amount_msat.unwrap_or(record.amount_msat);
             let mut arrived = arrived(found, &record.parts, amount_msat);
             arrived.iter_mut().for_each(|part| part.ended_at_ms = Some(now_ms));
             let parts = with_arrived(&record.parts, arrived);
             Change::Ended(PaymentRecord {
-                state: State::Succeeded,
+                state: PaymentState::Succeeded,
                 preimage: Some(preimage),
                 amount_msat,
                 parts,
                 fee_msat,
                 failure: None,
-                no_way: None,
+                no_route_reason: None,
                 cancelling: false,
                 finished_at_ms: Some(now_ms),
                 ..record
             })
         }
-        (PaymentUpdate::Failed(reason, no_way), State::Pending) => Change::Ended(PaymentRecord {
-            state: State::Failed,
-            failure: Some(reason),
-            no_way,
-            cancelling: false,
-            finished_at_ms: Some(now_ms),
-            ..record
-        }),
+        (PaymentUpdate::Failed(reason, no_route_reason), PaymentState::Pending) => {
+            Change::Ended(PaymentRecord {
+                state: PaymentState::Failed,
+                failure: Some(reason),
+                no_route_reason,
+                cancelling: false,
+                finished_at_ms: Some(now_ms),
+                ..record
+            })
+        }
         // The reconciliation could not know why; LDK still had the reason in its queue of events.
-        (PaymentUpdate::Failed(reason, no_way), State::Failed)
+        (PaymentUpdate::Failed(reason, no_route_reason), PaymentState::Failed)
             if record.failure == Some(FailureReason::NotSentBeforeRestart)
                 && reason != FailureReason::NotSentBeforeRestart =>
         {
-            Change::Silent(PaymentRecord { failure: Some(reason), no_way, ..record })
+            Change::Silent(PaymentRecord { failure: Some(reason), no_route_reason, ..record })
         }
-        (PaymentUpdate::Invoiced { payment_hash, payee, invoice }, State::Pending)
+        (PaymentUpdate::Invoiced { payment_hash, payee, invoice }, PaymentState::Pending)
             if known && record.bolt12_invoice.as_ref() != Some(&invoice) =>
         {
             Change::Notify(PaymentRecord {
@@ -123,14 +127,14 @@ pub fn decide(
                 ..record
             })
         }
-        (PaymentUpdate::Cancelled, State::Pending) if known && !record.cancelling => {
+        (PaymentUpdate::Cancelled, PaymentState::Pending) if known && !record.cancelling => {
             Change::Notify(PaymentRecord { cancelling: true, ..record })
         }
         (PaymentUpdate::PartEnded(part), state) if known => {
             let has_failed = part.end != PartEnd::Succeeded;
             let part = Part { ended_at_ms: part.ended_at_ms.or(Some(now_ms)), ..part };
             match with_part(&record.parts, part) {
-                Some(parts) if has_failed && state == State::Pending => {
+                Some(parts) if has_failed && state == PaymentState::Pending => {
                     Change::Notify(PaymentRecord { parts, ..record })
                 }
                 Some(parts) => Change::Silent(PaymentRecord { parts, ..record }),
@@ -141,8 +145,8 @@ pub fn decide(
             PaymentUpdate::PartEnded(_) | PaymentUpdate::Cancelled | PaymentUpdate::Invoiced { .. },
             _,
         )
-        | (PaymentUpdate::Failed(..), State::Failed | State::Succeeded)
-        | (PaymentUpdate::Sent { .. }, State::Succeeded) => Change::None,
+        | (PaymentUpdate::Failed(..), PaymentState::Failed | PaymentState::Succeeded)
+        | (PaymentUpdate::Sent { .. }, PaymentState::Succeeded) => Change::None,
     }
 }
 
@@ -208,7 +212,7 @@ mod tests {
 
     fn pending() -> PaymentRecord {
         let PaymentIds { payment_id, payment_hash } = NAME;
-        let begun = PaymentRecord::begun(payment_id, payment_hash, Kind::Bolt11, 5);
+        let begun = PaymentRecord::begun(payment_id, payment_hash, PaymentKind::Bolt11, 5);
         PaymentRecord { amount_msat: 1_000, ..begun }
     }
 
@@ -260,13 +264,17 @@ mod tests {
             after(unsent, PaymentUpdate::Failed(FailureReason::RecipientRejected, None));
         assert_eq!(explained.failure, Some(FailureReason::RecipientRejected));
         for (from, news, expected) in [
-            (pending(), sent(), Some(State::Succeeded)),
-            (pending(), PaymentUpdate::Failed(FailureReason::Cancelled, None), Some(State::Failed)),
-            (cancelling.clone(), sent(), Some(State::Succeeded)),
+            (pending(), sent(), Some(PaymentState::Succeeded)),
+            (
+                pending(),
+                PaymentUpdate::Failed(FailureReason::Cancelled, None),
+                Some(PaymentState::Failed),
+            ),
+            (cancelling.clone(), sent(), Some(PaymentState::Succeeded)),
             (
                 cancelling.clone(),
                 PaymentUpdate::Failed(FailureReason::Cancelled, None),
-                Some(State::Failed),
+                Some(PaymentState::Failed),
             ),
             (cancelling, PaymentUpdate::Cancelled, None),
             (succeeded.clone(), PaymentUpdate::Failed(FailureReason::Cancelled, None), None),
@@ -275,7 +283,7 @@ mod tests {
             (failed.clone(), PaymentUpdate::Failed(FailureReason::RetriesExhausted, None), None),
             (failed.clone(), PaymentUpdate::Cancelled, None),
             // The preimage is proof that the money is gone.
-            (failed, sent(), Some(State::Succeeded)),
+            (failed, sent(), Some(PaymentState::Succeeded)),
         ] {
             let change = decide(Some(from.clone()), NAME, news.clone(), 7);
             let state = kept(change).map(|record| record.state);
@@ -286,7 +294,7 @@ mod tests {
     #[test]
     fn news_of_an_unknown_payment_become_a_record_when_they_end_it() {
         let Change::Ended(record) = decide(None, NAME, sent(), 7) else { panic!("it ended") };
-        assert_eq!((record.kind, record.amount_msat), (Kind::Unknown, 1_000));
+        assert_eq!((record.kind, record.amount_msat), (PaymentKind::Unknown, 1_000));
         let failed = PaymentUpdate::Failed(FailureReason::RouteNotFound, None);
         assert!(matches!(decide(None, NAME, failed, 7), Change::Ended(_)));
         assert_eq!(decide(None, NAME, PaymentUpdate::Cancelled, 7), Change::None);
@@ -400,15 +408,15 @@ mod tests {
                 let proof = matches!(news, PaymentUpdate::Sent { .. });
                 record = after(record, news);
                 match before.state {
-                    State::Succeeded => prop_assert_eq!(
+                    PaymentState::Succeeded => prop_assert_eq!(
                         (record.state, record.preimage, record.fee_msat),
                         (before.state, before.preimage, before.fee_msat)
                     ),
-                    State::Failed if !proof => prop_assert_eq!(record.state, State::Failed),
-                    State::Failed | State::Pending => (),
+                    PaymentState::Failed if !proof => prop_assert_eq!(record.state, PaymentState::Failed),
+                    PaymentState::Failed | PaymentState::Pending => (),
                 }
-                prop_assert_eq!(record.state == State::Succeeded, record.preimage.is_some());
-                prop_assert_eq!(record.state == State::Failed, record.failure.is_some());
+                prop_assert_eq!(record.state == PaymentState::Succeeded, record.preimage.is_some());
+                prop_assert_eq!(record.state == PaymentState::Failed, record.failure.is_some());
                 prop_assert!(!record.state.is_final() || !record.cancelling);
             }
         }

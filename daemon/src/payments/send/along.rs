@@ -14,12 +14,12 @@ use lightning_invoice::Bolt11Invoice;
 use super::attempt::SendRequest;
 use super::non_empty;
 use crate::idempotency::Key;
-use crate::payments::check::{self, AskedLimits, Limits};
+use crate::payments::check::{self, AskedLimits, PaymentLimits};
 use crate::payments::named::{self, Bounds, BuildRoute, NamedHop};
-use crate::payments::records::book::{Admission, NewPayment};
-use crate::payments::records::record::{Kind, PaymentRecord};
+use crate::payments::records::book::{NewPayment, PaymentAdmission};
+use crate::payments::records::record::{PaymentKind, PaymentRecord};
 use crate::payments::route::{KEYSEND_FINAL_CLTV_DELTA, Payee};
-use crate::payments::{Error, Following, Payments};
+use crate::payments::{Error, PaymentFollower, Payments};
 
 /// A payment over a given route.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ impl Payments {
     ///
     /// # Errors
     /// [`Error::BadRoute`] before anything is recorded, and what stands in the way of any payment.
-    pub async fn send_to_route(&self, request: SendToRoute) -> Result<Following, Error> {
+    pub async fn send_to_route(&self, request: SendToRoute) -> Result<PaymentFollower, Error> {
         let (order, record, hints, of_payee) = self.order(&request)?;
         let (key, known_hash) = match &order {
             Order::Invoice(_) => {
@@ -87,7 +87,7 @@ impl Payments {
             }
             Order::Keysend(_) => (key_of(&request, &payee_of(&record)), None),
         };
-        if let Admission::Follow(payment_id) =
+        if let PaymentAdmission::Follow(payment_id) =
             self.0.book.look(key.as_ref(), known_hash.as_ref())?
         {
             return self.follow(payment_id);
@@ -144,7 +144,7 @@ impl Payments {
                     bolt11: Some(invoice.to_string()),
                     description: non_empty(terms.description),
                     label,
-                    ..self.blank(Kind::Bolt11)
+                    ..self.blank(PaymentKind::Bolt11)
                 };
                 let (hints, delta) = (invoice.route_hints(), final_delta(&invoice));
                 Ok((Order::Invoice(Box::new(invoice)), record, hints, delta))
@@ -156,7 +156,7 @@ impl Payments {
                     payee: Some(check::payee(*node, &self.facts())?),
                     amount_msat: check::amount(request.amount_msat.unwrap_or(0))?,
                     label,
-                    ..self.blank(Kind::Keysend)
+                    ..self.blank(PaymentKind::Keysend)
                 };
                 Ok((Order::Keysend(preimage), record, Vec::new(), KEYSEND_FINAL_CLTV_DELTA))
             }
@@ -181,7 +181,7 @@ impl Payments {
 fn send_request(
     order: Order,
     record: &PaymentRecord,
-    limits: Limits,
+    limits: PaymentLimits,
 ) -> Result<SendRequest, Error> {
     let amount_msat = record.amount_msat;
     Ok(match order {

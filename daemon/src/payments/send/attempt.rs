@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 use crate::node::ldk::limits;
-use crate::payments::check::{self, Limits};
-use crate::payments::records::record::{FailureReason, PaymentRecord, State, hex};
+use crate::payments::check::{self, PaymentLimits};
+use crate::payments::records::record::{FailureReason, PaymentRecord, PaymentState, hex};
 use crate::payments::records::transition::PaymentIds;
 use crate::payments::{Payments, blocking};
 use crate::tasks::Stage;
@@ -48,7 +48,7 @@ pub enum SendRequest {
 }
 
 /// A payment that LDK has in hand.
-pub struct InFlight {
+pub struct PaymentInFlight {
     /// Given to another payment when this one has ended.
     _slot: OwnedSemaphorePermit,
     /// Tells the payment's task that LDK gave it up; dropped when it has ended.
@@ -77,7 +77,7 @@ impl PaymentTask {
         self,
         record: &PaymentRecord,
         order: SendRequest,
-        limits: Limits,
+        limits: PaymentLimits,
         given: Vec<Path>,
     ) {
         let payments = self.0.clone();
@@ -122,7 +122,7 @@ impl PaymentTask {
 }
 
 /// The bounds of a payment in LDK's words.
-pub(super) fn route_config(limits: Limits) -> RouteParametersConfig {
+pub(super) fn route_config(limits: PaymentLimits) -> RouteParametersConfig {
     RouteParametersConfig {
         max_total_routing_fee_msat: Some(limits.max_fee_msat),
         max_total_cltv_expiry_delta: limits.max_total_cltv_delta,
@@ -156,7 +156,9 @@ impl Payments {
     /// Starts a payment afresh that LDK has given up, if that may help; false means that it has failed.
     pub(in crate::payments) fn try_again(&self, name: PaymentIds, reason: FailureReason) -> bool {
         let record = match self.0.book.get(&name.payment_id) {
-            Ok(Some(record)) if record.state == State::Pending && !record.cancelling => record,
+            Ok(Some(record)) if record.state == PaymentState::Pending && !record.cancelling => {
+                record
+            }
             Ok(_) | Err(_) => return false,
         };
         let mut under_way = self.0.under_way.lock().expect("no panic while held");
@@ -208,7 +210,7 @@ impl Payments {
     ) -> Result<(), FailureReason> {
         let slot = timeout_at(deadline, self.0.slots.clone().acquire_owned()).await;
         let Ok(Ok(slot)) = slot else { return Err(FailureReason::TooManyInFlight) };
-        let under_way = InFlight { _slot: slot, gave_up, rounds: 1, deadline };
+        let under_way = PaymentInFlight { _slot: slot, gave_up, rounds: 1, deadline };
         self.0.under_way.lock().expect("no panic while held").insert(name.payment_id, under_way);
         Ok(())
     }
@@ -220,14 +222,16 @@ impl Payments {
         name: PaymentIds,
         order: &SendRequest,
         out_through: &[u64],
-        limits: Limits,
+        limits: PaymentLimits,
         deadline: Instant,
     ) -> Result<(), FailureReason> {
         let mut settled = false;
         loop {
             let others = self.others_under_way();
-            let limits =
-                Limits { timeout: deadline.saturating_duration_since(Instant::now()), ..limits };
+            let limits = PaymentLimits {
+                timeout: deadline.saturating_duration_since(Instant::now()),
+                ..limits
+            };
             match self.hand_over(name, order, limits) {
                 Err(FailureReason::RouteNotFound)
                     if !settled
@@ -254,7 +258,7 @@ impl Payments {
         &self,
         name: PaymentIds,
         order: &SendRequest,
-        limits: Limits,
+        limits: PaymentLimits,
     ) -> Result<(), FailureReason> {
         let payment_id = PaymentId(name.payment_id);
         let manager = &self.0.node.channel_manager;
@@ -359,7 +363,7 @@ impl Payments {
     /// Whether the user has cancelled it; a store that cannot be read is no reason to send.
     fn given_up(&self, payment_id: &[u8; 32]) -> bool {
         match self.0.book.get(payment_id) {
-            Ok(Some(record)) => record.cancelling || record.state == State::Failed,
+            Ok(Some(record)) => record.cancelling || record.state == PaymentState::Failed,
             Ok(None) | Err(_) => true,
         }
     }

@@ -8,7 +8,7 @@ use lightning::ln::channelmanager::{Bolt12PaymentError, PaymentId};
 use lightning::offers::invoice::Bolt12Invoice;
 use lightning::util::ser::Writeable as _;
 
-use crate::payments::records::record::{FailureReason, PaymentRecord, State, hex};
+use crate::payments::records::record::{FailureReason, PaymentRecord, PaymentState, hex};
 use crate::payments::records::transition::{PaymentIds, PaymentUpdate};
 use crate::payments::{Payments, blocking};
 use crate::storage;
@@ -73,7 +73,7 @@ fn acceptable(
 ) -> Result<(), FailureReason> {
     // LDK asked for it in a run whose record a kill has undone: nobody waits for it.
     let Some(record) = record else { return Err(FailureReason::NotSentBeforeRestart) };
-    if record.state != State::Pending || record.cancelling {
+    if record.state != PaymentState::Pending || record.cancelling {
         return Err(FailureReason::Cancelled);
     }
     if amount_msat != record.amount_msat {
@@ -81,7 +81,7 @@ fn acceptable(
     }
     // Nodes that forwarded the earlier payment know the preimage and could keep this one.
     let is_used = earlier.is_some_and(|earlier| {
-        earlier.payment_id != record.payment_id && earlier.state != State::Failed
+        earlier.payment_id != record.payment_id && earlier.state != PaymentState::Failed
     });
     if is_used { Err(FailureReason::InvoiceUnacceptable) } else { Ok(()) }
 }
@@ -89,35 +89,35 @@ fn acceptable(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payments::records::record::Kind;
+    use crate::payments::records::record::PaymentKind;
 
     #[test]
     fn only_the_invoice_that_was_asked_for_is_paid() {
         let pending = PaymentRecord {
             amount_msat: 500,
-            ..PaymentRecord::begun([1; 32], [1; 32], Kind::Bolt12, 5)
+            ..PaymentRecord::begun([1; 32], [1; 32], PaymentKind::Bolt12, 5)
         };
         let cancelling = PaymentRecord { cancelling: true, ..pending.clone() };
-        let ended = PaymentRecord { state: State::Failed, ..pending.clone() };
+        let ended = PaymentRecord { state: PaymentState::Failed, ..pending.clone() };
         let other = |state| PaymentRecord { payment_id: [2; 32], state, ..pending.clone() };
         use FailureReason::{Cancelled, InvoiceUnacceptable, NotSentBeforeRestart};
         for (name, record, earlier, amount_msat, expected) in [
             ("as asked", Some(&pending), None, 500, Ok(())),
             ("replayed", Some(&pending), Some(&pending), 500, Ok(())),
-            ("again", Some(&pending), Some(&other(State::Failed)), 500, Ok(())),
+            ("again", Some(&pending), Some(&other(PaymentState::Failed)), 500, Ok(())),
             ("more", Some(&pending), None, 501, Err(InvoiceUnacceptable)),
             ("less", Some(&pending), None, 499, Err(InvoiceUnacceptable)),
             (
                 "hash of a payment that was made",
                 Some(&pending),
-                Some(&other(State::Succeeded)),
+                Some(&other(PaymentState::Succeeded)),
                 500,
                 Err(InvoiceUnacceptable),
             ),
             (
                 "hash of a payment under way",
                 Some(&pending),
-                Some(&other(State::Pending)),
+                Some(&other(PaymentState::Pending)),
                 500,
                 Err(InvoiceUnacceptable),
             ),

@@ -20,16 +20,16 @@ use lightning::types::payment::PaymentPreimage;
 use lightning_invoice::Bolt11Invoice;
 
 pub use along::SendToRoute;
-pub use attempt::{InFlight, SendRequest};
+pub use attempt::{PaymentInFlight, SendRequest};
 pub use offer::PayOffer;
 pub use rebalance::Rebalance;
 pub use refund::GiveRefund;
 
-use super::check::{self, AskedLimits, Limits, Splitting};
-use super::records::book::{Admission, Admitted, NewPayment};
-use super::records::record::{Kind, PaymentRecord};
+use super::check::{self, AskedLimits, PaymentLimits, Splitting};
+use super::records::book::{Admitted, NewPayment, PaymentAdmission};
+use super::records::record::{PaymentKind, PaymentRecord};
 use super::route::KEYSEND_FINAL_CLTV_DELTA;
-use super::{Error, Following, Payments};
+use super::{Error, PaymentFollower, Payments};
 use crate::idempotency::Key;
 use crate::node::planner::Constraints;
 use crate::tasks::Stage;
@@ -76,14 +76,14 @@ impl Payments {
     ///
     /// # Errors
     /// Refusals before anything is recorded; whatever happens later is a state of the payment.
-    pub async fn pay(&self, request: Pay) -> Result<Following, Error> {
+    pub async fn pay(&self, request: Pay) -> Result<PaymentFollower, Error> {
         let invoice = Bolt11Invoice::from_str(request.bolt11.trim())
             .map_err(|error| Error::NotAnInvoice(error.to_string()))?;
         let facts = self.facts();
         let terms = check::terms(&invoice, request.amount_msat, &facts)?;
         let fingerprint = check::fingerprint(&terms.payment_hash, request.amount_msat);
         let key = Key::new(request.idempotency_key, fingerprint);
-        if let Admission::Follow(payment_id) =
+        if let PaymentAdmission::Follow(payment_id) =
             self.0.book.look(key.as_ref(), Some(&terms.payment_hash))?
         {
             return self.follow(payment_id);
@@ -106,7 +106,7 @@ impl Payments {
             bolt11: Some(invoice.to_string()),
             description: non_empty(terms.description),
             label: non_empty(request.label),
-            ..self.blank(Kind::Bolt11)
+            ..self.blank(PaymentKind::Bolt11)
         };
         let send =
             SendRequest::Bolt11 { invoice: Box::new(invoice), amount_msat: terms.amount_msat };
@@ -117,12 +117,12 @@ impl Payments {
     ///
     /// # Errors
     /// Refusals before anything is recorded; whatever happens later is a state of the payment.
-    pub async fn keysend(&self, request: Keysend) -> Result<Following, Error> {
+    pub async fn keysend(&self, request: Keysend) -> Result<PaymentFollower, Error> {
         let amount_msat = check::amount(request.amount_msat)?;
         let payee = check::payee(request.node_id, &self.facts())?;
         let fingerprint = check::fingerprint(&payee.serialize(), Some(amount_msat));
         let key = Key::new(request.idempotency_key, fingerprint);
-        if let Admission::Follow(payment_id) = self.0.book.look(key.as_ref(), None)? {
+        if let PaymentAdmission::Follow(payment_id) = self.0.book.look(key.as_ref(), None)? {
             return self.follow(payment_id);
         }
         let limits = check::budget(request.limits, amount_msat, &self.0.config)?;
@@ -138,7 +138,7 @@ impl Payments {
             payee: Some(payee),
             amount_msat,
             label: non_empty(request.label),
-            ..self.blank(Kind::Keysend)
+            ..self.blank(PaymentKind::Keysend)
         };
         // In one part: parts need a secret of the recipient, which a keysend does not have.
         let parameters = PaymentParameters::for_keysend(payee, KEYSEND_FINAL_CLTV_DELTA, false)
@@ -155,8 +155,8 @@ impl Payments {
         &self,
         new: NewPayment,
         send: SendRequest,
-        limits: Limits,
-    ) -> Result<Following, Error> {
+        limits: PaymentLimits,
+    ) -> Result<PaymentFollower, Error> {
         self.start_along(new, send, limits, Vec::new())
     }
 
@@ -165,9 +165,9 @@ impl Payments {
         &self,
         new: NewPayment,
         send: SendRequest,
-        limits: Limits,
+        limits: PaymentLimits,
         given: Vec<Path>,
-    ) -> Result<Following, Error> {
+    ) -> Result<PaymentFollower, Error> {
         let max_waiting = self.0.config.max_waiting;
         if self.0.waiting.load(Ordering::Relaxed) >= max_waiting {
             return Err(Error::TooManyWaiting(max_waiting));
@@ -187,7 +187,7 @@ impl Payments {
         following
     }
 
-    pub(super) fn blank(&self, kind: Kind) -> PaymentRecord {
+    pub(super) fn blank(&self, kind: PaymentKind) -> PaymentRecord {
         let payment_id = self.0.node.keys.get_secure_random_bytes();
         PaymentRecord::begun(payment_id, [0; 32], kind, self.0.clock.unix_millis())
     }

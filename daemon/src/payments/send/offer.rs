@@ -13,9 +13,9 @@ use crate::node::planner::Constraints;
 use crate::payments::check::Splitting;
 use crate::payments::check::{self, AskedLimits};
 use crate::payments::offer_terms::{self, OfferTerms};
-use crate::payments::records::book::{Admission, NewPayment};
-use crate::payments::records::record::{FailureReason, Kind, PaymentRecord};
-use crate::payments::{Error, Following, Payments};
+use crate::payments::records::book::{NewPayment, PaymentAdmission};
+use crate::payments::records::record::{FailureReason, PaymentKind, PaymentRecord};
+use crate::payments::{Error, PaymentFollower, Payments};
 
 /// An offer to pay.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +46,7 @@ impl Payments {
     ///
     /// # Errors
     /// Refusals before anything is recorded; whatever happens later is a state of the payment.
-    pub async fn pay_offer(&self, request: PayOffer) -> Result<Following, Error> {
+    pub async fn pay_offer(&self, request: PayOffer) -> Result<PaymentFollower, Error> {
         let offer = Offer::from_str(request.offer.trim())
             .map_err(|error| Error::NotAnOffer(format!("{error:?}")))?;
         let facts = self.facts();
@@ -64,13 +64,13 @@ impl Payments {
         let named = [&offer.id().0[..], &quantity.unwrap_or(0).to_be_bytes()].concat();
         let fingerprint = check::fingerprint(&named, Some(amount_msat));
         let key = Key::new(request.idempotency_key, fingerprint);
-        if let Admission::Follow(payment_id) = self.0.book.look(key.as_ref(), None)? {
+        if let PaymentAdmission::Follow(payment_id) = self.0.book.look(key.as_ref(), None)? {
             return self.follow(payment_id);
         }
         let limits = check::budget(request.limits, amount_msat, &self.0.config)?;
         offer_terms::not_expired(&offer, self.0.clock.since_epoch())?;
         self.check_sendable(amount_msat, &request.constraints, Splitting::Parts)?;
-        let blank = self.blank(Kind::Bolt12);
+        let blank = self.blank(PaymentKind::Bolt12);
         let payer_note = non_empty(request.payer_note);
         let record = PaymentRecord {
             // Until the invoice tells the true one.

@@ -12,10 +12,10 @@ use super::{non_empty, some_constraints};
 use crate::idempotency::Key;
 use crate::node::planner::{Constraints, is_named};
 use crate::payments::check::{self, AskedLimits, Splitting};
-use crate::payments::records::book::{Admission, NewPayment};
-use crate::payments::records::record::{Kind, PaymentRecord};
-use crate::payments::route::{Inquiry, Payee, no_way};
-use crate::payments::{Error, Following, Payments, blocking};
+use crate::payments::records::book::{NewPayment, PaymentAdmission};
+use crate::payments::records::record::{PaymentKind, PaymentRecord};
+use crate::payments::route::{Inquiry, Payee, no_route};
+use crate::payments::{Error, PaymentFollower, Payments, blocking};
 
 /// Money to move.
 #[derive(Clone, Debug)]
@@ -62,18 +62,18 @@ impl Payments {
     ///
     /// # Errors
     /// [`Error::KeyReused`], [`Error::Store`].
-    pub fn rebalanced_before(&self, request: &Rebalance) -> Result<Option<Following>, Error> {
+    pub fn rebalanced_before(&self, request: &Rebalance) -> Result<Option<PaymentFollower>, Error> {
         let Some(key) = request.key() else { return Ok(None) };
         match self.0.book.look(Some(&key), None)? {
-            Admission::Follow(payment_id) => self.follow(payment_id).map(Some),
-            Admission::New => Ok(None),
+            PaymentAdmission::Follow(payment_id) => self.follow(payment_id).map(Some),
+            PaymentAdmission::New => Ok(None),
         }
     }
 
     /// Finds the way that the money would go, and what it costs.
     ///
     /// # Errors
-    /// What makes no sense in the request, and [`Error::NoWay`].
+    /// What makes no sense in the request, and [`Error::NoRoute`].
     pub fn plan_rebalance(&self, request: &Rebalance) -> Result<Plan, Error> {
         let limits = request.limits()?;
         let amount_msat = check::amount(request.amount_msat)?;
@@ -94,14 +94,14 @@ impl Payments {
         })?;
         let splitting = Splitting::of(true, wanted.max_parts);
         self.check_sendable(amount_msat, &wanted.constraints, splitting)?;
-        blocking(|| self.ask(&wanted)).map_err(no_way)
+        blocking(|| self.ask(&wanted)).map_err(no_route)
     }
 
     /// Pays an invoice of our own, from one channel to the other, and follows the payment.
     ///
     /// # Errors
     /// Refusals before anything is recorded; whatever happens later is a state of the payment.
-    pub fn rebalance(&self, request: Rebalance, bolt11: &str) -> Result<Following, Error> {
+    pub fn rebalance(&self, request: Rebalance, bolt11: &str) -> Result<PaymentFollower, Error> {
         let limits = check::fee_budget(request.limits()?, request.amount_msat, &self.0.config)?;
         let invoice = Bolt11Invoice::from_str(bolt11)
             .map_err(|error| Error::NotAnInvoice(error.to_string()))?;
@@ -112,7 +112,7 @@ impl Payments {
             bolt11: Some(invoice.to_string()),
             constraints: some_constraints(request.constraints()),
             label: non_empty(request.label.clone()),
-            ..self.blank(Kind::Rebalance)
+            ..self.blank(PaymentKind::Rebalance)
         };
         let send =
             SendRequest::Bolt11 { invoice: Box::new(invoice), amount_msat: request.amount_msat };

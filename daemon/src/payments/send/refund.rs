@@ -12,8 +12,8 @@ use crate::idempotency::Key;
 use crate::node::planner::Constraints;
 use crate::payments::check::Splitting;
 use crate::payments::check::{self, AskedLimits};
-use crate::payments::records::book::{Admission, Admitted, NewPayment};
-use crate::payments::records::record::{Kind, PaymentRecord};
+use crate::payments::records::book::{Admitted, NewPayment, PaymentAdmission};
+use crate::payments::records::record::{PaymentKind, PaymentRecord};
 use crate::payments::{Error, Payments};
 
 /// Seconds for which a refund can be redeemed, unless the call says otherwise: a day.
@@ -59,7 +59,7 @@ impl Payments {
         let named = [&expiry_secs.to_be_bytes()[..], request.description.as_bytes()].concat();
         let fingerprint = check::fingerprint(&named, Some(amount_msat));
         let key = Key::new(request.idempotency_key, fingerprint);
-        if let Admission::Follow(payment_id) = self.0.book.look(key.as_ref(), None)? {
+        if let PaymentAdmission::Follow(payment_id) = self.0.book.look(key.as_ref(), None)? {
             return self.get(&payment_id);
         }
         let limits = check::budget(request.limits, amount_msat, &self.0.config)?;
@@ -89,7 +89,7 @@ impl Payments {
             offer: Some(refund.to_string()),
             description: non_empty(request.description),
             label: non_empty(request.label),
-            ..self.blank(Kind::Refund)
+            ..self.blank(PaymentKind::Refund)
         };
         let (record, recorded) = match self.0.book.admit(NewPayment { record, key }) {
             Ok(Admitted::New(record, recorded)) => (record, recorded),

@@ -66,21 +66,21 @@ impl Completion {
 
 /// A write on its way to the disk; dropping it does not undo the write.
 #[derive(Debug)]
-pub struct Commit(Kind);
+pub struct Commit(CommitState);
 
 #[derive(Debug)]
-enum Kind {
+enum CommitState {
     Settled(Result<(), Error>),
     Waiting(Arc<Completion>),
 }
 
 impl Commit {
     pub(in crate::storage) fn settled(result: Result<(), Error>) -> Self {
-        Self(Kind::Settled(result))
+        Self(CommitState::Settled(result))
     }
 
     pub(in crate::storage) fn waiting(done: Arc<Completion>) -> Self {
-        Self(Kind::Waiting(done))
+        Self(CommitState::Waiting(done))
     }
 
     /// Blocks until the write is durable, with all writes enqueued before it.
@@ -88,8 +88,8 @@ impl Commit {
     /// On a worker of a multi-threaded runtime the worker's other tasks move to another thread meanwhile.
     pub fn wait(self) -> Result<(), Error> {
         match self.0 {
-            Kind::Settled(result) => result,
-            Kind::Waiting(done) => match tokio::runtime::Handle::try_current() {
+            CommitState::Settled(result) => result,
+            CommitState::Waiting(done) => match tokio::runtime::Handle::try_current() {
                 Ok(runtime)
                     if runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread =>
                 {
@@ -106,8 +106,8 @@ impl Future for Commit {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &self.0 {
-            Kind::Settled(result) => Poll::Ready(result.clone()),
-            Kind::Waiting(done) => {
+            CommitState::Settled(result) => Poll::Ready(result.clone()),
+            CommitState::Waiting(done) => {
                 let mut state = done.lock();
                 if let Some(result) = &state.result {
                     return Poll::Ready(result.clone());

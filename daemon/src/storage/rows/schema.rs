@@ -10,10 +10,10 @@ use crate::storage::error::Error;
 /// One step from a version to the next: reads the store, returns what to write with the new version.
 ///
 /// LDK's own rows are sealed and never touched by a step: their format is LDK's.
-pub(in crate::storage) type Step = fn(&dyn Backend) -> Result<Vec<Write<'static>>, Error>;
+pub(in crate::storage) type Migration = fn(&dyn Backend) -> Result<Vec<Write<'static>>, Error>;
 
 /// `STEPS[n]` leads from version `n + 1` to `n + 2`.
-const STEPS: &[Step] = &[behind_a_log, manager_by_difference];
+const STEPS: &[Migration] = &[behind_a_log, manager_by_difference];
 
 /// To version 2, which has a write-ahead log: a release that knows of none would go on without what only the log has.
 fn behind_a_log(_: &dyn Backend) -> Result<Vec<Write<'static>>, Error> {
@@ -50,7 +50,7 @@ pub(in crate::storage) fn version(backend: &dyn Backend) -> Result<u64, Error> {
 pub(in crate::storage) fn migrate_by(
     backend: &dyn Backend,
     directory: &Path,
-    steps: &[Step],
+    steps: &[Migration],
 ) -> Result<(), Error> {
     let known = steps.len() as u64 + 1;
     let found = version(backend)?;
@@ -75,13 +75,13 @@ mod tests {
     fn each_step_runs_once_and_a_newer_store_is_refused() {
         let backend = Memory::default();
         let directory = Path::new("/somewhere");
-        let rename: Step = |backend| {
+        let rename: Migration = |backend| {
             let old = backend.get(b"old")?.unwrap_or_default();
             let put =
                 Write { key: b"new"[..].into(), value: Some([&old[..], b"!"].concat().into()) };
             Ok(vec![put, Write { key: b"old"[..].into(), value: None }])
         };
-        let nothing: Step = |_| Ok(Vec::new());
+        let nothing: Migration = |_| Ok(Vec::new());
         let old = Write { key: b"old"[..].into(), value: Some(b"record"[..].into()) };
         backend.commit(&[old]).unwrap();
         let missing = migrate(&backend, directory).unwrap_err().to_string();

@@ -10,7 +10,7 @@ use super::*;
 use crate::storage::engine::backend::{Backend, Direction, Span, Write};
 use crate::storage::engine::sled::Sled;
 use crate::storage::engine::wal::logged::Logged;
-use crate::storage::rows::schema::{self, Step};
+use crate::storage::rows::schema::{self, Migration};
 use crate::storage::rows::{codec, keys};
 use crate::storage::{Error, offline, open};
 
@@ -41,7 +41,7 @@ fn put(key: Vec<u8>, value: Vec<u8>) -> Write<'static> {
 }
 
 /// A table gets another name.
-const RENAME: Step = |backend| {
+const RENAME: Migration = |backend| {
     let (old, new) = (keys::table("payments_by_hash"), keys::table("payments-by-hash"));
     Ok(rows(backend, &old)
         .into_iter()
@@ -53,7 +53,7 @@ const RENAME: Step = |backend| {
 };
 
 /// Every record of a table gets another format.
-const REWRITE: Step = |backend| {
+const REWRITE: Migration = |backend| {
     let rewrite = |(key, value): (Vec<u8>, Vec<u8>)| {
         let old = codec::unframe(&value).unwrap();
         let body = [old.body, b"more"].concat();
@@ -63,12 +63,12 @@ const REWRITE: Step = |backend| {
 };
 
 /// A table gets another one beside it, which depends on the step before.
-const COUNT: Step = |backend| {
+const COUNT: Migration = |backend| {
     let count = rows(backend, &keys::table("payments-by-hash")).len() as u64;
     Ok(vec![put(keys::table("count"), codec::encode_number(count))])
 };
 
-const STEPS: [Step; 3] = [RENAME, REWRITE, COUNT];
+const STEPS: [Migration; 3] = [RENAME, REWRITE, COUNT];
 
 #[test]
 fn a_stored_old_store_is_migrated_step_by_step_whatever_kills_it_between() {

@@ -18,7 +18,7 @@ use crate::storage::Batch;
 use crate::tasks::Outcome;
 use crate::wallet::Wallet;
 use crate::wallet::error::Error;
-use crate::wallet::ldk::Onlooker;
+use crate::wallet::ldk::TransactionObserver;
 use crate::wallet::ledger::Ledger;
 
 /// Most transactions that are read after one listing; the whole network makes a tenth of that meanwhile.
@@ -30,12 +30,12 @@ const REST: u32 = 20;
 
 impl Wallet {
     /// Looks every `interval`, or more seldom where the mempool is large, until `stopping`; never if it is
-    /// zero. `onlooker` sees all that is read.
+    /// zero. `observer` sees all that is read.
     pub async fn keep_watching_mempool(
         self,
         source: impl ChainSource,
         interval: Duration,
-        onlooker: Onlooker,
+        observer: TransactionObserver,
         stopping: CancellationToken,
     ) -> Outcome {
         let mut seen = Seen::default();
@@ -43,7 +43,7 @@ impl Wallet {
         while !interval.is_zero() {
             let began = Instant::now();
             let looked =
-                stopping.run_until_cancelled(self.look(&source, &onlooker, &mut seen)).await;
+                stopping.run_until_cancelled(self.look(&source, &observer, &mut seen)).await;
             match looked {
                 Some(Ok(())) => told = false,
                 // The RPC client has logged that bitcoind is away.
@@ -67,7 +67,7 @@ impl Wallet {
     pub(in crate::wallet) async fn look(
         &self,
         source: &impl ChainSource,
-        onlooker: &Onlooker,
+        observer: &TransactionObserver,
         seen: &mut Seen,
     ) -> Result<(), Failure> {
         let listed: HashSet<Txid> = source.mempool().await?.into_iter().collect();
@@ -91,7 +91,7 @@ impl Wallet {
                     return Err(error.into());
                 }
             };
-            transactions.iter().for_each(|tx| onlooker(tx));
+            transactions.iter().for_each(|tx| observer(tx));
             self.apply_mempool(transactions)?;
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::passphrase::Passphrase;
-use super::sealed::{self, Chance, Cost, Refusal};
+use super::sealed::{self, Chance, Cost, UnsealError};
 use super::{Seed, SeedError};
 use crate::private_file;
 
@@ -148,9 +148,9 @@ impl SeedFile {
         let path = self.path.clone();
         match sealed::open(bytes, passphrase.text()) {
             Ok(entropy) => Ok(Seed::from_entropy(&entropy)),
-            Err(Refusal::Wrong) => Err(SeedError::WrongPassphrase(path)),
-            Err(Refusal::Damaged) => Err(SeedError::DamagedSeal(path)),
-            Err(Refusal::Newer(version)) => Err(SeedError::NewerSeal { path, version }),
+            Err(UnsealError::Wrong) => Err(SeedError::WrongPassphrase(path)),
+            Err(UnsealError::Damaged) => Err(SeedError::DamagedSeal(path)),
+            Err(UnsealError::Newer(version)) => Err(SeedError::NewerSeal { path, version }),
         }
     }
 

@@ -21,18 +21,18 @@ use super::Seed;
 
 /// The keys of one seed on one network.
 #[derive(Clone)]
-pub struct Keys {
+pub struct SeedKeys {
     master: Xpriv,
     network: Network,
 }
 
-impl std::fmt::Debug for Keys {
+impl std::fmt::Debug for SeedKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Keys({}, secret)", self.network)
+        write!(f, "SeedKeys({}, secret)", self.network)
     }
 }
 
-impl Keys {
+impl SeedKeys {
     /// Derives the master key of BIP 32.
     pub fn new(seed: &Seed, network: Network) -> Self {
         let master = Xpriv::new_master(network, &seed.bip32_seed())
@@ -90,13 +90,13 @@ mod tests {
     fn paths_never_change() {
         let seed = Seed::parse(WORDS).expect("valid");
         let hex = |network| {
-            let bytes = Keys::new(&seed, network).node_seed();
+            let bytes = SeedKeys::new(&seed, network).node_seed();
             bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
         };
         assert_eq!(hex(Network::Regtest), hex(Network::Signet));
         assert_ne!(hex(Network::Regtest), hex(Network::Bitcoin));
         let address = |network| {
-            let keys = Keys::new(&seed, network);
+            let keys = SeedKeys::new(&seed, network);
             bdk_wallet::Wallet::create(
                 keys.descriptor(KeychainKind::External),
                 keys.descriptor(KeychainKind::Internal),

@@ -50,7 +50,7 @@ impl Chance {
 
 /// Why sealed bytes do not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum UnsealError {
     /// A later release wrote them.
     Newer(u8),
     /// They are not what any release writes.
@@ -92,15 +92,15 @@ pub(super) fn seal(
 pub(super) fn open(
     sealed: &[u8],
     passphrase: &str,
-) -> Result<Zeroizing<[u8; ENTROPY_BYTES]>, Refusal> {
-    let rest = sealed.strip_prefix(MAGIC).ok_or(Refusal::Damaged)?;
+) -> Result<Zeroizing<[u8; ENTROPY_BYTES]>, UnsealError> {
+    let rest = sealed.strip_prefix(MAGIC).ok_or(UnsealError::Damaged)?;
     match rest.first() {
         Some(&VERSION) => (),
-        Some(&newer) if newer > VERSION => return Err(Refusal::Newer(newer)),
-        Some(_) | None => return Err(Refusal::Damaged),
+        Some(&newer) if newer > VERSION => return Err(UnsealError::Newer(newer)),
+        Some(_) | None => return Err(UnsealError::Damaged),
     }
     if sealed.len() != SEALED_BYTES {
-        return Err(Refusal::Damaged);
+        return Err(UnsealError::Damaged);
     }
     let (header, encrypted) = sealed.split_at(HEADER_BYTES);
     let mut fields = &header[MAGIC.len() + 1..];
@@ -110,11 +110,11 @@ pub(super) fn open(
         lanes: u8::from_be_bytes(take(&mut fields)),
     };
     let (salt, nonce) = (take(&mut fields), take(&mut fields));
-    let key = key(passphrase, cost, &salt).ok_or(Refusal::Damaged)?;
+    let key = key(passphrase, cost, &salt).ok_or(UnsealError::Damaged)?;
     let opened = XChaCha20Poly1305::new(&Key::from(*key))
         .decrypt(&XNonce::from(nonce), Payload { msg: encrypted, aad: header })
         .map(Zeroizing::new)
-        .map_err(|_| Refusal::Wrong)?;
+        .map_err(|_| UnsealError::Wrong)?;
     let mut entropy = Zeroizing::new([0; ENTROPY_BYTES]);
     entropy.copy_from_slice(&opened);
     Ok(entropy)
@@ -177,7 +177,7 @@ mod tests {
     fn nothing_but_the_passphrase_opens_it() {
         let stored = Vec::from_hex(VERSION_1).expect("it is hex");
         for other in ["", "Correct horse battery staple", "correct horse battery staple "] {
-            assert_eq!(open(&stored, other), Err(Refusal::Wrong), "{other:?}");
+            assert_eq!(open(&stored, other), Err(UnsealError::Wrong), "{other:?}");
         }
     }
 
@@ -192,10 +192,10 @@ mod tests {
         for length in 0..stored.len() {
             assert!(open(&stored[..length], PASSPHRASE).is_err(), "{length} bytes");
         }
-        assert_eq!(open(&[&stored[..], &[0]].concat(), PASSPHRASE), Err(Refusal::Damaged));
+        assert_eq!(open(&[&stored[..], &[0]].concat(), PASSPHRASE), Err(UnsealError::Damaged));
         let mut newer = stored;
         newer[MAGIC.len()] = 2;
-        assert_eq!(open(&newer, PASSPHRASE), Err(Refusal::Newer(2)));
+        assert_eq!(open(&newer, PASSPHRASE), Err(UnsealError::Newer(2)));
     }
 
     #[test]

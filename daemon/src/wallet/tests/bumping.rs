@@ -60,8 +60,9 @@ async fn a_bump_signs_only_our_inputs_and_its_coin_can_bump_again() {
     bench.reserve(25_000);
     let bump = bump(&bench).await;
     let network = Arc::new(Network2(Mutex::default()));
-    let announcer = Announcer::new(bench.wallet.clone(), network.clone(), Arc::new(|_| ()));
-    announcer.broadcast_transactions(&[&bump.commitment, &bump.child]);
+    let broadcaster =
+        RecordingBroadcaster::new(bench.wallet.clone(), network.clone(), Arc::new(|_| ()));
+    broadcaster.broadcast_transactions(&[&bump.commitment, &bump.child]);
     let both = [bump.commitment.compute_txid(), bump.child.compute_txid()];
     assert_eq!(*network.0.lock().expect("no panic"), both);
 
@@ -100,9 +101,10 @@ async fn a_displaced_bump_that_is_offered_again_stays_displaced() {
     let bump = bump(&bench).await;
     let package = vec![bump.commitment.clone(), bump.child.clone()];
     let network = Arc::new(Network2(Mutex::default()));
-    let announcer =
-        |bench: &Bench| Announcer::new(bench.wallet.clone(), network.clone(), Arc::new(|_| ()));
-    drop(announcer(&bench).offer(package.clone()));
+    let broadcaster = |bench: &Bench| {
+        RecordingBroadcaster::new(bench.wallet.clone(), network.clone(), Arc::new(|_| ()))
+    };
+    drop(broadcaster(&bench).offer(package.clone()));
     {
         let wallet = &bench.wallet;
         let mut ledger = wallet.ledger();
@@ -112,7 +114,7 @@ async fn a_displaced_bump_that_is_offered_again_stays_displaced() {
     }
     assert_eq!(bench.wallet.balance().spendable_sat, 25_000);
     bench.restart();
-    drop(announcer(&bench).offer_again(package));
+    drop(broadcaster(&bench).offer_again(package));
     assert_eq!(bench.wallet.balance().spendable_sat, 25_000);
     assert_eq!(network.0.lock().expect("no panic").len(), 4, "bitcoind gets it all the same");
 }
@@ -122,8 +124,8 @@ async fn a_bump_that_the_wallet_missed_is_announced_when_it_is_offered_again() {
     let bench = Bench::with_coins(&[25_000]).await;
     let bump = bump(&bench).await;
     let network = Arc::new(Network2(Mutex::default()));
-    let announcer = Announcer::new(bench.wallet.clone(), network, Arc::new(|_| ()));
-    drop(announcer.offer_again(vec![bump.commitment, bump.child]));
+    let broadcaster = RecordingBroadcaster::new(bench.wallet.clone(), network, Arc::new(|_| ()));
+    drop(broadcaster.offer_again(vec![bump.commitment, bump.child]));
     assert_eq!(bench.wallet.balance().spendable_sat, 0);
     assert_eq!(bench.wallet.balance().unconfirmed_sat, 24_000);
 }

@@ -210,7 +210,7 @@ fn a_store_belongs_to_one_seed_and_network() {
     let others = open_idle(keys(OTHER_WORDS), &store);
     assert!(matches!(others, Err(Error::OtherSeed(_))));
     let seed = Seed::parse(WORDS).expect("valid");
-    let mainnet = Keys::new(&seed, Network::Bitcoin);
+    let mainnet = SeedKeys::new(&seed, Network::Bitcoin);
     let others = open_idle(mainnet, &store);
     assert!(matches!(others, Err(Error::OtherSeed(_))));
 }

@@ -20,7 +20,7 @@ impl Watch {
 
     async fn look(&mut self, mempool: &[&Transaction]) -> Balance {
         self.chain.set_mempool(mempool.iter().map(|tx| (*tx).clone()).collect());
-        let nobody: Onlooker = Arc::new(|_| ());
+        let nobody: TransactionObserver = Arc::new(|_| ());
         let looked = self.bench.wallet.look(&self.chain, &nobody, &mut self.seen).await;
         looked.expect("the chain answers");
         self.bench.wallet.balance()

@@ -129,7 +129,7 @@ fn open(
 }
 
 fn open_with(
-    keys: Keys,
+    keys: SeedKeys,
     store: &Store,
     reserve_sat: &watch::Sender<Option<AnchorReserve>>,
     broadcast: &Arc<Sink>,
@@ -139,7 +139,7 @@ fn open_with(
 }
 
 /// Opens a wallet that will never spend.
-fn open_idle(keys: Keys, store: &Store) -> Result<Wallet, Error> {
+fn open_idle(keys: SeedKeys, store: &Store) -> Result<Wallet, Error> {
     open_with(keys, store, &watch::Sender::new(None), &Arc::default())
 }
 
@@ -162,8 +162,8 @@ fn journal(store: &Store) -> Journal {
     Journal::open(store, crate::clock::Clock::system()).expect("opens")
 }
 
-fn keys(words: &str) -> Keys {
-    Keys::new(&Seed::parse(words).expect("valid words"), Network::Regtest)
+fn keys(words: &str) -> SeedKeys {
+    SeedKeys::new(&Seed::parse(words).expect("valid words"), Network::Regtest)
 }
 
 /// An address of somebody else.

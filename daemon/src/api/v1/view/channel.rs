@@ -13,7 +13,7 @@ use lightning::types::features::ChannelTypeFeatures;
 use super::ids;
 use crate::channels::{CloseQuote, ClosedChannel, ClosingTx, balance};
 use crate::node::ldk::limits;
-use crate::node::negotiation::closes::{Negotiation, Offer};
+use crate::node::negotiation::closes::{FeeOffer, Negotiation};
 use crate::usecases::channel_state::ChannelState;
 
 /// Writes an open or pending channel.
@@ -69,7 +69,7 @@ pub fn open(
 }
 
 fn close_negotiation(negotiation: Negotiation) -> v1::CloseNegotiation {
-    let offer = |offer: Option<Offer>| {
+    let offer = |offer: Option<FeeOffer>| {
         offer.map(|offer| v1::CloseOffer {
             fee_sat: offer.fee_sat,
             min_fee_sat: offer.range_sat.map_or(offer.fee_sat, |range| range.0),

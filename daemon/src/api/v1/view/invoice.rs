@@ -2,7 +2,7 @@
 
 use fulmen_proto::v1;
 
-use crate::invoices::{InvoiceRecord, Kind, State};
+use crate::invoices::{InvoiceKind, InvoiceRecord, InvoiceState};
 
 /// Writes an invoice or a received keysend.
 pub fn invoice(record: InvoiceRecord, now: u64) -> v1::Invoice {
@@ -21,12 +21,12 @@ pub fn invoice(record: InvoiceRecord, now: u64) -> v1::Invoice {
     v1::Invoice {
         payment_hash: record.payment_hash.to_vec(),
         state: match state {
-            State::Open => invoice::State::Open,
-            State::Accepted => invoice::State::Accepted,
-            State::Claiming => invoice::State::Claiming,
-            State::Settled => invoice::State::Settled,
-            State::Cancelled => invoice::State::Cancelled,
-            State::Expired => invoice::State::Expired,
+            InvoiceState::Open => invoice::State::Open,
+            InvoiceState::Accepted => invoice::State::Accepted,
+            InvoiceState::Claiming => invoice::State::Claiming,
+            InvoiceState::Settled => invoice::State::Settled,
+            InvoiceState::Cancelled => invoice::State::Cancelled,
+            InvoiceState::Expired => invoice::State::Expired,
         }
         .into(),
         kind: kind(record.kind).into(),
@@ -58,12 +58,12 @@ pub fn invoice(record: InvoiceRecord, now: u64) -> v1::Invoice {
     }
 }
 
-fn kind(kind: Kind) -> v1::invoice::Kind {
+fn kind(kind: InvoiceKind) -> v1::invoice::Kind {
     match kind {
-        Kind::Bolt11 => v1::invoice::Kind::Bolt11,
-        Kind::Keysend => v1::invoice::Kind::Keysend,
-        Kind::Rebalance => v1::invoice::Kind::Rebalance,
-        Kind::Hold => v1::invoice::Kind::Hold,
-        Kind::Bolt12 => v1::invoice::Kind::Bolt12,
+        InvoiceKind::Bolt11 => v1::invoice::Kind::Bolt11,
+        InvoiceKind::Keysend => v1::invoice::Kind::Keysend,
+        InvoiceKind::Rebalance => v1::invoice::Kind::Rebalance,
+        InvoiceKind::Hold => v1::invoice::Kind::Hold,
+        InvoiceKind::Bolt12 => v1::invoice::Kind::Bolt12,
     }
 }

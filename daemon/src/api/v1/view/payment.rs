@@ -4,7 +4,7 @@ use fulmen_proto::v1;
 use lightning::offers::invoice::Bolt12Invoice;
 
 use super::route;
-use crate::payments::{Hop, Kind, Part, PartEnd, PaymentRecord, State};
+use crate::payments::{Hop, Part, PartEnd, PaymentKind, PaymentRecord, PaymentState};
 
 /// Writes a payment with its parts.
 pub fn payment(record: PaymentRecord) -> v1::Payment {
@@ -13,17 +13,17 @@ pub fn payment(record: PaymentRecord) -> v1::Payment {
     v1::Payment {
         payment_id: record.payment_id.to_vec(),
         payment_hash: match (record.kind, &record.bolt12_invoice) {
-            (Kind::Bolt12 | Kind::Refund, None) => Vec::new(),
+            (PaymentKind::Bolt12 | PaymentKind::Refund, None) => Vec::new(),
             _ => record.payment_hash.to_vec(),
         },
         state: state(record.state).into(),
         kind: match record.kind {
-            Kind::Bolt11 => payment::Kind::Bolt11,
-            Kind::Keysend => payment::Kind::Keysend,
-            Kind::Rebalance => payment::Kind::Rebalance,
-            Kind::Bolt12 => payment::Kind::Bolt12,
-            Kind::Refund => payment::Kind::Refund,
-            Kind::Unknown => payment::Kind::Unspecified,
+            PaymentKind::Bolt11 => payment::Kind::Bolt11,
+            PaymentKind::Keysend => payment::Kind::Keysend,
+            PaymentKind::Rebalance => payment::Kind::Rebalance,
+            PaymentKind::Bolt12 => payment::Kind::Bolt12,
+            PaymentKind::Refund => payment::Kind::Refund,
+            PaymentKind::Unknown => payment::Kind::Unspecified,
         }
         .into(),
         payee: record.payee.map(|payee| payee.serialize().to_vec()).unwrap_or_default(),
@@ -42,8 +42,12 @@ pub fn payment(record: PaymentRecord) -> v1::Payment {
         parts: record.parts.into_iter().map(part).collect(),
         cancelling: record.cancelling,
         duration_ms: finished_at_ms.map_or(0, |end| end.saturating_sub(record.created_at_ms)),
-        no_route_cause: record.no_way.as_ref().map_or("", |why| why.cause.word()).to_owned(),
-        no_route_words: record.no_way.map(|why| why.words).unwrap_or_default(),
+        no_route_cause: record
+            .no_route_reason
+            .as_ref()
+            .map_or("", |why| why.cause.word())
+            .to_owned(),
+        no_route_words: record.no_route_reason.map(|why| why.words).unwrap_or_default(),
         constraints: record.constraints.map(route::constraints),
         offer: record.offer.unwrap_or_default(),
         payer_note: record.payer_note.unwrap_or_default(),
@@ -59,11 +63,11 @@ fn payer_id(invoice: &[u8]) -> Vec<u8> {
     invoice.map(|invoice| invoice.payer_signing_pubkey().serialize().to_vec()).unwrap_or_default()
 }
 
-fn state(state: State) -> v1::payment::State {
+fn state(state: PaymentState) -> v1::payment::State {
     match state {
-        State::Pending => v1::payment::State::Pending,
-        State::Succeeded => v1::payment::State::Succeeded,
-        State::Failed => v1::payment::State::Failed,
+        PaymentState::Pending => v1::payment::State::Pending,
+        PaymentState::Succeeded => v1::payment::State::Succeeded,
+        PaymentState::Failed => v1::payment::State::Failed,
     }
 }
 

@@ -52,7 +52,7 @@ mod tests {
             update(ProbeUpdate::PartStuck { part: 2, hop: Some(3), short_channel_id: Some(7) });
         assert_eq!(stuck.state(), State::PartStuck);
         assert_eq!((stuck.part, stuck.stuck_at_hop, stuck.stuck_short_channel_id), (2, 3, 7));
-        let why = crate::node::planner::NoWay::of_ldk("nothing is left");
+        let why = crate::node::planner::NoRouteReason::of_ldk("nothing is left");
         let end = update(ProbeUpdate::Stuck(Some(why)));
         assert_eq!((end.state(), end.no_route_words.as_str()), (State::Stuck, "nothing is left"));
     }

@@ -72,22 +72,22 @@ impl Cause {
 
 /// Why there is no route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoWay {
+pub struct NoRouteReason {
     /// The cause.
     pub cause: Cause,
     /// The cause with its numbers, as part of a sentence.
     pub words: String,
 }
-impl_writeable_tlv_based!(NoWay, { (0, cause, required), (2, words, required) });
+impl_writeable_tlv_based!(NoRouteReason, { (0, cause, required), (2, words, required) });
 
-impl NoWay {
+impl NoRouteReason {
     /// Wraps the message of LDK's router, which gives no cause.
     pub fn of_ldk(words: &str) -> Self {
         Self { cause: Cause::Unexplained, words: words.to_owned() }
     }
 }
 
-impl From<NoRoute> for NoWay {
+impl From<NoRoute> for NoRouteReason {
     fn from(why: NoRoute) -> Self {
         let (cause, words) = match why {
             NoRoute::Malformed(what) => (Cause::Contradiction, what.to_owned()),
@@ -199,10 +199,11 @@ mod tests {
         ] {
             assert_eq!(sat(msat), expected);
         }
-        let why = NoWay::from(NoRoute::FeeLimit { fee_msat: 2_500, max_fee_msat: 1_000 });
+        let why = NoRouteReason::from(NoRoute::FeeLimit { fee_msat: 2_500, max_fee_msat: 1_000 });
         assert_eq!(why.cause.word(), "FEE_LIMIT");
         assert!(why.words.contains("2.500 sat") && why.words.contains("1 sat"), "{}", why.words);
-        let why = NoWay::from(NoRoute::OwnBalance { spendable_msat: 7, amount_msat: 9_000 });
+        let why =
+            NoRouteReason::from(NoRoute::OwnBalance { spendable_msat: 7, amount_msat: 9_000 });
         assert!(why.words.contains("0.007 sat") && why.words.contains("9 sat"), "{}", why.words);
     }
 }
