@@ -109,7 +109,7 @@ pub enum Command {
     Channel(channel::Group),
     /// Payments made: list, show, cancel
     #[command(subcommand)]
-    Payment(payment::Group),
+    Payment(pay::group::Group),
     /// Payments forwarded for others: list, summary
     #[command(subcommand)]
     Forward(forward::Group),

@@ -1,5 +1,5 @@
-//! `fulmen keysend` and `fulmen payment …`: sending money, and what became of it.
-use clap::{Args, Subcommand, ValueEnum};
+//! `fulmen keysend` and commands of `fulmen payment`: sending money, and what became of it.
+use clap::{Args, ValueEnum};
 use fulmen_proto::v1::get_payment_request::By;
 use fulmen_proto::v1::payment::State;
 use fulmen_proto::v1::{
@@ -14,47 +14,12 @@ use super::options::filter::Filtering;
 use super::options::limits::Limits;
 use super::options::names;
 use super::options::paging;
-use super::pay::attempts::Attempts;
-use super::pay::given::SendRoute;
 use crate::amount::SomeMsat;
 use crate::failure::{Failure, advice};
 use crate::format::human;
 use crate::ids::{HashOrBolt11, NodeId, Record};
 use crate::render::{Names, Progress, payments};
 use crate::session::{Session, next_state};
-
-/// Commands about payments made.
-#[derive(Debug, Subcommand)]
-pub enum Group {
-    /// List the payments made, the newest first
-    List(List),
-    /// Show a payment with its parts and routes
-    Show(Show),
-    /// Show which routes a payment tried, when, and what became of each
-    Attempts(Attempts),
-    /// Show what proves a payment: the invoice that the payee signed, and its preimage
-    Proof(Proof),
-    /// Pay over a route that you give, and over no other
-    SendRoute(SendRoute),
-    /// Follow a payment until it has succeeded or failed, also one that another client started
-    Watch(Watch),
-    /// Make no further attempts; parts under way may still arrive or come back
-    Cancel(Cancel),
-}
-
-impl Group {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        match self {
-            Self::List(command) => command.run(session).await,
-            Self::Show(command) => command.run(session).await,
-            Self::Attempts(command) => command.run(session).await,
-            Self::Proof(command) => command.run(session).await,
-            Self::SendRoute(command) => command.run(session).await,
-            Self::Watch(command) => command.run(session).await,
-            Self::Cancel(command) => command.run(session).await,
-        }
-    }
-}
 
 #[derive(Debug, Args)]
 pub struct Handling {
@@ -229,7 +194,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let found = find(session, self.payment).await?;
         let is_paid = found.payment.as_ref().is_some_and(|it| it.state() == State::Succeeded);
         if !is_paid {
@@ -269,7 +234,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let progress = session.screen.progress("waiting for the payment");
         let found = find(session, self.payment).await?.payment.unwrap_or_default();
         let by = Some(watch_payment_request::By::PaymentId(found.payment_id));

@@ -2,6 +2,7 @@
 pub mod attempts;
 pub mod decode;
 pub mod given;
+pub mod group;
 mod route_text;
 
 use clap::Args;

@@ -1,7 +1,6 @@
 //! Probing: HTLCs that nobody can claim take a payment's route and show whether it would arrive.
 
 mod background;
-mod first;
 mod outcomes;
 
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! What LDK tells of payments and their parts, in the words of our records.
+//! Translates LDK's outcomes of payments and their parts into the words of our records.
 
 use lightning::events::{PathFailure, PaymentFailureReason};
 use lightning::routing::gossip::NetworkUpdate;

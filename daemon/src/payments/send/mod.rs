@@ -4,6 +4,7 @@ mod along;
 mod attempt;
 mod invoiced;
 mod offer;
+mod probe_first;
 mod rebalance;
 mod reconcile;
 mod refund;

@@ -3,12 +3,12 @@
 use lightning::ln::channelmanager::PaymentId;
 use lightning::routing::router::Payee as LdkPayee;
 
-use super::ProbeUpdate;
+use super::SendRequest;
 use crate::payments::Payments;
 use crate::payments::check::{AskedLimits, PaymentLimits};
+use crate::payments::probe::ProbeUpdate;
 use crate::payments::records::record::{PaymentRecord, hex};
 use crate::payments::route::{Inquiry, Payee};
-use crate::payments::send::SendRequest;
 
 /// The share of a payment's time that its probes may take.
 const SHARE_OF_TIME: u64 = 2;
