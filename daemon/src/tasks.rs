@@ -178,6 +178,10 @@ impl Tasks {
             drop(running);
             if let Err(panic) = ended {
                 let panic = panic_text(&*panic);
+                // Its cause is told by the task that panicked with the lock: only the cause says what to do.
+                if panic.contains("PoisonError") {
+                    let _ = tokio::time::timeout(PATIENCE_FOR_THE_CAUSE, tasks.stopped()).await;
+                }
                 // What follows from the reason of a stop is not another one.
                 match tasks.is_stopping() {
                     false => tracing::error!(task = name, %panic, "task panicked"),
@@ -188,6 +192,9 @@ impl Tasks {
         });
     }
 }
+
+/// How long a task that met a poisoned lock waits for the reason why it is poisoned.
+const PATIENCE_FOR_THE_CAUSE: Duration = Duration::from_secs(5);
 
 /// Starts an operating-system thread with a name; for the few loops that block forever.
 pub fn thread(
@@ -249,5 +256,25 @@ mod tests {
         let tasks = Tasks::new();
         tasks.spawn_once(Stage::Work, "miller", async { panic!("no wind") });
         assert_eq!(tasks.stopped().await, Stop::Failed("miller panicked: no wind".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_poisoned_lock_is_a_reason_only_where_its_cause_is_not_given() {
+        async fn echo() {
+            panic!("called `unwrap` on an `Err` value: PoisonError");
+        }
+        let tasks = Tasks::new();
+        tasks.spawn_once(Stage::Work, "echo", echo());
+        let cause = tasks.clone();
+        tasks.spawn_once(Stage::Work, "cause", async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            cause.abandon("an older copy");
+        });
+        assert_eq!(tasks.stopped().await, Stop::Stale("an older copy".to_owned()));
+
+        let tasks = Tasks::new();
+        tasks.spawn_once(Stage::Work, "echo", echo());
+        let Stop::Failed(why) = tasks.stopped().await else { panic!("it failed") };
+        assert!(why.starts_with("echo panicked: ") && why.contains("PoisonError"), "{why}");
     }
 }
