@@ -58,7 +58,7 @@ impl Default for Config {
             keep_unpaid_invoices_days: 0,
             keep_settled_invoices_days: 0,
             keep_closed_channels_days: 0,
-            cache_mib: 64,
+            cache_mib: 32,
             min_free_mib: 1024,
         }
     }

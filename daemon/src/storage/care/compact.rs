@@ -118,6 +118,8 @@ impl Logged<Sled> {
 
     fn rewrite(&self, on_progress: &OnProgress<'_>) -> Result<CompactReport, Error> {
         delete_copy(self.directory())?;
+        // What waits in the log would replace rows of the copy soon, whose space would then be lost again.
+        self.wait_for_database()?;
         let before_bytes = self.disk_bytes()?;
         let copy = Arc::new(self.database().get().beside(&place_of_copy(self.directory()))?);
         *self.copying() = Some(Ok(copy));
@@ -150,7 +152,8 @@ impl Logged<Sled> {
             let empty =
                 |key: &Vec<u8>| Write { key: key.clone().into(), value: Some(Vec::new().into()) };
             copy.write(&rows.keys().map(empty).collect::<Vec<_>>())?;
-            // Not synced: the copy has to be durable only when it replaces the database.
+            // Not synced: the copy has to be durable only when it replaces the database. In pieces, because sled gives
+            // segments away again only between two flushes.
             for piece in pieces(&rows.into_iter().map(put).collect::<Vec<_>>()) {
                 copy.write(piece)?;
             }

@@ -47,6 +47,8 @@ struct State {
     waiting: VecDeque<LoggedBatch>,
     waiting_bytes: usize,
     overlay: Overlay,
+    /// The last batch that was added.
+    newest: u64,
     /// The last batch that the database has.
     applied: u64,
     /// When the last round ended, or when the database last had everything.
@@ -77,6 +79,7 @@ impl<B: Backend> Checkpointer<B> {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             overlay: Overlay::default(),
+            newest: applied,
             applied,
             progressed: Instant::now(),
             urgent: false,
@@ -115,6 +118,7 @@ impl<B: Backend> Checkpointer<B> {
         if first {
             state.progressed = Instant::now();
         }
+        state.newest = number;
         state.waiting_bytes += bytes;
         let enough = state.waiting_bytes >= ENOUGH_BYTES;
         state.waiting.push_back(LoggedBatch { number, writes, bytes });
@@ -134,6 +138,12 @@ impl<B: Backend> Checkpointer<B> {
             state = woken.expect("nobody panics while holding it").0;
         }
         Ok(())
+    }
+
+    /// Waits until the database has all batches that were added before the call.
+    pub(in crate::storage) fn wait_for_all(&self) -> Result<(), Error> {
+        let newest = self.lock().newest;
+        self.wait_for(newest)
     }
 
     /// The value of a key that the database does not have yet; the outer none means that the database's value holds.

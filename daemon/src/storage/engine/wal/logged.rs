@@ -117,6 +117,11 @@ impl<B: Backend> Logged<B> {
         self.checkpointer.copying()
     }
 
+    /// Waits until the database has all that was committed before the call.
+    pub(in crate::storage) fn wait_for_database(&self) -> Result<(), Error> {
+        self.checkpointer.wait_for_all()
+    }
+
     /// Refuses further batches.
     pub(in crate::storage) fn fail(&self, error: Error) {
         self.checkpointer.fail(error);
