@@ -165,11 +165,11 @@ fn a_route_that_fails_fails_the_payment_and_no_other_is_tried() {
         network.build(&Plan::balanced(Topology::Diamond)).await?;
         let [alice, bob, _, dave] = &network.nodes[..] else { unreachable!("a diamond") };
         // Bob sends away what he has towards dave, and nobody can see that.
+        for _ in 0..2 {
+            pay::transfer(bob, dave, 2_200_000_000).await?;
+        }
         let channel = channel::between(bob, dave).await?;
-        let drained_msat = channel.outbound_capacity_msat / 10 * 9;
-        pay::transfer(bob, dave, drained_msat).await?;
-        let amount_msat = channel.outbound_capacity_msat / 2;
-        let invoice = pay::invoice(dave, amount_msat).await?;
+        let invoice = pay::invoice(dave, 1_000_000_000).await?;
         let route = built(alice, &[bob, dave], &invoice.bolt11).await?;
         let payment = send(alice, along(&invoice.bolt11, route)).await?;
         ensure!(payment.state() == State::Failed, "{payment:?}");

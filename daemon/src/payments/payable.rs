@@ -354,7 +354,7 @@ mod tests {
             COMPLETE.to_owned(),
             upper.clone(),
             at(&[1], "+", COMPLETE),
-            at(&[17, 50, 70, 139], "+", COMPLETE),
+            at(&[17, 50, 70, 130], "+", COMPLETE),
             at(&[17, 50, 70], "+ \r\n ", COMPLETE),
             at(&[17, 50, 70], "+\n", &upper),
             format!("lightning:{upper}"),
