@@ -165,6 +165,8 @@ fn invoices_say_all_that_bolt_11_has() {
             ..request.clone()
         };
         refused(carol.invoices().create(unknown).await, Code::NotFound, "")?;
+        let many = CreateInvoiceRequest { hint_channels: vec![reference; 11], ..request.clone() };
+        refused(carol.invoices().create(many).await, Code::InvalidArgument, "at most 10")?;
         let both = CreateInvoiceRequest { no_hints: true, ..request.clone() };
         refused(carol.invoices().create(both).await, Code::InvalidArgument, "no_hints")?;
         let long = CreateInvoiceRequest { payment_metadata: vec![0; 513], ..request.clone() };

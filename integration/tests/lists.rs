@@ -139,7 +139,7 @@ fn histories_are_listed_by_what_is_asked() {
         // The command line asks the same, and says which option a list does not have.
         let cli = alice.cli()?;
         let shown = cli.ok(&["payments", "--min", "3500sat", "--since", "1h"]).await?;
-        ensure!(shown.contains("Rent for May") && !shown.contains("3,000"), "{shown}");
+        ensure!(shown.contains("Rent for") && !shown.contains("3,000"), "{shown}");
         let channel_id = hex(&left.channel_id);
         let cli = bob.cli()?;
         let shown =

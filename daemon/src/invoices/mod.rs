@@ -30,7 +30,7 @@ use lightning::types::payment::{PaymentHash, PaymentPreimage};
 use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
 
 pub use config::Config;
-pub use create::{CreateInvoice, Describe, Extras, Hints};
+pub use create::{CreateInvoice, Describe, Extras, Hints, MAX_HINTS};
 pub use error::Error;
 pub use received::{Received, Receiving};
 pub use record::{

@@ -14,7 +14,7 @@ use crate::api::stream::{ResponseStream, Steps, stream};
 use crate::channels::Channels;
 use crate::invoices::{
     self, CreateInvoice, Describe, Extras, Hints, InvoiceFollower, InvoiceRecord, InvoiceState,
-    Invoices, Receiving,
+    Invoices, MAX_HINTS, Receiving,
 };
 
 /// Serves `fulmen.v1.Invoices`.
@@ -209,6 +209,11 @@ impl InvoicesService {
         }
         if none {
             return Ok(Hints::Nowhere);
+        }
+        // Looked at before the channels are: each look costs as much as there are channels.
+        if named.len() > MAX_HINTS {
+            let why = format!("{} are named, at most {MAX_HINTS} are taken", named.len());
+            return Err(malformed("hint_channels", why));
         }
         let id_of = |reference| {
             let reference = fields::channel_ref("hint_channels", Some(reference))?;

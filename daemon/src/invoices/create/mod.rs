@@ -8,7 +8,7 @@ use lightning::types::payment::PaymentHash;
 use lightning_invoice::{Bolt11InvoiceDescription, Description, Sha256};
 
 pub(super) use bolt11::complete;
-pub use bolt11::{Extras, Hints};
+pub use bolt11::{Extras, Hints, MAX_HINTS};
 
 use super::{Config, Error};
 use crate::idempotency;
