@@ -54,7 +54,7 @@ fn a_route_is_built_taken_and_refused() {
         network.build(&Plan::balanced(Topology::Diamond)).await?;
         let [alice, bob, carol, dave] = &network.nodes[..] else { unreachable!("a diamond") };
 
-        // The dearer or the cheaper way: it goes where it is told to.
+        // The dearer or the cheaper way: the payment takes the route that it is given.
         let fee_msat: u64 = pay::exact_fees_msat(SOME_MSAT, &[POLICY]).iter().sum();
         for over in [bob, carol] {
             let invoice = pay::invoice(dave, SOME_MSAT).await?;

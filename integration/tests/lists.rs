@@ -41,7 +41,7 @@ fn of_channel(channel: &Channel) -> Filter {
     Filter { channel: Some(channel::reference(&channel.channel_id)), ..Filter::default() }
 }
 
-/// bob stands in the middle of a line: what he forwards and who pays him is told apart by each filter.
+/// bob stands in the middle of a line: each filter separates what he forwards from what he receives.
 #[test]
 fn histories_are_listed_by_what_is_asked() {
     scenario::run("filters", async |network| {
@@ -296,7 +296,7 @@ fn a_payment_is_followed_by_its_hash() {
             last = next;
         }
         ensure!(last.state() == payment::State::Succeeded && last.preimage == preimage, "{last:?}");
-        // A payment that has ended is told once.
+        // A payment that has ended is reported once.
         let mut ended = alice.payments().watch(by_hash()).await?.into_inner();
         ensure!(ended.message().await?.is_some() && ended.message().await?.is_none());
         Ok(())

@@ -173,7 +173,7 @@ fn a_channel_that_was_closed_meanwhile_is_found_by_the_words() {
         chain::sweep_everything(network).await?;
         ensure!(status(&network.nodes[0]).await?.recovered.len() == 1);
 
-        // The same words once more: what was swept in the life before is told as that.
+        // The same words once more: what was swept in the life before is reported as that.
         loses_everything(network, 1).await?;
         let alice = &network.nodes[0];
         poll::eventually("the output is found to be spent", async || {

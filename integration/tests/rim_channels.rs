@@ -25,7 +25,7 @@ fn a_refused_open_is_answered_with_the_peers_first_words() {
         network.nodes[1].launch().await?;
         let [_, bob] = &network.nodes[..] else { unreachable!("two were added") };
 
-        // LDK would ask again without anchors, and the answer to that would be all that is told.
+        // LDK would ask again without anchors, and the client would see only the answer to that.
         let large = channel::open_request(bob, 1_000_000, 0);
         let words = failure(network, large).await?;
         ensure!(words.contains("1000000 sat is too large"), "{words}");

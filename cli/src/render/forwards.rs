@@ -90,7 +90,7 @@ fn failures(failures: &[FailedForwards], look: Look) -> String {
         [
             time(failed.hour),
             text(human::grouped(failed.count)),
-            text(human::one_line(&failed.reason.replace('_', " "))),
+            text(human::word(&failed.reason)),
             channel(failed.inbound_short_channel_id, &failed.inbound_channel_id),
             text(human::or_none(&human::scid(failed.outbound_short_channel_id))),
         ]

@@ -10,15 +10,16 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::{Code, Status};
 
 use super::limits::connections::connection_of;
+use super::not_admitted::not_admitted;
 use super::revocation::until_revoked;
 use super::starting::Starting;
 use super::status::{internal_because, refuse};
+use crate::access::Access;
 use crate::access::caller::Caller;
-use crate::access::caveat::{Call, CaveatRefusal};
+use crate::access::caveat::Call;
 use crate::access::identifier::Identifier;
 use crate::access::macaroon::{MAX_BYTES, Macaroon};
 use crate::access::permission::{self, Access as Rule};
-use crate::access::{Access, NotAdmitted};
 use crate::clock::Clock;
 
 /// The metadata key of a macaroon in hex, the same as lnd's.
@@ -47,29 +48,6 @@ impl AuthLayer {
 pub fn caller_of<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
     let caller = request.extensions().get::<Caller>().cloned();
     caller.ok_or_else(|| internal_because("a call has not passed the check of its macaroon"))
-}
-
-/// The status of a call that its macaroon does not allow.
-pub fn not_admitted(error: &NotAdmitted) -> Status {
-    let (code, reason) = match error {
-        NotAdmitted::NotOurs => (Code::Unauthenticated, "MACAROON_INVALID"),
-        NotAdmitted::Revoked => (Code::Unauthenticated, "MACAROON_REVOKED"),
-        NotAdmitted::Refused(refusal) => match refusal {
-            CaveatRefusal::Expired(_) => (Code::Unauthenticated, "MACAROON_EXPIRED"),
-            CaveatRefusal::Unknown(_) => (Code::Unauthenticated, "MACAROON_INVALID"),
-            CaveatRefusal::Permission(_) => (Code::PermissionDenied, "PERMISSION_MISSING"),
-            CaveatRefusal::Method(_) => (Code::PermissionDenied, "METHOD_NOT_ALLOWED"),
-            CaveatRefusal::Address => (Code::PermissionDenied, "ADDRESS_NOT_ALLOWED"),
-            CaveatRefusal::Peer => (Code::PermissionDenied, "PEER_NOT_ALLOWED"),
-            CaveatRefusal::Channel => (Code::PermissionDenied, "CHANNEL_NOT_ALLOWED"),
-        },
-    };
-    refuse(code, reason, error.to_string())
-}
-
-/// [`not_admitted`] for a condition that a room has checked.
-pub fn refused(refusal: CaveatRefusal) -> Status {
-    not_admitted(&NotAdmitted::Refused(refusal))
 }
 
 impl<S> tower_layer::Layer<S> for AuthLayer {

@@ -3,6 +3,7 @@
 pub mod auth;
 mod config;
 mod limits;
+mod not_admitted;
 mod revocation;
 pub mod serve;
 pub mod starting;

@@ -8,7 +8,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{Bytes, http};
 
-use super::auth::not_admitted;
+use super::not_admitted::not_admitted;
 use crate::access::identifier::Identifier;
 use crate::access::{Access, NotAdmitted};
 

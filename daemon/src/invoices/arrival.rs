@@ -27,7 +27,7 @@ pub struct Arrival {
     pub parts: u32,
     /// Block height from which LDK fails them back.
     pub claim_deadline_height: Option<u32>,
-    /// What the payer of an offer told with the request for the invoice.
+    /// What the payer of an offer put into the request for the invoice.
     pub request: Option<OfferRequest>,
     /// What the payer sent back of the invoice's metadata.
     pub payment_metadata: Option<Vec<u8>>,

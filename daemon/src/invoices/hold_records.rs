@@ -62,7 +62,7 @@ impl InvoiceBook {
         }
     }
 
-    /// Makes an invoice payable again whose HTLCs a crash has undone before anybody was told about them.
+    /// Makes an invoice payable again whose HTLCs a crash has undone before any client heard about them.
     pub(super) fn reopen(&self, payment_hash: &[u8; 32]) -> Result<(), storage::Error> {
         let _changing = self.changing.lock().expect("no panic while held");
         let Some(record) = self.get(payment_hash)? else { return Ok(()) };

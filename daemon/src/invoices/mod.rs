@@ -75,7 +75,7 @@ struct Inner {
 pub struct Claimable<'a> {
     /// What the HTLCs are locked to.
     pub payment_hash: PaymentHash,
-    /// What the payer told with them.
+    /// What the payer put into their onions (BOLT 4).
     pub onion_fields: Option<&'a RecipientOnionFields>,
     /// What can be claimed.
     pub amount_msat: u64,
@@ -448,7 +448,7 @@ impl InvoiceFollower {
 fn expires_in(record: &InvoiceRecord, state: InvoiceState, now: Duration) -> Option<Duration> {
     let expired_from = Duration::from_secs(record.expires_at.saturating_add(1));
     match state {
-        // HTLCs that have arrived stop the clock, though nobody is told yet.
+        // HTLCs that have arrived stop the clock, though no follower has seen them yet.
         InvoiceState::Open if record.is_held() => None,
         InvoiceState::Open => Some(expired_from.saturating_sub(now) + Duration::from_millis(1)),
         InvoiceState::Accepted

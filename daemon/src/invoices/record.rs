@@ -13,7 +13,7 @@ pub(super) const INVOICES: History<InvoiceRecord> = History::new("invoices");
 pub(super) const BY_KEY: KeyTable<31> = KeyTable::new("invoices_by_key");
 /// Hold invoices for which HTLCs have arrived that are neither claimed nor failed yet; a start completes them.
 pub(super) const HELD: Table<HeldName> = Table::new("invoices_held");
-/// Invoices that can be paid, by the time of their expiry and their hash: the journal is told when it comes.
+/// Invoices that can be paid, by the time of their expiry and their hash: the journal gets an entry when it comes.
 pub(super) const EXPIRIES: Table<HeldName> = Table::new("invoices_expiring");
 
 /// How far an invoice has come, on disk; that it has expired is seen from the clock.
@@ -137,7 +137,7 @@ pub struct CustomRecord {
 }
 impl_writeable_tlv_based!(CustomRecord, { (0, kind, required), (2, value, required_vec) });
 
-/// What the payer of an offer told with the request for the invoice (BOLT 12).
+/// What the payer of an offer put into the request for the invoice (BOLT 12, `invoice_request`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferRequest {
     /// The offer.
@@ -198,7 +198,7 @@ pub struct InvoiceRecord {
     pub accepted_at: Option<u64>,
     /// Why it is cancelled; none in records of older releases.
     pub cancel_reason: Option<CancelReason>,
-    /// What the payer of one of our offers told with the request for the invoice.
+    /// What the payer of one of our offers put into the request for the invoice.
     pub request: Option<OfferRequest>,
     /// What the payer has to send back with the payment.
     pub payment_metadata: Option<Vec<u8>>,

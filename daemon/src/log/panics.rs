@@ -16,7 +16,7 @@ enum Report {
 /// Decides from what was logged before.
 ///
 /// A thread that panics with a lock poisons it, and every thread that wants the lock then panics: a hundred pages that
-/// hide the first one. After an expected panic, which is told in better words, all others are its echo.
+/// hide the first one. After an expected panic, which another line reports in better words, all others are its echo.
 fn report(text: &str, is_first: bool, after_expected: bool) -> Report {
     match after_expected || (!is_first && text.contains("PoisonError")) {
         true => Report::Echo,
@@ -24,7 +24,7 @@ fn report(text: &str, is_first: bool, after_expected: bool) -> Report {
     }
 }
 
-/// Logs panics from now on, instead of printing them; `is_expected` knows by their text those that are told elsewhere.
+/// Logs panics from now on, instead of printing them; `is_expected` knows by their text those that another line reports.
 pub fn report_panics(is_expected: fn(&str) -> bool) {
     let (is_first, after_expected) = (AtomicBool::new(true), AtomicBool::new(false));
     panic::set_hook(Box::new(move |panic| {

@@ -224,21 +224,24 @@ impl Payments {
     ) -> Result<(), storage::Error> {
         let name = named(payment_id, payment_hash);
         let reason = translate::failure_reason(reason);
-        if self.in_hand(payment_id) || self.try_again(name, reason) {
+        if self.is_known_to_ldk(payment_id) || self.try_again(name, reason) {
             return Ok(());
         }
         self.apply(name, self.has_failed(payment_id, reason))
     }
 
-    /// The news that a payment has failed, with what the router says of it.
+    /// The update of a payment that has failed, with the router's explanation where there is one.
     fn has_failed(&self, payment_id: PaymentId, reason: FailureReason) -> PaymentUpdate {
-        let said = self.0.node.router.take_explanation(&payment_id);
-        PaymentUpdate::Failed(reason, said.filter(|_| reason == FailureReason::RouteNotFound))
+        let explanation = self.0.node.router.take_explanation(&payment_id);
+        PaymentUpdate::Failed(
+            reason,
+            explanation.filter(|_| reason == FailureReason::RouteNotFound),
+        )
     }
 
-    /// Whether LDK has the payment in hand although it tells that it failed: then this is the failure of an
-    /// earlier round, told again after a kill, and the end of this round will be told as well.
-    fn in_hand(&self, payment_id: PaymentId) -> bool {
+    /// Whether LDK still lists a payment whose failure it reports: then an earlier round failed, LDK repeats its event after
+    /// a kill, and the event of this round's end is still to come.
+    fn is_known_to_ldk(&self, payment_id: PaymentId) -> bool {
         let recent = self.0.node.channel_manager.list_recent_payments();
         recent.iter().any(|payment| known_to_ldk::id_of(payment) == payment_id)
     }

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use crate::journal::Entry;
 
-/// So many changes of one peer are told...
+/// So many changes of one peer become entries of the journal...
 const CHANGES: usize = 10;
-/// ... in this time; a peer that goes on changing is told as it is when the time is over.
+/// ... in this time; of a peer that goes on changing, the journal gets the state at the end of this time.
 const WITHIN: Duration = Duration::from_secs(600);
 
 /// The journal's last entry about each peer in this run.
@@ -25,7 +25,7 @@ struct Told {
 }
 
 impl Presence {
-    /// Takes in which of the peers that matter are connected; returns what the journal is to be told.
+    /// Takes in which of the peers that matter are connected; returns the entries for the journal.
     pub fn see(
         &mut self,
         wanted: &HashSet<PublicKey>,

@@ -32,7 +32,7 @@ pub struct Pay {
     /// How many items of an offer
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     quantity: Option<u64>,
-    /// What the payee of an offer is told
+    /// A note that the payee of an offer reads
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     note: String,
     /// A custom record for a node that is paid by its id; can be repeated

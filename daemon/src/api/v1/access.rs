@@ -7,7 +7,8 @@ use super::convert::fields;
 use crate::access::identifier::MacaroonId;
 use crate::access::macaroon::{MAX_BYTES, Macaroon};
 use crate::access::{self, Access, Error, Inspected, MacaroonRecord};
-use crate::api::auth::{caller_of, not_admitted};
+use crate::api::auth::caller_of;
+use crate::api::not_admitted::not_admitted;
 use crate::api::status::{internal, malformed, refuse, unknown};
 use crate::storage;
 

@@ -19,7 +19,8 @@ use super::convert::{self, fields};
 use super::{refusal, view};
 use crate::access::caller::Caller;
 use crate::access::caveat::CaveatRefusal;
-use crate::api::auth::{caller_of, refused};
+use crate::api::auth::caller_of;
+use crate::api::not_admitted::refused;
 use crate::api::status::{internal, malformed};
 use crate::api::stream::{ResponseStream, Steps, stream};
 use crate::channels::{

@@ -6,7 +6,8 @@ use tonic::{Request, Response, Status};
 use super::convert::fields;
 use super::convert::filter::{filter, no_channels};
 use super::{refusal, view};
-use crate::api::auth::{caller_of, refused};
+use crate::api::auth::caller_of;
+use crate::api::not_admitted::refused;
 use crate::listing::page_by_key;
 use crate::peers::{Peer, Peers};
 

@@ -29,7 +29,7 @@ pub enum Error {
     Damaged,
 }
 
-/// A value that others are told apart from.
+/// The value that differences are taken from.
 pub struct Base {
     bytes: Vec<u8>,
     print: Print,

@@ -263,7 +263,7 @@ pub struct PaymentRecord {
     pub idempotency_key: Option<String>,
     /// The offer that is paid, or the refund that is given.
     pub offer: Option<String>,
-    /// What the payee of the offer is told.
+    /// The note that the payee of the offer reads (BOLT 12, `invreq_payer_note`).
     pub payer_note: Option<String>,
     /// How many items of the offer.
     pub quantity: Option<u64>,

@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(after(once.clone(), PaymentUpdate::PartEnded(began(2))).parts.len(), 2);
         for again in [began(1), failed_part(1)] {
             let change = decide(Some(once.clone()), NAME, PaymentUpdate::PartEnded(again), 8);
-            assert_eq!(change, Change::None, "told again after a kill");
+            assert_eq!(change, Change::None, "repeated after a kill");
         }
         let told = decide(Some(pending()), NAME, PaymentUpdate::PartEnded(began(1)), 7);
         assert!(matches!(told, Change::Notify(_)), "those who follow see each failed attempt");
@@ -372,11 +372,7 @@ mod tests {
         let before = after(pending(), PaymentUpdate::PartEnded(failed_part(1)));
         let parts = after(after(before, twins), PaymentUpdate::PartEnded(part(400))).parts;
         assert_eq!((parts.len(), &parts[1..]), (4, &found[..]), "equal parts are parts too");
-        assert_eq!(
-            after(record, PaymentUpdate::PartEnded(part(1_000))).parts.len(),
-            1,
-            "told again"
-        );
+        assert_eq!(after(record, PaymentUpdate::PartEnded(part(1_000))).parts.len(), 1, "repeated");
     }
 
     fn any_news() -> impl Strategy<Value = PaymentUpdate> {

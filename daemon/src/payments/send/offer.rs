@@ -26,7 +26,7 @@ pub struct PayOffer {
     pub amount_msat: Option<u64>,
     /// How many items; none for an offer of a single one.
     pub quantity: Option<u64>,
-    /// What the payee is told.
+    /// The note that the payee reads (BOLT 12, `invreq_payer_note`).
     pub payer_note: String,
     /// The caller's bounds.
     pub limits: AskedLimits,

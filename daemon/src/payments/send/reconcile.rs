@@ -25,8 +25,8 @@ enum Action {
 ///
 /// LDK keeps a payment in its manager until the event of its end was handled, and takes those that only a
 /// channel monitor knows from there when it is restored; a fulfilled one stays in the list for minutes. One
-/// that it does not know has no HTLC anywhere: the kill came between the record and the sending, or LDK has
-/// told or is about to tell that it failed.
+/// that it does not know has no HTLC anywhere: the kill came between the record and the sending, or LDK's
+/// event of its failure was handled or is still to come.
 fn action(cancelling: bool, known_to_ldk: bool) -> Action {
     match (known_to_ldk, cancelling) {
         (false, _) => Action::Fail,

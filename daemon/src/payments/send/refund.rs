@@ -40,8 +40,8 @@ pub struct GiveRefund {
 impl Payments {
     /// Makes a refund; its payment is pending until somebody redeems it, it expires, or it is cancelled.
     ///
-    /// The text is told only when the checkpoint is durable in which LDK expects an invoice for it: else its bearer
-    /// would ask in vain after a crash.
+    /// The refund's text is returned only when the checkpoint is durable in which LDK expects an invoice for it: after a
+    /// crash its bearer would ask in vain otherwise.
     ///
     /// # Errors
     /// [`Error::AmountAbsurd`], [`Error::BadLimit`], [`Error::KeyReused`], [`Error::NoReplyPath`], what stands in the

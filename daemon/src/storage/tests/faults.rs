@@ -76,7 +76,8 @@ fn what_was_acknowledged_before_the_fault_is_there_and_nothing_after_is_acknowle
                 });
             }
         });
-        let said = store.failed().borrow().clone().expect("the fault is told").to_string();
+        let said =
+            store.failed().borrow().clone().expect("the store reports its fault").to_string();
         assert!(said.contains("/data/sled/db"), "{said}");
         assert_eq!(said.contains("no space left"), errno == Errno::NOSPC, "{said}");
         assert!(put(&store, b"later", "note").wait().is_err());

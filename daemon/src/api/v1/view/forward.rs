@@ -36,7 +36,7 @@ pub fn failed(failed: FailureCount) -> v1::FailedForwards {
         inbound_channel_id: failed.inbound_channel_id.to_vec(),
         inbound_short_channel_id: 0,
         outbound_short_channel_id: failed.outbound_short_channel_id.unwrap_or(0),
-        reason: failed.reason,
+        reason: failed.reason.to_ascii_uppercase(),
         count: failed.count,
     }
 }
