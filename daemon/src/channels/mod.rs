@@ -235,8 +235,15 @@ impl Channels {
     /// funding was never broadcast.
     pub fn leaves_no_claims(&self, channel_id: &ChannelId) -> bool {
         let closed = record::CLOSED.get(&self.0.store, &channel_id.0);
-        let without = [reason::COOPERATIVE, reason::FUNDING_BATCH];
-        matches!(closed, Ok(Some(closed)) if without.contains(&closed.kind.as_str()))
+        matches!(closed, Ok(Some(closed))
+            if closed.kind == reason::COOPERATIVE || self.was_never_funded(&closed))
+    }
+
+    /// Whether the funding of a batch was given up and has not come to the network all the same: a kill between LDK's
+    /// broadcast and its event may leave such a record of a channel whose money its monitor must claim.
+    fn was_never_funded(&self, closed: &ClosedChannel) -> bool {
+        closed.kind == reason::FUNDING_BATCH
+            && closed.funding.is_none_or(|funding| !self.0.node.wallet.has_seen(funding.txid))
     }
 
     /// Returns a page of the closed channels that are wanted, with the transactions that closed them, newest first.
@@ -282,9 +289,8 @@ impl Channels {
         channel_id: &ChannelId,
         commitment: &Txid,
     ) -> Result<bool, storage::Error> {
-        let was_funded = record::CLOSED
-            .get(&self.0.store, &channel_id.0)?
-            .is_none_or(|closed| closed.kind != reason::FUNDING_BATCH);
+        let closed = record::CLOSED.get(&self.0.store, &channel_id.0)?;
+        let was_funded = closed.is_none_or(|closed| !self.was_never_funded(&closed));
         let spend = self.0.spends.of(channel_id)?;
         Ok(!was_funded || spend.is_some_and(|spend| spend.txid != *commitment))
     }

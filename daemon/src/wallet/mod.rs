@@ -170,6 +170,11 @@ impl Wallet {
         Ok(())
     }
 
+    /// Whether a transaction is in a block, or waits and nothing has taken its place.
+    pub fn has_seen(&self, txid: bitcoin::Txid) -> bool {
+        self.ledger().bdk.get_tx(txid).is_some()
+    }
+
     fn knows_transactions(&self) -> bool {
         self.ledger().bdk.transactions().next().is_some()
     }

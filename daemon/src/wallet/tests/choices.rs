@@ -99,8 +99,10 @@ async fn a_replacement_pays_the_same_and_what_bitcoind_refuses_is_undone() {
 #[tokio::test]
 async fn a_bump_leaves_the_reserve_alone() {
     let bench = Bench::with_coins(&[100_000, 25_000]).await;
-    let sent = bench.wallet.send(request(Value::Exactly(70_000))).await.expect("sent");
+    // With the reserve set aside the other coin pays.
     bench.reserve(25_000);
+    let sent = bench.wallet.send(request(Value::Exactly(70_000))).await.expect("sent");
+    assert_eq!(bench.wallet.balance().confirmed_sat, 25_000);
     // The change holds 29,000 sat or so; at 900 sat/vB the replacement would eat the coin of the reserve.
     let dear = bench.wallet.bump(bump(sent.txid, 900, Some(Bump::Replace)), &TAKES).await;
     assert!(dear.is_err(), "{dear:?}");
