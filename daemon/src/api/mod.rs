@@ -3,6 +3,7 @@
 pub mod auth;
 mod config;
 mod limits;
+pub mod lnd;
 mod revocation;
 pub mod serve;
 pub mod starting;

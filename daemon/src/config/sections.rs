@@ -28,6 +28,8 @@ pub struct Config {
     pub seed: wallet::Config,
     /// The way in.
     pub grpc: api::Config,
+    /// lnd's API beside our own.
+    pub lnd: api::lnd::Config,
     /// Metrics and health for monitoring programs.
     pub metrics: metrics::Config,
     /// Where blocks come from.
@@ -84,6 +86,7 @@ pub(super) fn read(mut layered: Layered, problems: &mut Vec<String>) -> Config {
         node: section(&mut layered, "node", problems),
         seed: section(&mut layered, "seed", problems),
         grpc: section(&mut layered, "grpc", problems),
+        lnd: section(&mut layered, "lnd", problems),
         metrics: section(&mut layered, "metrics", problems),
         bitcoind: section(&mut layered, "bitcoind", problems),
         feerates: section(&mut layered, "feerates", problems),
