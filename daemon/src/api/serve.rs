@@ -54,6 +54,14 @@ pub enum Error {
     /// TLS refuses the certificate or the key.
     #[error("the certificate for gRPC cannot be used")]
     Identity(#[source] tonic::transport::Error),
+    /// The files in lnd's layout cannot be written.
+    #[error("cannot write lnd's layout to {} (lnd.layout): {source}", path.display())]
+    LndLayout {
+        /// The directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The file with the address cannot be written.
     #[error("cannot write {}", path.display())]
     AddressFile {

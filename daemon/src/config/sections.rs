@@ -69,9 +69,10 @@ const FREE_TEXTS: [(&str, &str); 3] =
     [("bitcoind", "rpc_user"), ("bitcoind", "rpc_password"), ("node", "alias")];
 
 /// Options that name a file or a directory.
-const PATHS: [(&str, &str); 5] = [
+const PATHS: [(&str, &str); 6] = [
     ("backup", "path"),
     ("bitcoind", "rpc_cookie_file"),
+    ("lnd", "layout"),
     ("seed", "passphrase_file"),
     ("storage", "mirror"),
     ("storage", "witness"),

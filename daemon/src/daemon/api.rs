@@ -53,9 +53,19 @@ pub(super) async fn bind(ground: &Threshold, config: &Config) -> Result<Doors, E
 }
 
 /// Admits the bearers of macaroons, once the store knows which are revoked.
-pub(super) fn admit(ground: &Ground, doors: &Doors, journal: &Journal) -> Result<Access, Error> {
+pub(super) fn admit(
+    ground: &Ground,
+    config: &Config,
+    doors: &Doors,
+    journal: &Journal,
+) -> Result<Access, Error> {
     let Ground { places, store, clock, .. } = ground;
     let access = Access::open(&places.data, store, journal.clone(), clock.clone())?;
+    // The macaroons are there now.
+    if let Some(path) = config.lnd.layout.as_ref().filter(|_| config.lnd.enabled) {
+        lnd::layout::write(path, &places.data, config.network)
+            .map_err(|source| serve::Error::LndLayout { path: path.clone(), source })?;
+    }
     doors.grpc.admit(access.clone());
     Ok(access)
 }

@@ -7,6 +7,7 @@ mod config;
 pub mod door;
 mod invoices;
 mod journal;
+pub mod layout;
 mod lightning;
 mod read;
 mod refusal;

@@ -1,4 +1,4 @@
-//! The `Versioner` service, and the version that clients of lnd compare.
+//! The `Versioner` service, and what clients of lnd compare: its version, its names of networks.
 
 use fulmen_lnd_proto::verrpc;
 use fulmen_lnd_proto::verrpc::versioner_server::Versioner;
@@ -16,6 +16,18 @@ const TAGS: [&str; 6] =
 /// Returns lnd's version with ours as the commit.
 pub fn text() -> String {
     format!("{MAJOR}.{MINOR}.{PATCH}-beta commit=fulmen-{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Returns lnd's name of a network.
+pub fn network_name(network: bitcoin::Network) -> &'static str {
+    use bitcoin::Network;
+    match network {
+        Network::Bitcoin => "mainnet",
+        Network::Testnet => "testnet",
+        Network::Testnet4 => "testnet4",
+        Network::Signet => "signet",
+        Network::Regtest => "regtest",
+    }
 }
 
 /// Serves `verrpc.Versioner`.

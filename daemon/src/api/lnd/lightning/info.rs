@@ -35,7 +35,7 @@ pub(super) fn get_info(rooms: &LndRooms) -> Result<lnrpc::GetInfoResponse, Statu
         testnet: node.network == bitcoin::Network::Testnet,
         chains: vec![lnrpc::Chain {
             chain: "bitcoin".to_owned(),
-            network: network(node.network).to_owned(),
+            network: version::network_name(node.network).to_owned(),
         }],
         uris: announced.map(|address| format!("{node_id}@{address}")).collect(),
         features: features(node.channel_manager.node_features().le_flags()),
@@ -51,16 +51,4 @@ pub(super) fn recovery() -> lnrpc::GetRecoveryInfoResponse {
 pub(super) fn stop(rooms: &LndRooms) -> lnrpc::StopResponse {
     rooms.tasks.stop("a client of lnd's API asked for it");
     lnrpc::StopResponse { status: "shutdown initiated, check logs for progress".to_owned() }
-}
-
-/// lnd's names of networks.
-fn network(network: bitcoin::Network) -> &'static str {
-    use bitcoin::Network;
-    match network {
-        Network::Bitcoin => "mainnet",
-        Network::Testnet => "testnet",
-        Network::Testnet4 => "testnet4",
-        Network::Signet => "signet",
-        Network::Regtest => "regtest",
-    }
 }
