@@ -5,7 +5,8 @@ use std::str::FromStr as _;
 use bitcoin::hashes::Hash as _;
 use bitcoin::hex::FromHex as _;
 use bitcoin::secp256k1::PublicKey;
-use bitcoin::{FeeRate, OutPoint, Txid};
+use bitcoin::{Address, FeeRate, Network, OutPoint, Txid};
+use fulmen_lnd_proto::lnrpc;
 use fulmen_lnd_proto::lnrpc::ChannelPoint;
 use fulmen_lnd_proto::lnrpc::channel_point::FundingTxid;
 use tonic::Status;
@@ -13,6 +14,7 @@ use tonic::Status;
 use super::refusal::refused;
 use crate::api::v1::wallet::above_minimum;
 use crate::feerates::Feerates;
+use crate::wallet::CoinChoice;
 
 /// All bitcoin that can exist, in satoshis.
 pub const MAX_MONEY_SAT: u64 = 21_000_000 * 100_000_000;
@@ -114,6 +116,43 @@ pub fn channel_point(point: Option<ChannelPoint>) -> Result<OutPoint, Status> {
         None => return Err(refused("must specify channel point")),
     };
     Ok(OutPoint { txid, vout: point.output_index })
+}
+
+/// Reads which coins may pay: all of `outpoints` and no others, or any with enough confirmations.
+///
+/// # Errors
+/// An outpoint is malformed, or the number is negative.
+pub fn coins(
+    outpoints: Vec<lnrpc::OutPoint>,
+    min_confs: i32,
+    spend_unconfirmed: bool,
+) -> Result<CoinChoice, Status> {
+    let read = |outpoint: lnrpc::OutPoint| {
+        let funding_txid = match outpoint.txid_str {
+            text if text.is_empty() => FundingTxid::FundingTxidBytes(outpoint.txid_bytes),
+            text => FundingTxid::FundingTxidStr(text),
+        };
+        let output_index = outpoint.output_index;
+        channel_point(Some(ChannelPoint { funding_txid: Some(funding_txid), output_index }))
+    };
+    let least = u32::try_from(min_confs).map_err(|_| refused("min_confs must not be negative"))?;
+    if spend_unconfirmed && least > 0 {
+        return Err(refused("SpendUnconfirmed set to true with MinConfs > 0"));
+    }
+    let only = outpoints.into_iter().map(read).collect::<Result<_, _>>()?;
+    Ok(CoinChoice { only, min_confirmations: least })
+}
+
+/// Reads an address of a network.
+///
+/// # Errors
+/// It is none, or of another network.
+pub fn address(text: &str, network: Network) -> Result<Address, Status> {
+    let address = Address::from_str(text.trim())
+        .map_err(|error| refused(format!("unable to decode address: {error}")))?;
+    address
+        .require_network(network)
+        .map_err(|_| refused(format!("address: {text} is not valid for this network")))
 }
 
 /// Reads an outpoint as `txid:index`.

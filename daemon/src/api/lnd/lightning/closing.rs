@@ -1,9 +1,7 @@
 //! `CloseChannel`.
 
-use std::str::FromStr as _;
-
+use bitcoin::Txid;
 use bitcoin::hashes::Hash as _;
-use bitcoin::{Address, Txid};
 use fulmen_lnd_proto::lnrpc;
 use fulmen_lnd_proto::lnrpc::close_status_update::Update;
 use tonic::Status;
@@ -30,15 +28,7 @@ pub(super) async fn stream_close(
     }
     let script = match request.delivery_address.as_str() {
         "" => None,
-        text => {
-            let address = Address::from_str(text)
-                .map_err(|error| refused(format!("invalid delivery address: {error}")))?;
-            let address = address.require_network(rooms.channels.network());
-            let address = address.map_err(|_| {
-                refused(format!("delivery address {text} is not valid for this network"))
-            })?;
-            Some(address.script_pubkey())
-        }
+        text => Some(read::address(text, rooms.channels.network())?.script_pubkey()),
     };
     let channel = ChannelRef::Funding(read::channel_point(request.channel_point)?);
     let close = Close { channel, force: request.force, feerate, script };

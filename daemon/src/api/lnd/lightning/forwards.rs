@@ -1,7 +1,7 @@
 //! What forwarding earned, and what we charge for it.
 
 use fulmen_lnd_proto::lnrpc;
-use fulmen_lnd_proto::lnrpc::policy_update_request::Scope;
+use fulmen_lnd_proto::lnrpc::policy_update_request::Scope as WireScope;
 use tonic::Status;
 
 use super::channels::short_ids;
@@ -10,7 +10,7 @@ use crate::api::lnd::refusal::{self, refused};
 use crate::api::lnd::rooms::LndRooms;
 use crate::api::lnd::view::channel::outpoint;
 use crate::api::status::internal;
-use crate::channels::{ChannelRef, Error, PolicyChange, Which};
+use crate::channels::{ChannelRef, Error, PolicyChange, Scope, SetPolicy, Which, Wish};
 use crate::forwards::ForwardRecord;
 use crate::listing::Filter;
 
@@ -133,10 +133,10 @@ pub(super) async fn update_policy(
 ) -> Result<lnrpc::PolicyUpdateResponse, Status> {
     let change = change(&request)?;
     let (which, point) = match request.scope {
-        Some(Scope::Global(_)) => (Which::All, None),
-        Some(Scope::ChanPoint(point)) => {
+        Some(WireScope::Global(_)) => (Which::All, None),
+        Some(WireScope::ChanPoint(point)) => {
             let point = read::channel_point(Some(point))?;
-            (Which::One(ChannelRef::Funding(point)), Some(point))
+            (Which::These(vec![ChannelRef::Funding(point)]), Some(point))
         }
         None => return Err(refused("unknown scope: nil")),
     };
@@ -147,7 +147,9 @@ pub(super) async fn update_policy(
             update_error: words,
         }],
     };
-    match rooms.channels.set_policy(which, change).await {
+    let wish = Wish::Change(change);
+    let wish = SetPolicy { which, scope: Scope::Open, wish, dry_run: false };
+    match rooms.channels.set_policy(wish).await {
         Ok(_) => Ok(lnrpc::PolicyUpdateResponse::default()),
         Err(Error::Unknown | Error::AlreadyClosed { .. }) => {
             Ok(failed(lnrpc::UpdateFailure::NotFound, "not found".to_owned()))

@@ -12,7 +12,9 @@ use crate::api::lnd::view::invoice::{Indices, decoded, invoice};
 use crate::api::status::internal;
 use crate::api::stream::{ResponseStream, stream};
 use crate::api::v1::convert::bolt11::bolt11;
-use crate::invoices::{self, CreateInvoice, Describe, InvoiceKind, InvoiceRecord, Invoices};
+use crate::invoices::{
+    self, CreateInvoice, Describe, Extras, InvoiceKind, InvoiceRecord, Invoices,
+};
 use crate::journal::{Entry, Numbered};
 
 /// The longest memo, in bytes, as lnd has it.
@@ -113,13 +115,13 @@ async fn make(rooms: &LndRooms, terms: Terms) -> Result<Made, Status> {
             format!("memo too large: {} bytes (maxsize={MAX_MEMO_BYTES})", terms.memo.len());
         return Err(refused(words));
     }
-    for (is_asked, field) in
-        [(!terms.fallback_addr.is_empty(), "fallback_addr"), (terms.has_hints, "route_hints")]
-    {
-        if is_asked {
-            return Err(refused(format!("{field} is not supported by this daemon")));
-        }
+    if terms.has_hints {
+        return Err(refused("route_hints is not supported by this daemon"));
     }
+    let fallback = match terms.fallback_addr.as_str() {
+        "" => None,
+        text => Some(read::address(text, rooms.channels.network())?),
+    };
     let describe = match terms.description_hash.as_slice() {
         [] => Describe::Text(terms.memo),
         bytes => Describe::Hash(read::hash(bytes)?),
@@ -138,6 +140,7 @@ async fn make(rooms: &LndRooms, terms: Terms) -> Result<Made, Status> {
         hold_hash: terms.hold_hash,
         min_final_cltv_expiry_delta: delta,
         idempotency_key: None,
+        extras: Extras { fallback, ..Extras::default() },
     };
     let record = rooms.invoices.create(create).await.map_err(refusal::invoices)?;
     let bolt11 = record.bolt11.unwrap_or_default();

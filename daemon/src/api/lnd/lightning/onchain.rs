@@ -1,9 +1,7 @@
 //! On-chain money: balance, addresses, sends, transactions, unspent outputs.
 
 use std::collections::HashMap;
-use std::str::FromStr as _;
 
-use bitcoin::Address;
 use fulmen_lnd_proto::lnrpc;
 use tonic::Status;
 
@@ -56,9 +54,7 @@ pub(super) async fn send_coins(
     request: lnrpc::SendCoinsRequest,
 ) -> Result<lnrpc::SendCoinsResponse, Status> {
     let sat_per_byte = request.sat_per_byte;
-    if !request.outpoints.is_empty() {
-        return Err(refused("outpoints: the wallet chooses the coins of a send"));
-    }
+    let coins = read::coins(request.outpoints, request.min_confs, request.spend_unconfirmed)?;
     if request.label.len() > MAX_LABEL_BYTES {
         return Err(refused(format!("label exceeds maximum length of {MAX_LABEL_BYTES}")));
     }
@@ -69,14 +65,17 @@ pub(super) async fn send_coins(
         }
         (false, sat) => Value::Exactly(read::amount_sat(sat)?),
     };
-    let address = Address::from_str(request.addr.trim())
-        .map_err(|error| refused(format!("unable to decode address: {error}")))?;
-    let address = address
-        .require_network(rooms.wallet.network())
-        .map_err(|_| refused(format!("address: {} is not valid for this network", request.addr)))?;
+    let address = read::address(&request.addr, rooms.wallet.network())?;
     let (rate, target) = (request.sat_per_vbyte, request.target_conf);
     let feerate = read::feerate_or_default(&rooms.feerates, rate, sat_per_byte, target)?;
-    let send = SendRequest { address, value, feerate, idempotency_key: None, label: request.label };
+    let send = SendRequest {
+        outputs: vec![(address, value)],
+        coins,
+        fee_from_amount: false,
+        feerate,
+        idempotency_key: None,
+        label: request.label,
+    };
     let sent = rooms.wallet.send(send).await.map_err(refusal::wallet)?;
     Ok(lnrpc::SendCoinsResponse { txid: sent.txid.to_string() })
 }

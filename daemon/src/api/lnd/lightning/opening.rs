@@ -10,7 +10,7 @@ use crate::api::lnd::rooms::LndRooms;
 use crate::api::lnd::view::channel::channel_point;
 use crate::api::status::internal;
 use crate::api::stream::{ResponseStream, Steps, stream};
-use crate::channels::{Amount, ChannelStage, Open, OpenFollower, Policy};
+use crate::channels::{Amount, ChannelStage, Open, OpenFollower, OpenUpdate, Policy};
 use crate::usecases::open;
 
 use bitcoin::hashes::Hash as _;
@@ -77,6 +77,13 @@ async fn begin(
         announce: !request.private,
         feerate: read::feerate(&rooms.feerates, rate, sat_per_byte, target)?,
         policy: policy(&request)?,
+        coins: read::coins(request.outpoints, request.min_confs, request.spend_unconfirmed)?,
+        outside: false,
+        zero_conf: false,
+        close_script: match request.close_address.as_str() {
+            "" => None,
+            text => Some(read::address(text, rooms.channels.network())?.script_pubkey()),
+        },
         idempotency_key: None,
     };
     open::open(&rooms.channels, &rooms.peers, open, None).await.map_err(refusal::open)
@@ -88,8 +95,6 @@ fn refuse_unsupported(request: &lnrpc::OpenChannelRequest) -> Result<(), Status>
     let kind = request.commitment_type();
     let unsupported = [
         (request.funding_shim.is_some(), "funding_shim"),
-        (!request.close_address.is_empty(), "close_address"),
-        (!request.outpoints.is_empty(), "outpoints"),
         (request.zero_conf, "zero_conf"),
         (request.remote_csv_delay != 0, "remote_csv_delay"),
         (request.remote_chan_reserve_sat != 0, "remote_chan_reserve_sat"),
@@ -128,7 +133,12 @@ impl Steps for Opening {
     type Item = lnrpc::OpenStatusUpdate;
 
     async fn next(&mut self) -> Result<Option<lnrpc::OpenStatusUpdate>, Status> {
-        while let Some(record) = self.0.next().await.map_err(|error| internal(&error))? {
+        while let Some(update) = self.0.next().await.map_err(|error| internal(&error))? {
+            let record = match update {
+                OpenUpdate::Stage(record) => record,
+                // Asked for by a funding shim only.
+                OpenUpdate::AwaitsFunding(_) => continue,
+            };
             let funding = record.funding;
             let update = match (record.stage, funding) {
                 (ChannelStage::Pending, Some(funding)) => {

@@ -149,7 +149,12 @@ fn attempts(record: &PaymentRecord) -> Vec<lnrpc::HtlcAttempt> {
 }
 
 fn attempt(record: &PaymentRecord, part: &Part, id: u64) -> lnrpc::HtlcAttempt {
-    let blank = blank(record, id, route::taken(part));
+    let (began, ended) = (part.began_at_ms, part.ended_at_ms.or(record.finished_at_ms));
+    let blank = lnrpc::HtlcAttempt {
+        attempt_time_ns: nanos(began.unwrap_or(record.created_at_ms)),
+        resolve_time_ns: nanos(ended.unwrap_or(0)),
+        ..blank(record, id, route::taken(part))
+    };
     let PartEnd::Failed { short_channel_id, .. } = &part.end else {
         return succeeded(record, blank);
     };

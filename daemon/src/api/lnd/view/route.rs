@@ -115,7 +115,15 @@ mod tests {
             cltv_expiry_delta,
         };
         let hops = vec![hop(7, 20, 40), hop(8, 10, 40), hop(9, 0, 18)];
-        let part = Part { end: PartEnd::Succeeded, amount_msat: 1_000, fee_msat: 30, hops };
+        let part = Part {
+            end: PartEnd::Succeeded,
+            amount_msat: 1_000,
+            fee_msat: 30,
+            hops,
+            began_at_ms: None,
+            ended_at_ms: None,
+            hold_times_ms: Vec::new(),
+        };
         let route = taken(&part);
         let seen: Vec<_> = route
             .hops
