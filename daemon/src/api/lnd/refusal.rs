@@ -74,7 +74,7 @@ pub fn invoices(error: invoices::Error) -> Status {
     }
 }
 
-/// [`invoices`] for a look-up, where lnd has a code of its own.
+/// [`invoices()`] for a look-up, where lnd has a code of its own.
 pub fn invoice_lookup(error: invoices::Error) -> Status {
     match error {
         invoices::Error::Unknown => not_found("unable to locate invoice"),

@@ -115,7 +115,7 @@ fn forced(
     open: &[ChannelDetails],
     answer: &mut lnrpc::PendingChannelsResponse,
 ) -> Result<(), Status> {
-    let agreed = |id: ChannelId| rooms.channels.closed_in_agreement(&id);
+    let agreed = |id: ChannelId| rooms.channels.leaves_no_claims(&id);
     let mut by_channel: HashMap<ChannelId, Vec<ClosingBalance>> = HashMap::new();
     for balance in closing_balances(&rooms.node, open, agreed).balances {
         if let Some(id) = balance.channel_id {
