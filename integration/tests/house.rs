@@ -96,12 +96,13 @@ const UNCLEAR: [&str; 16] = [
 ];
 
 /// Words that only one place may use.
-const NAMED_ONLY_IN: [(&str, &[&str]); 11] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 12] = [
     ("sled", &["daemon/src/storage/"]),
     ("bitcoincore_rpc", &["daemon/src/chain/bitcoind/", "integration/"]),
     ("bdk_wallet", &["daemon/src/wallet/"]),
     ("tonic", &["daemon/src/api/", "proto/", "cli/", "integration/"]),
     ("fulmen_proto", &["daemon/src/api/", "daemon/benches/", "cli/", "integration/"]),
+    ("fulmen_lnd_proto", &["daemon/src/api/", "integration/"]),
     ("hyper", &["daemon/src/metrics/"]),
     ("prometheus", &["daemon/src/metrics/"]),
     ("tokio::spawn", &["daemon/src/tasks.rs"]),
@@ -391,6 +392,38 @@ fn the_architecture_page_names_tests_that_exist() {
 }
 
 #[test]
+fn every_method_of_lnds_api_has_a_scenario_or_is_listed_as_not_served() {
+    let permissions = text_under("daemon/src/access");
+    let scenarios: String = text_under("integration/tests").split_whitespace().collect();
+    let readme = std::fs::read_to_string(root().join("proto/lnd/README.md")).expect("a page");
+    let unserved = readme.split("<!-- not served -->").nth(1).expect("a list between two marks");
+    let mut wrong = Vec::new();
+    for folder in std::fs::read_dir(root().join("proto/lnd")).expect("the packages") {
+        let folder = folder.expect("an entry").path();
+        let Some(package) = folder.file_name().filter(|name| *name != "src") else { continue };
+        if !folder.is_dir() {
+            continue;
+        }
+        let package = package.to_string_lossy();
+        for (service, method) in methods_in(&folder) {
+            let whole = format!("{package}.{service}");
+            let listed = unserved
+                .lines()
+                .find(|line| line.starts_with(&format!("- `{whole}`")))
+                .is_some_and(|line| line.contains(&format!("`{method}`")));
+            let served = permissions.contains(&format!("\"/{whole}/{method}\""));
+            let call = format!("{}().{}(", snake(&service), snake(&method));
+            if served == listed {
+                wrong.push(format!("{whole}/{method}: served {served}, listed {listed}"));
+            } else if served && !scenarios.contains(&call) {
+                wrong.push(format!("{whole}/{method}: no black-box scenario calls it"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn the_readme_draws_the_rooms_that_there_are() {
     let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
     let drawn: BTreeSet<String> = readme
@@ -558,8 +591,16 @@ fn storey(room: &str) -> Option<usize> {
 
 /// All methods as (service, method), from the `.proto` files.
 fn methods() -> Vec<(String, String)> {
+    let methods = methods_in(&root().join("proto/fulmen/v1"));
+    assert!(methods.len() > 30, "{} methods", methods.len());
+    methods
+}
+
+/// The methods of the `.proto` files of a folder.
+fn methods_in(folder: &Path) -> Vec<(String, String)> {
     let mut methods = Vec::new();
-    for text in protos() {
+    for entry in std::fs::read_dir(folder).expect("the proto files") {
+        let text = std::fs::read_to_string(entry.expect("entry").path()).expect("a proto file");
         let mut service = String::new();
         for line in text.lines() {
             let mut words = line.split([' ', '(']).filter(|word| !word.is_empty());
@@ -570,7 +611,6 @@ fn methods() -> Vec<(String, String)> {
             }
         }
     }
-    assert!(methods.len() > 30, "{} methods", methods.len());
     methods
 }
 

@@ -7,12 +7,17 @@
 //! - `peer = NODE_ID,NODE_ID`: only calls about one of these peers: connect, disconnect, open;
 //! - `channel = 539x1x0,CHANNEL_ID`: only calls about one of these channels: get, close, set its policy.
 //!
+//! lnd's clients add caveats in lnd's words, which mean the same: `time-before 2026-11-28T14:24:22Z`, `ipaddr 10.0.0.1`,
+//! `iprange 10.0.0.0/8`.
+//!
 //! All caveats of a macaroon must hold. An unknown caveat never holds.
 
 use std::net::IpAddr;
 
 use bitcoin::hex::FromHex as _;
 use bitcoin::secp256k1::PublicKey;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::permission::{self, Permission};
 
@@ -88,6 +93,9 @@ impl Caveat {
     /// [`CaveatRefusal::Unknown`].
     pub fn parse(caveat: &[u8]) -> Result<Self, CaveatRefusal> {
         let text = std::str::from_utf8(caveat).map_err(|_| unknown("bytes that are no text"))?;
+        if let Some(caveat) = parse_lnd(text) {
+            return Ok(caveat);
+        }
         let (name, value) = text.split_once('=').ok_or_else(|| unknown(text))?;
         let words = || value.split(',').map(str::trim);
         let owned = || words().map(str::to_owned).collect();
@@ -164,6 +172,19 @@ impl Caveat {
             ),
         };
         if met { Ok(()) } else { Err(refusal) }
+    }
+}
+
+/// Reads a condition in lnd's words; none where it is not one that this daemon knows.
+fn parse_lnd(text: &str) -> Option<Caveat> {
+    let (name, value) = text.split_once(' ')?;
+    match name {
+        // A time before 1970 has passed.
+        "time-before" => OffsetDateTime::parse(value.trim(), &Rfc3339)
+            .ok()
+            .map(|end| Caveat::Before(u64::try_from(end.unix_timestamp()).unwrap_or(0))),
+        "ipaddr" | "iprange" => Some(Caveat::Ip(vec![value.trim().to_owned()])),
+        _ => None,
     }
 }
 
@@ -282,6 +303,26 @@ mod tests {
         assert_eq!(outcome("before = 1000"), Err(CaveatRefusal::Expired(1_000)));
         assert!(matches!(outcome("before = soon"), Err(CaveatRefusal::Unknown(_))));
         assert!(matches!(outcome("before = -1"), Err(CaveatRefusal::Unknown(_))));
+    }
+
+    #[test]
+    fn caveats_that_lnds_clients_add_are_understood() {
+        for met in [
+            "time-before 1970-01-01T00:16:41Z",
+            "time-before 1970-01-01T00:16:41.999999999Z",
+            "time-before 1970-01-01T02:16:41+02:00",
+            "ipaddr 10.1.2.3",
+            "iprange 10.0.0.0/8",
+        ] {
+            assert_eq!(outcome(met), Ok(()), "{met}");
+        }
+        let expired = |end| Err(CaveatRefusal::Expired(end));
+        assert_eq!(outcome("time-before 1970-01-01T00:16:40Z"), expired(1_000));
+        assert_eq!(outcome("time-before 1969-01-01T00:00:00Z"), expired(0));
+        assert_eq!(outcome("ipaddr 10.1.2.4"), Err(CaveatRefusal::Address));
+        for strange in ["time-before", "time-before soon", "lnd-custom budget 5", "ipaddr"] {
+            assert!(matches!(outcome(strange), Err(CaveatRefusal::Unknown(_))), "{strange}");
+        }
     }
 
     #[test]

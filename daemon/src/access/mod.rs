@@ -5,6 +5,7 @@ pub mod caveat;
 mod error;
 pub mod identifier;
 mod keys;
+pub mod lnd;
 pub mod macaroon;
 pub mod permission;
 mod record;

@@ -63,11 +63,11 @@ pub const CHECK_PEER: &[&str] =
 pub const CHECK_CHANNEL: &[&str] =
     &["/fulmen.v1.Channels/Close", "/fulmen.v1.Channels/SetPolicy", "/fulmen.v1.Channels/Get"];
 
-const fn read(entity: &'static str) -> Access {
+pub(super) const fn read(entity: &'static str) -> Access {
     Access::Needs(Permission { entity, action: Action::Read })
 }
 
-const fn write(entity: &'static str) -> Access {
+pub(super) const fn write(entity: &'static str) -> Access {
     Access::Needs(Permission { entity, action: Action::Write })
 }
 

@@ -10,6 +10,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::{Code, Status};
 
 use super::limits::connections::connection_of;
+use super::lnd::door;
 use super::not_admitted::not_admitted;
 use super::revocation::until_revoked;
 use super::starting::Starting;
@@ -18,6 +19,7 @@ use crate::access::Access;
 use crate::access::caller::Caller;
 use crate::access::caveat::Call;
 use crate::access::identifier::Identifier;
+use crate::access::lnd;
 use crate::access::macaroon::{MAX_BYTES, Macaroon};
 use crate::access::permission::{self, Access as Rule};
 use crate::clock::Clock;
@@ -88,7 +90,7 @@ where
         let from = connection.map(|connection| connection.address().ip());
         let path = request.uri().path();
         let Some(access) = self.access.get().cloned() else {
-            if matches!(permission::of_method(path), Some((_, Rule::Public))) {
+            if matches!(rule_of(path), Some((_, Rule::Public))) {
                 return Box::pin(self.inner.call(request));
             }
             return Box::pin(std::future::ready(Ok(self.starting.refusal().into_http())));
@@ -107,6 +109,10 @@ where
                 })
             }
             Err(status) => {
+                let status = match door::is_lnd(path) {
+                    true => door::refusal(status),
+                    false => status,
+                };
                 tracing::debug!(
                     method = path,
                     code = ?status.code(),
@@ -128,6 +134,11 @@ enum Admitted {
     Bearer(Caller, Identifier),
 }
 
+/// Returns a method's path and who may call it, in either interface.
+fn rule_of(path: &str) -> Option<(&'static str, Rule)> {
+    permission::of_method(path).or_else(|| lnd::of_method(path))
+}
+
 /// Checks whether a call is allowed, and puts one that changes money or access into the journal.
 fn admit(
     access: &Access,
@@ -141,9 +152,13 @@ fn admit(
         let message = "this API is not for web pages: the request has an Origin header";
         return Err(refuse(Code::PermissionDenied, "ORIGIN_NOT_ALLOWED", message));
     }
-    let rule = permission::of_method(path);
+    let rule = rule_of(path);
     if let Some((_, Rule::Public)) = rule {
         return Ok(Admitted::Public);
+    }
+    // As in lnd, where nobody is asked for a macaroon before the method is found.
+    if rule.is_none() && door::is_lnd(path) {
+        return Err(door::unimplemented(path));
     }
     let macaroon = read_macaroon(headers)?;
     let identifier = access.verify(&macaroon).map_err(|error| not_admitted(&error))?;
@@ -189,6 +204,7 @@ mod tests {
     use prost_types::FileDescriptorSet;
 
     use super::*;
+    use crate::access::lnd::METHODS as LND_METHODS;
     use crate::access::macaroon::RootKey;
     use crate::access::permission::METHODS;
     use crate::journal::Journal;
@@ -285,8 +301,11 @@ mod tests {
     }
 
     fn served() -> BTreeSet<String> {
-        let files = FileDescriptorSet::decode(fulmen_proto::v1::FILE_DESCRIPTOR_SET)
-            .expect("the build script wrote it");
+        served_of(fulmen_proto::v1::FILE_DESCRIPTOR_SET)
+    }
+
+    fn served_of(descriptors: &[u8]) -> BTreeSet<String> {
+        let files = FileDescriptorSet::decode(descriptors).expect("the build script wrote it");
         let mut paths = BTreeSet::new();
         for file in &files.file {
             for service in &file.service {
@@ -310,5 +329,42 @@ mod tests {
         let unique: BTreeSet<String> = ours.iter().cloned().collect();
         assert_eq!(ours.len(), unique.len(), "a method is listed twice");
         assert_eq!(unique, served());
+    }
+    #[test]
+    fn every_permission_of_lnds_methods_is_of_a_method_of_its_api() {
+        let all = served_of(fulmen_lnd_proto::FILE_DESCRIPTOR_SET);
+        let listed: Vec<_> = LND_METHODS.iter().map(|(path, _)| (*path).to_owned()).collect();
+        let unique: BTreeSet<String> = listed.iter().cloned().collect();
+        assert_eq!(listed.len(), unique.len(), "a method is listed twice");
+        assert!(unique.is_subset(&all), "{:?}", unique.difference(&all));
+    }
+
+    #[tokio::test]
+    async fn lnds_clients_read_lnds_words() {
+        let room = room();
+        let (admin, reader) = (room.stored("admin.macaroon"), room.stored("readonly.macaroon"));
+        let forged = Macaroon::new(&RootKey::derive(b"guessed"), "lnd", &admin.identifier);
+        let words = |path: &str, headers: &http::HeaderMap| {
+            let refused = admit(&room.access, path, headers, None, 100).expect_err("refused");
+            let status = door::refusal(refused);
+            (status.code(), status.message().to_owned())
+        };
+        let none = http::HeaderMap::new();
+        let unknown = |words: &str| (Code::Unknown, words.to_owned());
+        let info = "/lnrpc.Lightning/GetInfo";
+        assert_eq!(words(info, &none), unknown("expected 1 macaroon, got 0"));
+        assert_eq!(
+            words(info, &with(&forged)),
+            unknown("verification failed: signature mismatch after caveat verification")
+        );
+        let denied = words("/lnrpc.Lightning/SendCoins", &with(&reader));
+        assert_eq!(denied, unknown("permission denied"));
+        let short = admin.with_caveat("time-before 1970-01-01T00:01:40Z");
+        let expired = words(info, &with(&short));
+        assert_eq!(expired, unknown("verification failed: macaroon has expired"));
+        let (code, text) = words("/lnrpc.Lightning/ChannelAcceptor", &none);
+        assert_eq!(code, Code::Unimplemented);
+        assert_eq!(text, "unknown method ChannelAcceptor for service lnrpc.Lightning");
+        assert_eq!(room.code("/lnrpc.State/GetState", &none), Code::Ok);
     }
 }

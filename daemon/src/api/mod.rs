@@ -3,6 +3,7 @@
 pub mod auth;
 mod config;
 mod limits;
+pub mod lnd;
 mod not_admitted;
 mod revocation;
 pub mod serve;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use fulmen_lnd_proto::lnrpc::state_server::StateServer;
 use fulmen_proto::v1;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
@@ -16,6 +17,8 @@ use super::auth::AuthLayer;
 use super::config::Config;
 use super::limits::calls::CallsLayer;
 use super::limits::connections::Connections;
+use super::lnd;
+use super::lnd::state::StateService;
 use super::starting::{Starting, Switch};
 use super::tls;
 use crate::access::Access;
@@ -51,6 +54,14 @@ pub enum Error {
     /// TLS refuses the certificate or the key.
     #[error("the certificate for gRPC cannot be used")]
     Identity(#[source] tonic::transport::Error),
+    /// The files in lnd's layout cannot be written.
+    #[error("cannot write lnd's layout to {} (lnd.layout): {source}", path.display())]
+    LndLayout {
+        /// The directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The file with the address cannot be written.
     #[error("cannot write {}", path.display())]
     AddressFile {
@@ -70,6 +81,7 @@ pub struct Bound {
     address: SocketAddr,
     identity: Identity,
     config: Config,
+    lnd: lnd::Config,
     clock: Clock,
 }
 
@@ -80,7 +92,12 @@ pub struct Bound {
 ///
 /// # Errors
 /// See [`Error`].
-pub fn bind(config: &Config, data_dir: &Path, clock: Clock) -> Result<Bound, Error> {
+pub fn bind(
+    config: &Config,
+    lnd: &lnd::Config,
+    data_dir: &Path,
+    clock: Clock,
+) -> Result<Bound, Error> {
     let bind_error = |source| Error::Bind { address: config.listen, source };
     let listener = std::net::TcpListener::bind(config.listen).map_err(bind_error)?;
     listener.set_nonblocking(true).map_err(bind_error)?;
@@ -91,7 +108,8 @@ pub fn bind(config: &Config, data_dir: &Path, clock: Clock) -> Result<Bound, Err
     let path = data_dir.join(ADDRESS_FILE);
     private_file::write(&path, format!("{}\n", dialable(address)).as_bytes())
         .map_err(|source| Error::AddressFile { path, source })?;
-    Ok(Bound { listener, address, identity, config: config.clone(), clock })
+    let (config, lnd) = (config.clone(), lnd.clone());
+    Ok(Bound { listener, address, identity, config, lnd, clock })
 }
 
 /// The port while it is served.
@@ -135,6 +153,11 @@ impl Bound {
             .add_service(health_service)
             .add_service(reflection().build_v1().map_err(Error::Reflection)?)
             .add_service(reflection().build_v1alpha().map_err(Error::Reflection)?);
+        if self.lnd.enabled {
+            let state =
+                StateService { starting: starting.clone(), stopping: tasks.stopping(Stage::Api) };
+            always.add_service(StateServer::new(state));
+        }
         let (access, services) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let switch = Switch::new(always.routes(), services.clone(), starting.clone());
         let handshake = Duration::from_secs(self.config.handshake_timeout_secs);
@@ -177,6 +200,7 @@ impl Bound {
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(fulmen_lnd_proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
@@ -201,7 +225,7 @@ mod tests {
     }
 
     fn bound_to(config: &Config, dir: &Path) -> Result<Bound, Error> {
-        bind(config, dir, Clock::system())
+        bind(config, &lnd::Config::default(), dir, Clock::system())
     }
 
     fn access_of(dir: &Path) -> Access {

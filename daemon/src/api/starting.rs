@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 
+use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::service::Routes;
@@ -22,6 +23,8 @@ pub struct Starting(Arc<Inner>);
 struct Inner {
     clock: Clock,
     phase: Mutex<Option<Phase>>,
+    /// Whether the start has ended.
+    ended: watch::Sender<bool>,
 }
 
 /// A phase of the start.
@@ -44,7 +47,11 @@ impl std::fmt::Display for Phase {
 impl Starting {
     /// Begins without a phase that has a name.
     pub fn new(clock: Clock) -> Self {
-        let starting = Self(Arc::new(Inner { clock, phase: Mutex::new(None) }));
+        let starting = Self(Arc::new(Inner {
+            clock,
+            phase: Mutex::new(None),
+            ended: watch::Sender::new(false),
+        }));
         starting.waits_for("its stages to begin");
         starting
     }
@@ -65,6 +72,13 @@ impl Starting {
     /// Ends the start.
     pub fn finish(&self) {
         *self.phase_slot() = None;
+        self.0.ended.send_replace(true);
+    }
+
+    /// Completes when the start has ended.
+    pub async fn finished(&self) {
+        // The sender lives as long as this handle.
+        let _ = self.0.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     /// Returns the present phase; none once the start has ended.
@@ -110,7 +124,8 @@ impl Service<http::Request<Body>> for Switch {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path().starts_with("/grpc.") {
+        let path = request.uri().path();
+        if path.starts_with("/grpc.") || path.starts_with("/lnrpc.State/") {
             return Box::pin(self.always.clone().call(request));
         }
         match self.services.get() {

@@ -26,7 +26,7 @@ pub struct StaticScripts {
 }
 
 impl_writeable_tlv_based!(StaticScripts, { (0, scripts, required_vec) });
-storage::record!(StaticScripts, kind = 90, version = 1);
+storage::record!(StaticScripts, kind = 95, version = 1);
 
 /// The last block that was searched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Searched {
 }
 
 impl_writeable_tlv_based!(Searched, { (0, hash, required), (2, height, required) });
-storage::record!(Searched, kind = 91, version = 1);
+storage::record!(Searched, kind = 96, version = 1);
 
 impl From<BestBlock> for Searched {
     fn from(best: BestBlock) -> Self {
@@ -87,7 +87,7 @@ impl_writeable_tlv_based!(StaticOutput, {
     (4, height, required),
     (6, fate, required),
 });
-storage::record!(StaticOutput, kind = 92, version = 1);
+storage::record!(StaticOutput, kind = 97, version = 1);
 
 /// Where a lost channel is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl_writeable_tlv_based!(LostChannel, {
     (8, noticed_at, required),
     (10, closed, required),
 });
-storage::record!(LostChannel, kind = 93, version = 1);
+storage::record!(LostChannel, kind = 98, version = 1);
 
 /// Returns the key of an outpoint's row.
 pub fn key(outpoint: &OutPoint) -> [u8; 36] {

@@ -18,11 +18,12 @@ pub(super) struct Layered {
 }
 
 /// The names of all sections.
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "log",
     "node",
     "seed",
     "grpc",
+    "lnd",
     "metrics",
     "bitcoind",
     "feerates",

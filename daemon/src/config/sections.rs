@@ -28,6 +28,8 @@ pub struct Config {
     pub seed: wallet::Config,
     /// The way in.
     pub grpc: api::Config,
+    /// lnd's API beside our own.
+    pub lnd: api::lnd::Config,
     /// Metrics and health for monitoring programs.
     pub metrics: metrics::Config,
     /// Where blocks come from.
@@ -67,9 +69,10 @@ const FREE_TEXTS: [(&str, &str); 3] =
     [("bitcoind", "rpc_user"), ("bitcoind", "rpc_password"), ("node", "alias")];
 
 /// Options that name a file or a directory.
-const PATHS: [(&str, &str); 5] = [
+const PATHS: [(&str, &str); 6] = [
     ("backup", "path"),
     ("bitcoind", "rpc_cookie_file"),
+    ("lnd", "layout"),
     ("seed", "passphrase_file"),
     ("storage", "mirror"),
     ("storage", "witness"),
@@ -84,6 +87,7 @@ pub(super) fn read(mut layered: Layered, problems: &mut Vec<String>) -> Config {
         node: section(&mut layered, "node", problems),
         seed: section(&mut layered, "seed", problems),
         grpc: section(&mut layered, "grpc", problems),
+        lnd: section(&mut layered, "lnd", problems),
         metrics: section(&mut layered, "metrics", problems),
         bitcoind: section(&mut layered, "bitcoind", problems),
         feerates: section(&mut layered, "feerates", problems),

@@ -11,7 +11,7 @@ use super::chain::Chain;
 use super::rooms::Rooms;
 use super::{Error, Ground, Threshold};
 use crate::access::Access;
-use crate::api::{serve, v1};
+use crate::api::{lnd, serve, v1};
 use crate::chain::{Broadcaster, Tip};
 use crate::config::Config;
 use crate::journal::Journal;
@@ -41,7 +41,7 @@ pub(super) struct Served {
 /// Binds all ports, so that one in use is known before anything else has been done, and serves what can be served.
 pub(super) async fn bind(ground: &Threshold, config: &Config) -> Result<Doors, Error> {
     let peers = ports::bind("peers", "node.listen", &config.node.listen).await?;
-    let grpc = serve::bind(&config.grpc, &ground.places.data, ground.clock.clone())?;
+    let grpc = serve::bind(&config.grpc, &config.lnd, &ground.places.data, ground.clock.clone())?;
     let registry = Registry::default();
     registry.report_warnings(ground.warnings.clone());
     let scraped = ports::bind("metrics", "metrics.listen", &config.metrics.listen).await?;
@@ -53,9 +53,19 @@ pub(super) async fn bind(ground: &Threshold, config: &Config) -> Result<Doors, E
 }
 
 /// Admits the bearers of macaroons, once the store knows which are revoked.
-pub(super) fn admit(ground: &Ground, doors: &Doors, journal: &Journal) -> Result<Access, Error> {
+pub(super) fn admit(
+    ground: &Ground,
+    config: &Config,
+    doors: &Doors,
+    journal: &Journal,
+) -> Result<Access, Error> {
     let Ground { places, store, clock, .. } = ground;
     let access = Access::open(&places.data, store, journal.clone(), clock.clone())?;
+    // The macaroons are there now.
+    if let Some(path) = config.lnd.layout.as_ref().filter(|_| config.lnd.enabled) {
+        lnd::layout::write(path, &places.data, config.network)
+            .map_err(|source| serve::Error::LndLayout { path: path.clone(), source })?;
+    }
     doors.grpc.admit(access.clone());
     Ok(access)
 }
@@ -89,8 +99,26 @@ pub(super) async fn open(
         collectors::register(collected, &registry, &ground.tasks);
     }
     let (node_id, address) = (node.id(), grpc.address());
+    let lnd_rooms = lnd::rooms::LndRooms {
+        node: node.clone(),
+        channels: rooms.channels.clone(),
+        payments: rooms.payments.clone(),
+        invoices: rooms.invoices.clone(),
+        forwards: rooms.forwards.clone(),
+        peers: rooms.peers.clone(),
+        wallet: served.wallet.clone(),
+        feerates: chain.feerates.clone(),
+        journal: rooms.journal.clone(),
+        tip: served.tip.clone(),
+        admission: rooms.admission.clone(),
+        tasks: ground.tasks.clone(),
+        stopping: ground.tasks.stopping(Stage::Api),
+    };
     let services = services(ground, chain, served, node, rooms, listening.clone());
-    let routes = services.into_routes(config.grpc.max_request_bytes);
+    let mut routes = services.into_routes(config.grpc.max_request_bytes);
+    if config.lnd.enabled {
+        routes = lnd::add_services(routes, &lnd_rooms, config.grpc.max_request_bytes);
+    }
     grpc.open(routes).await;
     let version = env!("CARGO_PKG_VERSION");
     let patched_ldk = IS_LDK_PATCHED;

@@ -138,7 +138,7 @@ async fn start(
     config: Config,
 ) -> Result<(), Error> {
     let journal = Journal::open(&ground.store, ground.clock.clone())?;
-    let access = api::admit(ground, &doors, &journal)?;
+    let access = api::admit(ground, &config, &doors, &journal)?;
     ground.starting.waits_for("bitcoind");
     let mut chain = chain::start(ground, &config).await?;
     ground.starting.waits_for("the wallet to catch up with the chain");

@@ -174,6 +174,19 @@ impl Forwards {
         FORWARDS.list(&self.0.book.store, token, limit, wanted, |_| true)
     }
 
+    /// Returns at most `limit` settled forwards that pass the filter, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn oldest_first(
+        &self,
+        limit: usize,
+        filter: impl Fn(&ForwardRecord) -> bool,
+    ) -> Result<Vec<ForwardRecord>, storage::Error> {
+        let found = FORWARDS.after(&self.0.book.store, 0, limit, filter)?;
+        Ok(found.into_iter().map(|(_, record)| record).collect())
+    }
+
     /// Returns the forward that a journal entry names.
     ///
     /// # Errors

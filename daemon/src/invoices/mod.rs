@@ -196,6 +196,32 @@ impl Invoices {
         Ok(INVOICES.list(&self.0.book.store, token, limit, wanted, is_wanted)?)
     }
 
+    /// Returns at most `limit` invoices above position `after` that pass the filter, oldest first, with their positions.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn after(
+        &self,
+        after: u64,
+        limit: usize,
+        filter: impl Fn(&InvoiceRecord) -> bool,
+    ) -> Result<Vec<(u64, InvoiceRecord)>, Error> {
+        Ok(record::INVOICES.after(&self.0.book.store, after, limit, filter)?)
+    }
+
+    /// Returns at most `limit` invoices below position `before` that pass the filter, newest first, with their positions.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn before(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+        filter: impl Fn(&InvoiceRecord) -> bool,
+    ) -> Result<Vec<(u64, InvoiceRecord)>, Error> {
+        Ok(record::INVOICES.before(&self.0.book.store, before, limit, filter)?)
+    }
+
     /// Records that the money of somebody's refund is expected, so that it can be watched; it may be there already.
     ///
     /// # Errors

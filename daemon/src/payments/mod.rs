@@ -137,6 +137,32 @@ impl Payments {
         Ok(self.0.book.page(token, limit, state, wanted)?)
     }
 
+    /// Returns at most `limit` payments above position `after` that pass the filter, oldest first, with their positions.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn after(
+        &self,
+        after: u64,
+        limit: usize,
+        filter: impl Fn(&PaymentRecord) -> bool,
+    ) -> Result<Vec<(u64, PaymentRecord)>, Error> {
+        Ok(self.0.book.after(after, limit, filter)?)
+    }
+
+    /// Returns at most `limit` payments below position `before` that pass the filter, newest first, with their positions.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn before(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+        filter: impl Fn(&PaymentRecord) -> bool,
+    ) -> Result<Vec<(u64, PaymentRecord)>, Error> {
+        Ok(self.0.book.before(before, limit, filter)?)
+    }
+
     /// Returns how many payments have not ended.
     ///
     /// # Errors

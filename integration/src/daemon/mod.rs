@@ -2,8 +2,10 @@
 
 pub mod channels;
 pub mod config;
+pub mod lnd;
 pub mod log;
 pub mod node;
 
 pub use config::Settings;
+pub use lnd::Lnd;
 pub use node::Node;

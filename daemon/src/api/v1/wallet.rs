@@ -229,7 +229,7 @@ fn target(blocks: u32, default: u16) -> Result<u16, Status> {
 }
 
 /// A transaction below the mempool's minimum would be refused, and its coins would wait with it.
-fn above_minimum(asked: FeeRate, minimum: FeeRate) -> Result<FeeRate, String> {
+pub(in crate::api) fn above_minimum(asked: FeeRate, minimum: FeeRate) -> Result<FeeRate, String> {
     // 1 sat/vB is 250 sat/kwu, which LDK's floor rounds up to 253: do not refuse what relays.
     let slack = FeeRate::from_sat_per_kwu(3);
     if asked.to_sat_per_kwu() + slack.to_sat_per_kwu() < minimum.to_sat_per_kwu() {

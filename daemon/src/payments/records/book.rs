@@ -236,6 +236,24 @@ impl PaymentBook {
         })
     }
 
+    pub fn after(
+        &self,
+        after: u64,
+        limit: usize,
+        filter: impl Fn(&PaymentRecord) -> bool,
+    ) -> Result<Vec<(u64, PaymentRecord)>, storage::Error> {
+        PAYMENTS.after(&self.store, after, limit, filter)
+    }
+
+    pub fn before(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+        filter: impl Fn(&PaymentRecord) -> bool,
+    ) -> Result<Vec<(u64, PaymentRecord)>, storage::Error> {
+        PAYMENTS.before(&self.store, before, limit, filter)
+    }
+
     /// Watches a payment; read its record afterwards.
     pub fn watch(&self, payment_id: [u8; 32]) -> Subscription<PaymentRecord> {
         self.watches.watch(payment_id)

@@ -225,7 +225,7 @@ impl<R: Record> History<R> {
     }
 
     /// The record that an index row leads to.
-    fn indexed(
+    pub(super) fn indexed(
         &self,
         store: &Store,
         key: &[u8],
@@ -245,7 +245,7 @@ impl<R: Record> History<R> {
         key
     }
 
-    fn index(&self) -> Vec<u8> {
+    pub(super) fn index(&self) -> Vec<u8> {
         keys::index(self.name)
     }
 }

@@ -8,3 +8,4 @@ pub(in crate::storage) mod records;
 pub(in crate::storage) mod retention;
 mod seek;
 pub(in crate::storage) mod subscribe;
+mod walk;
