@@ -161,6 +161,13 @@ impl Tasks {
         self.0.running.lock().expect("no panic while held").clone()
     }
 
+    fn forget(&self, name: &'static str) {
+        let mut running = self.0.running.lock().expect("no panic while held");
+        if let Some(position) = running.iter().position(|other| *other == name) {
+            running.swap_remove(position);
+        }
+    }
+
     fn track(
         &self,
         stage: Stage,
@@ -171,11 +178,7 @@ impl Tasks {
         self.0.running.lock().expect("no panic while held").push(name);
         self.0.stages[&stage].1.spawn(async move {
             let ended = AssertUnwindSafe(task).catch_unwind().await;
-            let mut running = tasks.0.running.lock().expect("no panic while held");
-            if let Some(position) = running.iter().position(|other| *other == name) {
-                running.swap_remove(position);
-            }
-            drop(running);
+            tasks.forget(name);
             if let Err(panic) = ended {
                 let panic = panic_text(&*panic);
                 // Its cause is told by the task that panicked with the lock: only the cause says what to do.
