@@ -181,7 +181,7 @@ impl Tasks {
             tasks.forget(name);
             if let Err(panic) = ended {
                 let panic = panic_text(&*panic);
-                // Its cause is told by the task that panicked with the lock: only the cause says what to do.
+                // The task that panicked with the lock names the cause: only the cause says what to do.
                 if panic.contains("PoisonError") {
                     let _ = tokio::time::timeout(PATIENCE_FOR_THE_CAUSE, tasks.stopped()).await;
                 }

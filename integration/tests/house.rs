@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 mod fields;
 #[path = "house/imports.rs"]
 mod imports;
+#[path = "house/protos.rs"]
+mod protos;
 use fields::fields;
 use imports::File;
+use protos::{methods, methods_in, protos, snake};
 
 /// Files that may be longer than the ceiling, each with its reason.
 const LONG_FOR_A_REASON: [(&str, &str); 0] = [];
@@ -546,13 +549,6 @@ fn sources_under(folder: &str) -> Vec<String> {
     sources.iter().map(|source| imports::code_of(&source.text)).collect()
 }
 
-fn protos() -> Vec<String> {
-    std::fs::read_dir(root().join("proto/fulmen/v1"))
-        .expect("the proto files")
-        .map(|entry| std::fs::read_to_string(entry.expect("entry").path()).expect("a proto file"))
-        .collect()
-}
-
 fn has_word(code: &str, word: &str) -> bool {
     let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     code.match_indices(word).any(|(at, _)| {
@@ -587,40 +583,4 @@ fn room_of(path: &str) -> Option<String> {
 
 fn storey(room: &str) -> Option<usize> {
     STOREYS.iter().position(|rooms| rooms.contains(&room))
-}
-
-/// All methods as (service, method), from the `.proto` files.
-fn methods() -> Vec<(String, String)> {
-    let methods = methods_in(&root().join("proto/fulmen/v1"));
-    assert!(methods.len() > 30, "{} methods", methods.len());
-    methods
-}
-
-/// The methods of the `.proto` files of a folder.
-fn methods_in(folder: &Path) -> Vec<(String, String)> {
-    let mut methods = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("the proto files") {
-        let text = std::fs::read_to_string(entry.expect("entry").path()).expect("a proto file");
-        let mut service = String::new();
-        for line in text.lines() {
-            let mut words = line.split([' ', '(']).filter(|word| !word.is_empty());
-            match (words.next(), words.next()) {
-                (Some("service"), Some(name)) => service = name.to_owned(),
-                (Some("rpc"), Some(name)) => methods.push((service.clone(), name.to_owned())),
-                _ => (),
-            }
-        }
-    }
-    methods
-}
-
-fn snake(name: &str) -> String {
-    let mut snake = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.extend(c.to_lowercase());
-    }
-    snake
 }

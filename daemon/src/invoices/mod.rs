@@ -11,6 +11,7 @@ mod expiry;
 mod hold;
 mod hold_records;
 mod keysend;
+mod read;
 mod received;
 mod record;
 mod refusal;
@@ -42,16 +43,15 @@ use crate::bolt11;
 use crate::clock::Clock;
 use crate::idempotency::Key;
 use crate::journal::Budget;
-use crate::listing::Filter;
 use crate::node::Node;
 use crate::parts::Parts;
-use crate::storage::{self, Page, Subscription};
+use crate::storage::{self, Subscription};
 use crate::tasks::Tasks;
 use arrival::{Arrival, arrival, each_once};
 use book::InvoiceBook;
 use claim::Decision;
 use keysend::Bucket;
-use record::{INVOICES, Stored};
+use record::Stored;
 use refusal::ClaimRefusal;
 
 /// The room of incoming payments; a handle.
@@ -165,61 +165,6 @@ impl Invoices {
         let (record, commit) = self.0.book.open(record, key)?;
         commit.await?;
         Ok(record)
-    }
-
-    /// Returns one invoice.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`], [`Error::Store`].
-    pub fn get(&self, payment_hash: &[u8; 32]) -> Result<InvoiceRecord, Error> {
-        self.0.book.get(payment_hash)?.ok_or(Error::Unknown)
-    }
-
-    /// Returns a page of the invoices that are wanted, newest first.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub fn page(
-        &self,
-        token: &[u8],
-        limit: usize,
-        state: Option<InvoiceState>,
-        offer_id: Option<[u8; 32]>,
-        wanted: &Filter,
-    ) -> Result<Page<InvoiceRecord>, Error> {
-        let now = self.now();
-        let is_wanted = |record: &InvoiceRecord| {
-            let offered = record.request.as_ref().map(|request| request.offer_id);
-            state.is_none_or(|state| record.state(now) == state)
-                && offer_id.is_none_or(|offer_id| offered == Some(offer_id))
-        };
-        Ok(INVOICES.list(&self.0.book.store, token, limit, wanted, is_wanted)?)
-    }
-
-    /// Returns at most `limit` invoices above position `after` that pass the filter, oldest first, with their positions.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub fn after(
-        &self,
-        after: u64,
-        limit: usize,
-        filter: impl Fn(&InvoiceRecord) -> bool,
-    ) -> Result<Vec<(u64, InvoiceRecord)>, Error> {
-        Ok(record::INVOICES.after(&self.0.book.store, after, limit, filter)?)
-    }
-
-    /// Returns at most `limit` invoices below position `before` that pass the filter, newest first, with their positions.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub fn before(
-        &self,
-        before: Option<u64>,
-        limit: usize,
-        filter: impl Fn(&InvoiceRecord) -> bool,
-    ) -> Result<Vec<(u64, InvoiceRecord)>, Error> {
-        Ok(record::INVOICES.before(&self.0.book.store, before, limit, filter)?)
     }
 
     /// Records that the money of somebody's refund is expected, so that it can be watched; it may be there already.

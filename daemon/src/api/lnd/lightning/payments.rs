@@ -250,7 +250,7 @@ pub(super) async fn send_sync(
     };
     let begun = match begin(rooms, order).await {
         Ok(begun) => begun,
-        // Refusals are told in the answer here.
+        // The answer itself names the refusal here.
         Err(status) => {
             let payment_error = status.message().to_owned();
             return Ok(lnrpc::SendResponse { payment_error, ..Default::default() });
