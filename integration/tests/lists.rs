@@ -6,6 +6,7 @@ use fulmen_integration::cli::hex;
 use fulmen_integration::daemon::Node;
 use fulmen_integration::network::Topology;
 use fulmen_integration::network::funding::Plan;
+use fulmen_integration::poll::{self, Look};
 use fulmen_integration::scenario;
 use fulmen_integration::steps::{channel, pay, refused, wallet};
 use fulmen_proto::v1::{
@@ -108,10 +109,15 @@ fn histories_are_listed_by_what_is_asked() {
         ensure!(found.len() == 1 && found[0].amount_msat == 2_000, "{found:?}");
 
         // Tables name nodes and channels as people do, at 80 columns; the whole ids are one option away.
-        let node_ids = network.nodes.iter().map(Node::id).collect();
-        let names = bob.graph().get_aliases(GetAliasesRequest { node_ids }).await?.into_inner();
-        let names: Vec<_> = names.aliases.iter().map(|named| named.alias.as_str()).collect();
-        ensure!(names == ["alice", "bob", "carol"], "{names:?}");
+        let node_ids: Vec<_> = network.nodes.iter().map(Node::id).collect();
+        poll::eventually("bob knows the aliases", async || {
+            let request = GetAliasesRequest { node_ids: node_ids.clone() };
+            let known = bob.graph().get_aliases(request).await?.into_inner().aliases;
+            let names: Vec<_> = known.iter().map(|named| named.alias.as_str()).collect();
+            let all_known = names == ["alice", "bob", "carol"];
+            Ok(if all_known { Look::Done(()) } else { Look::NotYet(format!("{names:?}")) })
+        })
+        .await?;
         let many = GetAliasesRequest { node_ids: vec![bob.id(); 1_001] };
         refused(bob.graph().get_aliases(many).await, Code::InvalidArgument, "node_ids")?;
         let cli = bob.cli()?;
@@ -130,9 +136,12 @@ fn histories_are_listed_by_what_is_asked() {
             );
             ensure!(shown.contains(name), "{arguments:?} does not name {name}:\n{shown}");
         }
-        let shown = alice.cli()?.ok(&["payments"]).await?;
-        ensure!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
-        ensure!(shown.contains("carol"), "{shown}");
+        poll::eventually("alice names carol", async || {
+            let shown = alice.cli()?.ok(&["payments"]).await?;
+            ensure!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+            Ok(if shown.contains("carol") { Look::Done(()) } else { Look::NotYet(shown) })
+        })
+        .await?;
         let wide = cli.ok(&["channels", "--wide"]).await?;
         ensure!(wide.contains(&hex(&alice.id())), "{wide}");
 
@@ -274,16 +283,14 @@ fn a_payment_is_followed_by_its_hash() {
         let cli = alice.cli()?;
         let watch = ["payment".to_owned(), "watch".to_owned(), hex(&hash)];
         let settle = async {
-            fulmen_integration::poll::eventually("bob holds the payment", async || {
+            poll::eventually("bob holds the payment", async || {
                 let request = SettleInvoiceRequest {
                     preimage: preimage.to_vec(),
                     ..SettleInvoiceRequest::default()
                 };
                 Ok(match bob.invoices().settle(request).await {
-                    Ok(_) => fulmen_integration::poll::Look::Done(()),
-                    Err(status) => {
-                        fulmen_integration::poll::Look::NotYet(status.message().to_owned())
-                    }
+                    Ok(_) => Look::Done(()),
+                    Err(status) => Look::NotYet(status.message().to_owned()),
                 })
             })
             .await

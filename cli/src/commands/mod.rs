@@ -56,6 +56,7 @@ mod tests {
                 concat!(
                     include_str!("pay/mod.rs"),
                     include_str!("pay/decode.rs"),
+                    include_str!("pay/given.rs"),
                     include_str!("payment.rs"),
                     include_str!("rebalance.rs"),
                     include_str!("probe.rs")
@@ -66,6 +67,7 @@ mod tests {
                 "Graph",
                 concat!(
                     include_str!("graph.rs"),
+                    include_str!("pay/given.rs"),
                     include_str!("route.rs"),
                     include_str!("options/names.rs"),
                     include_str!("liquidity.rs")

@@ -66,6 +66,14 @@ pub struct Inspected {
 }
 
 impl Access {
+    /// Makes the root key and the first macaroons where there are none, so that clients have them while the store opens.
+    ///
+    /// # Errors
+    /// [`Error::Files`].
+    pub fn make_files(data_dir: &Path) -> Result<(), Error> {
+        RootKeys::load_or_create(data_dir).map(drop).map_err(Error::Files)
+    }
+
     /// Loads the root keys and what was revoked; makes the first macaroons where there are none.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! Static channel backups, and what they are for: the recovery of channels that this node has lost.
 //!
-//! - [`contents`] is the sealed file, [`writer`] keeps it up to date;
-//! - [`static_outputs`] searches the chain for our balances in channels that peers forced closed, and [`claim`] sweeps
+//! - `contents` is the sealed file, `writer` keeps it up to date;
+//! - `static_outputs` searches the chain for our balances in channels that peers forced closed, and `claim` sweeps
 //!   them;
-//! - [`seek`] finds lost channels in backups and in gossip, and has their peers close them;
-//! - [`status`] tells what came back and what could not.
+//! - `seek` finds lost channels in backups and in gossip, and has their peers close them;
+//! - `status` tells what came back and what could not.
 
 mod claim;
 mod config;

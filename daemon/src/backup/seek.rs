@@ -1,7 +1,7 @@
 //! Finds channels that this node has lost, and keeps their peers connected until the channels are closed.
 //!
 //! A peer that reconnects sends `channel_reestablish` for its channel. LDK does not know the channel, and answers so that
-//! the peer forces it closed (BOLT 2, data loss); our balance then lies in a static output, see [`super::claim`].
+//! the peer forces it closed (BOLT 2, data loss); our balance then lies in a static output, see `claim`.
 
 use std::collections::HashSet;
 

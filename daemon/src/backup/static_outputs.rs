@@ -1,6 +1,6 @@
 //! Searches blocks for outputs that pay to the seed's static keys: our balance in channels that peers forced closed.
 //!
-//! A channel that this node knows has a monitor, which claims such an output itself; [`super::claim`] leaves it to that.
+//! A channel that this node knows has a monitor, which claims such an output itself; `claim` leaves it to that.
 //! The search stands on its own: a store without any channel, made from the words of a lost one, finds the outputs from
 //! the seed's birthday on. A block is seen again after a crash, and writes the same records again.
 

@@ -41,6 +41,7 @@ pub(super) struct Served {
 /// Binds all ports, so that one in use is known before anything else has been done, and serves what can be served.
 pub(super) async fn bind(ground: &Threshold, config: &Config) -> Result<Doors, Error> {
     let peers = ports::bind("peers", "node.listen", &config.node.listen).await?;
+    Access::make_files(&ground.places.data)?;
     let grpc = serve::bind(&config.grpc, &config.lnd, &ground.places.data, ground.clock.clone())?;
     let registry = Registry::default();
     registry.report_warnings(ground.warnings.clone());

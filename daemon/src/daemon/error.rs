@@ -74,7 +74,7 @@ impl Error {
         matches!(self, Error::Stale(_) | Error::Store(storage::Error::Behind { .. }))
     }
 
-    /// Returns the exit code of the process: 1, or [`STALE_EXIT_CODE`], upon which no supervisor should start it again.
+    /// Returns the exit code of the process: 1, or 10 for a stale store, upon which no supervisor should start it again.
     pub fn exit_code(&self) -> u8 {
         match self.is_stale() {
             true => STALE_EXIT_CODE,
