@@ -241,7 +241,12 @@ fn the_backup_follows_the_channels() {
         })
         .await?;
         ensure!(std::fs::read(&second)? == b"precious");
+        // Once it is out of the way the backup is written there, and the warning ends.
         std::fs::remove_file(&second)?;
+        alice.backup().export(ExportBackupRequest {}).await?;
+        ensure!(second.exists(), "the backup is not written again");
+        let warnings = alice.info().await?.warnings;
+        ensure!(!warnings.iter().any(|it| it.contains("is not written")), "{warnings:?}");
         Ok(())
     });
 }

@@ -90,6 +90,8 @@ struct Inner {
     static_outputs: Arc<StaticOutputs>,
     /// The last backup that was written.
     newest: watch::Sender<Option<Sealed>>,
+    /// Held while a backup is made and written.
+    writing: tokio::sync::Mutex<()>,
     /// Files that could not be written, and why.
     trouble: Mutex<BTreeMap<PathBuf, String>>,
     /// A lost channel was noticed, or closed.
@@ -129,6 +131,7 @@ impl Backup {
             clock,
             static_outputs,
             newest: watch::Sender::new(None),
+            writing: tokio::sync::Mutex::default(),
             trouble: Mutex::default(),
             lost_changed: Notify::new(),
         }))

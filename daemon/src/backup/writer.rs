@@ -20,6 +20,8 @@ pub const FILE: &str = "channels.backup";
 const GATHERED: Duration = Duration::from_millis(200);
 /// How often it is compared without a change: peers move.
 const INTERVAL: Duration = Duration::from_secs(600);
+/// How often a file is tried again that could not be written.
+const RETRY: Duration = Duration::from_secs(30);
 
 impl Backup {
     /// Keeps the backup's files up to date until `stopping`.
@@ -33,7 +35,7 @@ impl Backup {
                     tokio::time::sleep(GATHERED).await;
                 },
                 () = self.0.lost_changed.notified() => (),
-                () = tokio::time::sleep(INTERVAL) => (),
+                () = tokio::time::sleep(self.interval()) => (),
                 () = stopping.cancelled() => return Ok(()),
             }
         }
@@ -64,10 +66,12 @@ impl Backup {
     }
 
     pub(super) async fn write_if_changed(&self) -> Result<(), Error> {
+        // An export and the writer's own task must not put an older backup in a newer one's place.
+        let _alone = self.0.writing.lock().await;
         let mut channels = self.channels()?;
         channels.sort_unstable_by_key(|channel| channel.channel_id.0);
         let last = self.0.newest.borrow().clone();
-        if last.is_some_and(|last| last.channels == channels) {
+        if last.is_some_and(|last| last.channels == channels) && !self.is_in_trouble() {
             return Ok(());
         }
         let contents = Contents {
@@ -107,6 +111,14 @@ impl Backup {
                 trouble.insert(path.to_owned(), why);
             }
         }
+    }
+
+    fn is_in_trouble(&self) -> bool {
+        !self.0.trouble.lock().expect("no panic while held").is_empty()
+    }
+
+    fn interval(&self) -> Duration {
+        if self.is_in_trouble() { RETRY } else { INTERVAL }
     }
 
     /// Whether a file is there that this node's seed does not open.
